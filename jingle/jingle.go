@@ -1,0 +1,127 @@
+// Package jingle implements Jingle (XEP-0166): two XMPP entities agree on a
+// session, its contents, and how each content is transported.
+//
+//	Initiator                          Responder
+//	   |--- session-initiate ------------->|   StatePending
+//	   |<-- transport-info (candidates) ---|
+//	   |<-- session-accept ----------------|   StateActive
+//	   |--- session-terminate ------------>|   StateEnded
+//
+// A [Session] performs no I/O. Give it what arrived with [Session.Receive],
+// tell it what the user wants with methods such as [Session.Accept], and carry
+// out the [Effect] values it returns. Package signaling does that over XMPP.
+package jingle
+
+import (
+	"encoding/xml"
+
+	"github.com/carillon-im/carillon/jingle/group"
+)
+
+// Namespaces of Jingle itself.
+const (
+	NS       = "urn:xmpp:jingle:1"
+	NSErrors = "urn:xmpp:jingle:errors:1"
+)
+
+// An Action says what a jingle element asks for. XEP-0166#def-action
+type Action string
+
+// The actions of XEP-0166#def-action.
+const (
+	ActionContentAccept    Action = "content-accept"
+	ActionContentAdd       Action = "content-add"
+	ActionContentModify    Action = "content-modify"
+	ActionContentReject    Action = "content-reject"
+	ActionContentRemove    Action = "content-remove"
+	ActionDescriptionInfo  Action = "description-info"
+	ActionSecurityInfo     Action = "security-info"
+	ActionSessionAccept    Action = "session-accept"
+	ActionSessionInfo      Action = "session-info"
+	ActionSessionInitiate  Action = "session-initiate"
+	ActionSessionTerminate Action = "session-terminate"
+	ActionTransportAccept  Action = "transport-accept"
+	ActionTransportInfo    Action = "transport-info"
+	ActionTransportReject  Action = "transport-reject"
+	ActionTransportReplace Action = "transport-replace"
+)
+
+// A Jingle is the element that carries one action. XEP-0166#def-jingle
+// Encode it with [xml.Marshal]; decode it with [Registry.Decode], which knows
+// the descriptions and transports.
+type Jingle struct {
+	XMLName   xml.Name      `xml:"urn:xmpp:jingle:1 jingle"`
+	Action    Action        `xml:"action,attr"`
+	Initiator string        `xml:"initiator,attr,omitempty"` // full JID; not every client sends one
+	Responder string        `xml:"responder,attr,omitempty"`
+	SID       string        `xml:"sid,attr"`
+	Contents  []Content     `xml:"content"`
+	Groups    []group.Group `xml:"urn:xmpp:jingle:apps:grouping:0 group"`
+	Reason    *Reason       `xml:"reason"`
+	Payloads  []Payload     // children in other namespaces, such as session-info messages
+}
+
+// A Role is a side of the session. XEP-0166#terms
+type Role uint8
+
+// The two roles.
+const (
+	Initiator Role = iota
+	Responder
+)
+
+// Peer returns the other role.
+func (r Role) Peer() Role { return 1 - r }
+
+func (r Role) String() string {
+	if r == Initiator {
+		return "initiator"
+	}
+	return "responder"
+}
+
+// Senders says who sends in a content. XEP-0166#def-content
+type Senders string
+
+// The values of Senders; empty means SendersBoth.
+const (
+	SendersBoth      Senders = "both"
+	SendersInitiator Senders = "initiator"
+	SendersNone      Senders = "none"
+	SendersResponder Senders = "responder"
+)
+
+// Includes reports whether the side with role r sends.
+func (s Senders) Includes(r Role) bool {
+	switch s {
+	case SendersBoth, "":
+		return true
+	case SendersInitiator:
+		return r == Initiator
+	case SendersResponder:
+		return r == Responder
+	}
+	return false
+}
+
+// A Content is one stream of a session: what is sent and how it travels.
+// XEP-0166#def-content
+type Content struct {
+	Creator     string      // "initiator" or "responder"; always sent as "initiator", never trusted
+	Disposition string      // default "session"
+	Name        string      // unique in its session
+	Senders     Senders     // empty means SendersBoth
+	Description Description // nil when absent
+	Transport   Transport   // nil when absent
+	Security    *Unknown    // nil when absent
+	Unknown     []*Unknown  // children nobody registered
+}
+
+// A Description says what a content carries, for example *rtp.Description.
+type Description interface{ Namespace() string }
+
+// A Transport says how a content travels, for example *iceudp.Transport.
+type Transport interface{ Namespace() string }
+
+// A Payload is any other child of the jingle element, for example *rtp.Info.
+type Payload interface{ Namespace() string }
