@@ -1,0 +1,162 @@
+package media
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+)
+
+// How ICE and DTLS are paced. Both sides of a call wait for them, so they are
+// as quick as the RFCs allow.
+const (
+	// iceChecks bounds how often a pair is tried. pion tries all pairs with
+	// every trickled candidate, so its own 7 would be used up in a moment and
+	// good pairs given up.
+	iceChecks = 60
+	// disconnectedAfter and failedAfter are the times without a packet.
+	disconnectedAfter = 5 * time.Second
+	failedAfter       = 15 * time.Second
+	keepaliveEvery    = 2 * time.Second
+	// relayWait is how long a relayed path that works already waits for a
+	// direct one that is still being tried.
+	relayWait = 300 * time.Millisecond
+	// dtlsResend is the first retransmission timer of DTLS. RFC 9147 §5.8.2
+	// allows less than a second where the delay is known to be small; 100 ms is
+	// what browsers use.
+	dtlsResend = 100 * time.Millisecond
+)
+
+// events of a telephone, by clock rate. RFC 4733 §2.4; RFC 7587 §7 wants the
+// clock of the codec beside it.
+var telephoneEvents = []struct {
+	rate        uint32
+	payloadType uint8
+}{{48000, 110}, {8000, 126}}
+
+// telephoneEvent is the name of the payload format of RFC 4733.
+const telephoneEvent = "telephone-event"
+
+// newAPI sets pion up for one link.
+func newAPI(cfg Config) (*webrtc.API, error) {
+	m := &webrtc.MediaEngine{}
+	for _, c := range cfg.Audio.Codecs {
+		if err := registerAudio(m, c.Name, c.ClockRate, c.Channels, c.Fmtp(), c.PayloadType); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range telephoneEvents {
+		if err := registerAudio(m, telephoneEvent, e.rate, 1, "0-15", e.payloadType); err != nil {
+			return nil, err
+		}
+	}
+	m.RegisterFeedback(webrtc.RTCPFeedback{Type: webrtc.TypeRTCPFBTransportCC}, webrtc.RTPCodecTypeAudio)
+	ext := webrtc.RTPHeaderExtensionCapability{URI: sdp.TransportCCURI}
+	if err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeAudio); err != nil {
+		return nil, fmt.Errorf("register header extension: %w", err)
+	}
+
+	r := &interceptor.Registry{}
+	logs := pionLog{cfg.Logger}
+	receive, err := report.NewReceiverInterceptor(report.WithReceiverLoggerFactory(logs))
+	if err != nil {
+		return nil, fmt.Errorf("set up receiver reports: %w", err)
+	}
+	send, err := report.NewSenderInterceptor(report.WithSenderLoggerFactory(logs))
+	if err != nil {
+		return nil, fmt.Errorf("set up sender reports: %w", err)
+	}
+	numbers, err := twcc.NewHeaderExtensionInterceptor()
+	if err != nil {
+		return nil, fmt.Errorf("set up transport-wide numbers: %w", err)
+	}
+	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(logs))
+	if err != nil {
+		return nil, fmt.Errorf("set up transport-wide feedback: %w", err)
+	}
+	r.Add(receive)
+	r.Add(send)
+	r.Add(numbers)
+	r.Add(feedback)
+
+	s := webrtc.SettingEngine{LoggerFactory: logs}
+	s.SetHandleUndeclaredSSRCWithoutAnswer(true) // Dino declares none
+	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	s.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	s.DisableActiveTCP(true)
+	if cfg.Net == nil && onlyLoopback() {
+		s.SetIncludeLoopbackCandidate(true)
+	}
+	s.SetICETimeouts(disconnectedAfter, failedAfter, keepaliveEvery)
+	s.SetICEMaxBindingRequests(iceChecks)
+	s.SetHostAcceptanceMinWait(0)
+	s.SetSrflxAcceptanceMinWait(0)
+	s.SetPrflxAcceptanceMinWait(0)
+	if cfg.RelayOnly {
+		s.SetRelayAcceptanceMinWait(0)
+	} else {
+		s.SetRelayAcceptanceMinWait(relayWait)
+	}
+	s.SetDTLSRetransmissionInterval(dtlsResend)
+	// The cookie proves that the client can be reached, which ICE has done.
+	s.SetDTLSInsecureSkipHelloVerify(true)
+	s.SetReceiveMTU(1500)
+	if cfg.Net != nil {
+		s.SetNet(cfg.Net)
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
+}
+
+func registerAudio(m *webrtc.MediaEngine, name string, rate uint32, channels uint8, fmtp string, pt uint8) error {
+	n := uint16(channels)
+	if n == 1 {
+		n = 0 // as absent in rtpmap
+	}
+	err := m.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: "audio/" + name, ClockRate: rate, Channels: n, SDPFmtpLine: fmtp,
+		},
+		PayloadType: webrtc.PayloadType(pt),
+	}, webrtc.RTPCodecTypeAudio)
+	if err != nil {
+		return fmt.Errorf("register codec %s: %w", name, err)
+	}
+	return nil
+}
+
+// onlyLoopback reports whether this machine has no other address, as in some
+// containers, where a call can only be with oneself.
+func onlyLoopback() bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			return false
+		}
+	}
+	return true
+}
+
+func iceServers(in []ICEServer) []webrtc.ICEServer {
+	var out []webrtc.ICEServer
+	for _, s := range in {
+		w := webrtc.ICEServer{URLs: []string{s.URL}}
+		if strings.HasPrefix(s.URL, "turn") {
+			if s.Username == "" || s.Password == "" {
+				continue // pion would give up all servers after it
+			}
+			w.Username, w.Credential = s.Username, string(s.Password)
+		}
+		out = append(out, w)
+	}
+	return out
+}
