@@ -309,9 +309,12 @@ func (l *peerLink) Restart() (iceudp.Transport, error) {
 	return l.local, nil
 }
 
+// rollback takes back an offer that was not answered. pion knows no rollback, so
+// the offer is answered by what the peer described before, which leads nowhere
+// and is followed by a restart.
 func (l *peerLink) rollback() error {
 	l.restarting = false
-	if err := l.pc.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback, SDP: " "}); err != nil {
+	if err := l.setRemote(webrtc.SDPTypeAnswer, l.remote); err != nil {
 		return fmt.Errorf("take back restart: %w", err)
 	}
 	return nil
