@@ -2,11 +2,11 @@
 // tree: each block can be checked on arrival, and the blocks' hashes together
 // give the hash that b3sum prints for the whole file.
 //
-//	                root = BLAKE3 of the file
-//	              /          \
-//	          parent          parent
-//	         /      \        /      \
-//	     block 0  block 1  block 2  block 3     1 MiB each, the last may be shorter
+//	           root = BLAKE3 of the file
+//	         /          \
+//	     parent          parent
+//	    /      \        /      \
+//	block 0  block 1  block 2  block 3     1 MiB each, the last may be shorter
 //
 // A block's hash depends on its position, so a block that is right but in the
 // wrong place is found out too.
