@@ -159,7 +159,9 @@ func (e *ServerProofError) Error() string {
 	return fmt.Sprintf("server of %s does not know the password it accepted: %v", e.JID.Bare(), e.Err)
 }
 func (e *ServerProofError) Unwrap() error { return e.Err }
-func (e *ServerProofError) Hint() string  { return "somebody may pretend to be the server; do not log in" }
+func (e *ServerProofError) Hint() string {
+	return "somebody may pretend to be the server; do not log in"
+}
 
 // A NoMechanismError reports that the server offers no way to log in that we accept.
 type NoMechanismError struct {

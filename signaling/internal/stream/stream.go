@@ -2,9 +2,16 @@ package stream
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	crand "crypto/rand"
 
 	"mellium.im/xmpp/jid"
-	"mellium.im/xmpp/stanza"
 )
 
 // A Handler receives what happens on a stream. All functions are called from
@@ -24,11 +31,77 @@ type Handler struct {
 
 // A Stream is a logged-in XMPP stream that reconnects by itself. Its methods
 // may be called from any goroutine.
-type Stream struct{}
+//
+// Three goroutines belong to it: the owner, which connects, writes and watches
+// over the connection; the reader of the present connection; and the one that
+// calls the Handler.
+type Stream struct {
+	cfg    Config
+	h      Handler
+	prefix string // of the ids of our IQs; nobody else can guess it
+
+	dialer    dialer // the owner's
+	login     login  // the owner's
+	elsewhere string // the owner's: where the server sent us when it ended the last stream
+	inbox     *inbox
+	wake      chan struct{} // there is something to send
+	poke      chan struct{} // the network changed
+
+	ctx     context.Context // ends when the stream is over or Close was called while connecting
+	cancel  context.CancelCauseFunc
+	closing chan struct{} // closed by Close
+	done    chan struct{}
+
+	mu       sync.Mutex
+	phase    phase
+	out      outbox
+	room     chan struct{} // closed and replaced when the outbox has room, and when it shrinks
+	waiting  map[string]*waiter
+	nextID   uint64
+	jid      jid.JID
+	features *Element
+	online   bool
+	quick    bool
+	hurry    bool // somebody waits in Flush
+	session  session
+	handled  uint32 // stanzas of the server handled in this session
+	limit    int    // bytes of the largest stanza the server accepts
+	stats    Stats
+	lastErr  error
+	err      error
+}
+
+type phase uint8
+
+const (
+	phaseNew phase = iota
+	phaseConnecting
+	phaseRunning
+	phaseClosing
+	phaseOver
+)
+
+// Stats count what happened since the stream was made.
+type Stats struct {
+	Connections int // logins, the first included
+	Resumed     int // of these, sessions resumed
+	Strange     int // stanzas that were dropped because they were too large or malformed
+	Foreign     int // answers dropped because nobody waited for them from that sender
+}
 
 // New returns a stream that is not connected yet. Until [Stream.Connect]
 // succeeded, only Connect and Close may be called.
-func New(cfg Config, h Handler) *Stream { panic("soon") }
+func New(cfg Config, h Handler) *Stream {
+	s := &Stream{
+		cfg: cfg.withDefaults(), h: h, prefix: crand.Text()[:12],
+		inbox: newInbox(), wake: make(chan struct{}, 1), poke: make(chan struct{}, 1),
+		closing: make(chan struct{}), done: make(chan struct{}),
+		room: make(chan struct{}), waiting: map[string]*waiter{}, jid: cfg.JID,
+	}
+	s.dialer.cfg, s.login.cfg = &s.cfg, &s.cfg
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	return s
+}
 
 // Dial is [New] and [Stream.Connect].
 func Dial(ctx context.Context, cfg Config, h Handler) (*Stream, error) {
@@ -40,54 +113,378 @@ func Dial(ctx context.Context, cfg Config, h Handler) (*Stream, error) {
 }
 
 // Connect logs in and returns once online, or with the reason why not. The
-// context is for the connecting only. After an error the stream is closed.
-func (s *Stream) Connect(ctx context.Context) error { panic("soon") }
+// context is for the connecting only. After an error the stream is over.
+func (s *Stream) Connect(ctx context.Context) error {
+	s.mu.Lock()
+	if s.phase != phaseNew {
+		defer s.mu.Unlock()
+		if s.err != nil {
+			return s.err
+		}
+		return errors.New("stream is connected already")
+	}
+	s.phase = phaseConnecting
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })
+	n, err := s.attempt(ctx)
+	if !stop() && err == nil {
+		n.link.abort()
+		err = net.ErrClosed
+	}
+	if err != nil {
+		s.finish(err)
+		return err
+	}
+	s.mu.Lock()
+	if s.ctx.Err() == nil { // Close cancels while it holds mu
+		s.phase = phaseRunning
+	} else {
+		err = net.ErrClosed
+	}
+	s.mu.Unlock()
+	if err == nil {
+		err = s.adopt(n)
+	}
+	if err != nil {
+		n.link.abort()
+		s.finish(err)
+		return err
+	}
+	go s.own(n)
+	return nil
+}
 
 // JID returns the full JID the server gave us.
-func (s *Stream) JID() jid.JID { panic("soon") }
+func (s *Stream) JID() jid.JID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jid
+}
 
 // Domain returns the domain of the account, which is also the server's address.
-func (s *Stream) Domain() jid.JID { panic("soon") }
+func (s *Stream) Domain() jid.JID { return s.cfg.JID.Domain() }
 
 // Features returns the stream features after login, for example the server's
 // entity capabilities.
-func (s *Stream) Features() *Element { panic("soon") }
-
-// Online reports whether the stream is connected now.
-func (s *Stream) Online() bool { panic("soon") }
-
-// Send queues one stanza and returns: when offline it is sent once online
-// again. It waits only while the queue is full. v is marshaled by
-// [encoding/xml], or is the []byte of one stanza.
-func (s *Stream) Send(ctx context.Context, v any) error { panic("soon") }
-
-// IQ sends a request and waits for its answer. payload is marshaled by
-// [encoding/xml], or []byte, or nil. The zero JID asks our own account.
-//
-// An answer of type error is returned together with an [*AnswerError]. When
-// the connection could not be resumed meanwhile the error is [ErrRebound].
-func (s *Stream) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (*Stanza, error) {
-	panic("soon")
+func (s *Stream) Features() *Element {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.features
 }
 
-// Flush waits until the server has acknowledged all that was handed to Send before.
-func (s *Stream) Flush(ctx context.Context) error { panic("soon") }
+// Online reports whether the stream is connected now.
+func (s *Stream) Online() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.online
+}
+
+// Stats returns what happened so far.
+func (s *Stream) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats
+}
+
+// LastError returns why the connection was lost or the last attempt to
+// reconnect did not succeed, and nil while online.
+func (s *Stream) LastError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lastErr
+}
 
 // SetQuick makes the stream notice a dead connection sooner (Config.QuickDeadAfter).
-func (s *Stream) SetQuick(on bool) { panic("soon") }
+func (s *Stream) SetQuick(on bool) {
+	s.mu.Lock()
+	s.quick = on
+	s.mu.Unlock()
+	signal(s.wake)
+}
 
 // NetworkChanged tells that the network of this machine changed: the
 // connection is probed at once, or the next attempt is made at once.
-func (s *Stream) NetworkChanged() { panic("soon") }
+func (s *Stream) NetworkChanged() { signal(s.poke) }
 
 // Close says goodbye to the server, and returns when everything has stopped.
 // What is queued is sent before, as far as Config.CloseTimeout allows. Later
-// and blocked calls return an error that is [net.ErrClosed].
-func (s *Stream) Close() error { panic("soon") }
+// and blocked calls return an error that is [net.ErrClosed]. A function of
+// the Handler must not call Close: it would wait for itself.
+func (s *Stream) Close() error {
+	s.mu.Lock()
+	switch s.phase {
+	case phaseNew:
+		s.mu.Unlock()
+		s.finish(net.ErrClosed)
+		return nil
+	case phaseConnecting:
+		s.cancel(net.ErrClosed)
+	case phaseRunning:
+		s.phase = phaseClosing
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	<-s.done
+	return nil
+}
 
 // Done is closed when the stream is over: by Close or for a reason that
 // forbids to reconnect.
-func (s *Stream) Done() <-chan struct{} { panic("soon") }
+func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Err returns why the stream is over: nil before, net.ErrClosed after Close.
-func (s *Stream) Err() error { panic("soon") }
+func (s *Stream) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// finish ends the stream. Everything that belongs to it has stopped before.
+func (s *Stream) finish(err error) {
+	s.mu.Lock()
+	if s.phase == phaseOver {
+		s.mu.Unlock()
+		return
+	}
+	s.phase, s.err, s.online = phaseOver, err, false
+	for id, w := range s.waiting {
+		w.fail(err)
+		delete(s.waiting, id)
+	}
+	s.mu.Unlock()
+	s.cancel(err)
+	close(s.done)
+}
+
+// own uses one connection after the other until the stream is over.
+func (s *Stream) own(n negotiated) {
+	dispatched := make(chan struct{})
+	go func() {
+		defer close(dispatched)
+		s.dispatch()
+	}()
+	err := s.stay(n)
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+	s.cancel(err) // releases the dispatcher and whoever waits inside a handler
+	<-dispatched
+	s.finish(err)
+	s.cfg.Log.Info("stream over", "reason", err)
+}
+
+func (s *Stream) dispatch() {
+	for {
+		ev, ok := s.inbox.pop(s.ctx.Done())
+		switch {
+		case !ok:
+			return
+		case ev.call != nil:
+			ev.call()
+		case s.h.Stanza != nil:
+			s.h.Stanza(ev.stanza)
+		}
+	}
+}
+
+// stay keeps the stream online and returns why it is over.
+func (s *Stream) stay(n negotiated) error {
+	for {
+		began := time.Now()
+		err := s.use(n)
+		if s.isClosing() {
+			return net.ErrClosed
+		}
+		s.cfg.Log.Warn("connection lost", "error", err)
+		var se *StreamError
+		fromServer := errors.As(err, &se) || errors.Is(err, errServerClosed)
+		if se != nil && !se.Local {
+			s.elsewhere = se.Host
+			switch se.Condition {
+			case "conflict", "policy-violation", "not-authorized", "host-gone", "host-unknown":
+				return fmt.Errorf("stay online: %w", err)
+			case "bad-format", "bad-namespace-prefix", "improper-addressing", "invalid-from", "invalid-namespace",
+				"invalid-xml", "not-well-formed", "restricted-xml", "unsupported-encoding", "unsupported-stanza-type":
+				// Something we sent. Sent again it would end the next stream too.
+				s.mu.Lock()
+				s.cfg.Log.Error("stanzas that the server may have refused are given up", "count", s.out.discardSent())
+				s.session = session{}
+				s.mu.Unlock()
+			}
+		}
+		if errors.Is(err, errBadCount) {
+			s.mu.Lock()
+			s.session = session{} // we and the server do not agree on it
+			s.mu.Unlock()
+		}
+		atOnce := !fromServer && time.Since(began) >= stableFor
+		if n, err = s.reconnect(err, atOnce); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Stream) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// reconnect tries until it succeeds, or must not any more.
+func (s *Stream) reconnect(lost error, atOnce bool) (negotiated, error) {
+	s.setLastError(lost)
+	if s.h.Offline != nil {
+		s.inbox.call(func() { s.h.Offline(lost) })
+	}
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	stopped := make(chan struct{})
+	defer func() { <-stopped }()
+	go func() { // Close ends an attempt
+		defer close(stopped)
+		select {
+		case <-s.closing:
+			cancel(net.ErrClosed)
+		case <-ctx.Done():
+		}
+	}()
+	defer cancel(nil)
+	for tries := 0; ; tries++ {
+		if !atOnce || tries > 0 {
+			wait := s.backoff(tries)
+			s.cfg.Log.Debug("reconnecting", "in", wait)
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-s.poke:
+				tries = 0
+			case <-ctx.Done():
+			}
+			timer.Stop()
+		}
+		if ctx.Err() != nil {
+			return negotiated{}, context.Cause(ctx)
+		}
+		n, err := s.attempt(ctx)
+		if err == nil {
+			if err = s.adopt(n); err == nil {
+				return n, nil
+			}
+			n.link.abort()
+		}
+		s.cfg.Log.Warn("not online again yet", "error", err)
+		s.setLastError(err)
+		var auth *AuthError
+		if errors.As(err, &auth) && auth.Condition != "temporary-auth-failure" {
+			return negotiated{}, err
+		}
+	}
+}
+
+func (s *Stream) setLastError(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastErr = err
+}
+
+// backoff returns how long to wait before a try: longer each time, and never
+// the same for all clients of a server that was restarted.
+func (s *Stream) backoff(tries int) time.Duration {
+	d := s.cfg.MinBackoff
+	for range tries {
+		if d *= 2; d >= s.cfg.MaxBackoff {
+			d = s.cfg.MaxBackoff
+			break
+		}
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// maxRedirects is how often in a row a server may send us elsewhere (see-other-host).
+const maxRedirects = 3
+
+// attempt connects and logs in once.
+func (s *Stream) attempt(ctx context.Context) (negotiated, error) {
+	ctx, cancel := s.dialer.deadline(ctx)
+	defer cancel()
+	s.mu.Lock()
+	old, handled, resource := s.session, s.handled, s.jid.Resourcepart()
+	s.mu.Unlock()
+	s.dialer.prefer = nil
+	for _, host := range []string{s.elsewhere, old.location} {
+		if t, err := parseHostPort(host, 5222); host != "" && err == nil {
+			s.dialer.prefer = append(s.dialer.prefer, t)
+		}
+	}
+	s.elsewhere = "" // tried once
+	for redirects := 0; ; redirects++ {
+		l, features, err := s.dialer.connect(ctx)
+		var n negotiated
+		if err == nil {
+			n, err = s.login.negotiate(ctx, l, features, old, handled, resource)
+		}
+		var se *StreamError
+		if errors.As(err, &se) && se.Condition == "see-other-host" && redirects < maxRedirects {
+			if t, perr := parseHostPort(se.Host, 5222); perr == nil {
+				s.cfg.Log.Debug("redirected", "host", se.Host)
+				s.dialer.prefer = []target{t} // its certificate must still be our domain's
+				continue
+			}
+		}
+		if err != nil {
+			return n, fmt.Errorf("log in as %s: %w", s.cfg.JID.Bare(), err)
+		}
+		s.cfg.Log.Debug("connected", "addr", l.addr, "how", l.how.String(), "resumed", n.resumed)
+		return n, nil
+	}
+}
+
+var errBadCount = errors.New("server acknowledged stanzas that were never sent")
+
+// adopt makes n the connection of the stream.
+func (s *Stream) adopt(n negotiated) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n.resumed {
+		if !s.out.resume(n.h) {
+			s.session = session{}
+			return errBadCount
+		}
+		s.stats.Resumed++
+	} else {
+		s.out.rebind(n.h, n.hKnown, n.jid.Equal(s.jid), n.counts)
+		s.failWaiting(ErrRebound)
+		s.jid, s.session, s.handled = n.jid, n.session, 0
+	}
+	s.stats.Connections++
+	s.features, s.limit = n.features, n.link.limit
+	s.online, s.lastErr = true, nil
+	s.shrunk()
+	if s.h.Online != nil {
+		s.inbox.call(func() { s.h.Online(n.resumed) })
+	}
+	return nil
+}
+
+// failWaiting ends the waiting of those whose request was sent and will not be
+// sent again. The caller holds mu.
+func (s *Stream) failWaiting(err error) {
+	for id, w := range s.waiting {
+		if w.item != nil && w.item.gone {
+			w.fail(err)
+			delete(s.waiting, id)
+		}
+	}
+}
+
+// shrunk releases those who wait for room. The caller holds mu.
+func (s *Stream) shrunk() {
+	close(s.room)
+	s.room = make(chan struct{})
+}
