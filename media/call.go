@@ -1,66 +1,330 @@
-// Package media carries calls: it answers for the media of a Jingle session,
-// as [jingle.Application], with pion's ICE, DTLS and SRTP.
 package media
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/iceudp"
+	"github.com/carillon-im/carillon/media/audio"
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
 )
 
 // A Call is the media of one Jingle session. Make it early, while it rings:
-// NewCall finds addresses and opens codecs, so that Attach can begin at once.
-type Call struct{}
+// NewCall finds addresses and opens what it needs, so that Attach can begin at
+// once. One goroutine owns a call; methods may be called from any.
+type Call struct {
+	cfg    Config
+	log    *slog.Logger
+	box    *mailbox
+	events chan Event
+	done   chan struct{} // closed when everything has stopped
+	over   chan struct{} // closed when the session is, before cleaning up
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // everything but the owner
+
+	sender   *audioSender // nil when nothing is sent
+	receiver *audioReceiver
+
+	muted atomic.Bool // by us
+	held  atomic.Bool // by us
+
+	mu    sync.Mutex // guards what follows
+	err   error
+	stats Stats
+
+	session // the owner's alone
+}
 
 // NewCall prepares a call. It sends nothing to the peer; only the configured
-// ICE servers are asked.
-func NewCall(cfg Config) (*Call, error) { panic("not yet") }
+// ICE servers are asked. Whatever is returned, the source and sink are the
+// call's: on error they are closed.
+func NewCall(cfg Config) (*Call, error) {
+	full, err := cfg.withDefaults()
+	if err == nil {
+		var c *Call
+		if c, err = newCall(full); err == nil {
+			return c, nil
+		}
+	}
+	closeAudio(cfg.Audio)
+	return nil, fmt.Errorf("prepare call: %w", err)
+}
+
+func closeAudio(a Audio) error {
+	var errs []error
+	if a.Source != nil {
+		errs = append(errs, a.Source.Close())
+	}
+	if a.Sink != nil {
+		errs = append(errs, a.Sink.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func newCall(cfg Config) (*Call, error) {
+	if cfg.Audio.Sink == nil {
+		cfg.Audio.Sink = audio.Discard()
+	}
+	c := &Call{
+		cfg: cfg, log: cfg.Logger, box: newMailbox(),
+		events: make(chan Event, maxEvents), done: make(chan struct{}), over: make(chan struct{}),
+	}
+	c.stats = Stats{LevelIn: audio.MinLevel, LevelOut: audio.MinLevel}
+	c.receiver = newAudioReceiver(cfg.Audio.Sink, c.log)
+	c.receiver.heard = func(at, packet time.Time) { c.box.post(func() { c.firstAudio(at, packet) }) }
+	c.receiver.digit = func(key rune) { c.box.post(func() { c.emit(Digit{Key: key}) }) }
+	if cfg.Audio.Source != nil {
+		track := newSendTrack("audio", webrtc.RTPCodecTypeAudio)
+		c.sender = newAudioSender(cfg.Audio.Source, track, c.log, func(err error) {
+			c.box.post(func() { c.emit(SourceEnded{Err: err}) })
+		})
+	}
+	c.init()
+	main, err := c.open(true)
+	if err != nil {
+		return nil, err
+	}
+	c.links = []*callLink{main}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if c.sender != nil {
+		c.wg.Go(func() { c.sender.run(c.ctx) })
+		c.wg.Go(func() { readRTCP(readerOf(main.sender), c.reported) })
+	}
+	go c.run()
+	return c, nil
+}
+
+// rtcpReader is pion's sender or receiver.
+type rtcpReader interface {
+	Read([]byte) (int, rtpAttributes, error)
+}
+
+// run is the goroutine that owns the call.
+func (c *Call) run() {
+	defer close(c.done)
+	for !c.finished {
+		select {
+		case <-c.box.wake:
+			for _, fn := range c.box.take() {
+				if fn(); c.finished {
+					break
+				}
+			}
+		case <-c.statsTick.C:
+			c.measure()
+			c.emit(c.Stats())
+		case <-c.connectTimer.C:
+			c.fail(refuse(jingle.ConnectivityError, "no path to the other side was found in %s", c.cfg.ConnectTimeout))
+		case <-c.restartTimer.C:
+			c.restartOverdue()
+		case <-c.closeTimer.C:
+			c.finish(jingle.Ended{Reason: c.reason})
+		}
+	}
+	c.cleanUp()
+}
+
+// cleanUp stops everything and waits for it.
+func (c *Call) cleanUp() {
+	c.box.close()
+	c.cancel()
+	if err := closeAudio(c.cfg.Audio); err != nil {
+		c.log.Warn("close source and sink", "err", err)
+	}
+	for _, l := range c.links {
+		if err := l.link.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			c.log.Debug("close link", "err", err)
+		}
+	}
+	c.receiver.close()
+	c.wg.Wait()
+	c.statsTick.Stop()
+	c.connectTimer.Stop()
+	c.restartTimer.Stop()
+	c.closeTimer.Stop()
+}
 
 // Attach takes part in a session: the initiator offers at once, the responder
 // answers at once (the user has accepted before). It makes Call a
 // jingle.Application.
-func (c *Call) Attach(conn jingle.Conn) {}
+func (c *Call) Attach(conn jingle.Conn) {
+	at := time.Now()
+	c.box.post(func() { c.attach(conn, at) })
+}
 
 // Handle takes an effect of the session. It makes Call a jingle.Application.
-func (c *Call) Handle(e jingle.Effect) {}
+func (c *Call) Handle(e jingle.Effect) { c.box.post(func() { c.handle(e) }) }
 
 // Accepted tells when the person called accepted, for SinceAccept. Without it
 // that is when Attach was called.
-func (c *Call) Accepted(at time.Time) {}
+func (c *Call) Accepted(at time.Time) { c.box.post(func() { c.acceptedAt = at }) }
 
 // Events returns what happens in the call. It is closed after Ended. A reader
 // that is slow loses Stats first, and never holds up the call.
-func (c *Call) Events() <-chan Event { return nil }
+func (c *Call) Events() <-chan Event { return c.events }
 
-// Stats returns how the call is doing now.
-func (c *Call) Stats() Stats { return Stats{} }
+// emit is the owner's. When the reader is slow, Stats are dropped first.
+func (c *Call) emit(e Event) {
+	if _, ok := e.(Stats); ok && len(c.events) > maxEvents/2 {
+		return
+	}
+	for {
+		select {
+		case c.events <- e:
+			return
+		default:
+		}
+		select {
+		case <-c.events: // the oldest
+		default:
+		}
+	}
+}
 
-// Mute stops or resumes sending what the source says, and tells the peer.
-func (c *Call) Mute(on bool) error { return nil }
+// Stats returns how the call was doing when it was last measured, at most
+// Config.StatsInterval ago.
+func (c *Call) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+// Mute stops or resumes sending what the source says, and tells the peer. While
+// muted, silence is sent, for the sake of those who take a stream that stops
+// for a broken one.
+func (c *Call) Mute(on bool) error {
+	c.muted.Store(on)
+	c.gate()
+	return c.tell(map[bool]string{true: "mute", false: "unmute"}[on], true)
+}
+
+// Muted reports whether we are muted.
+func (c *Call) Muted() bool { return c.muted.Load() }
 
 // Hold stops or resumes media both ways, and tells the peer.
-func (c *Call) Hold(on bool) error { return nil }
+func (c *Call) Hold(on bool) error {
+	c.held.Store(on)
+	c.gate()
+	return c.tell(map[bool]string{true: "hold", false: "unhold"}[on], false)
+}
+
+// Held reports whether we hold the call.
+func (c *Call) Held() bool { return c.held.Load() }
+
+// gate opens and closes the way of sound.
+func (c *Call) gate() {
+	held := c.held.Load()
+	c.receiver.held.Store(held)
+	if c.sender != nil {
+		c.sender.muted.Store(c.muted.Load() || held || c.remoteHeld.Load() || c.unwanted.Load())
+	}
+}
+
+// errOver is what methods return when the call is over.
+func (c *Call) errOver() error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	return net.ErrClosed
+}
 
 // DTMF sends keys, any of "0123456789*#ABCD", and returns when they are sent.
-func (c *Call) DTMF(ctx context.Context, keys string) error { return nil }
+// It returns ErrNoDTMF when the peer takes none.
+func (c *Call) DTMF(ctx context.Context, keys string) error {
+	if c.sender == nil {
+		return ErrNoDTMF
+	}
+	return c.sender.press(ctx, keys, c.over, c.errOver)
+}
 
 // NetworkChanged tells that this machine's addresses changed, so that a new
-// path is looked for at once.
-func (c *Call) NetworkChanged() {}
+// path is looked for at once, with peers that can.
+func (c *Call) NetworkChanged() {
+	c.box.post(func() { c.reconnect("the network changed", true) })
+}
 
-// HangUp ends the call; the zero reason means success, or cancel before the
-// peer accepted. It returns at once; see Done.
-func (c *Call) HangUp(r jingle.Reason) {}
+// HangUp ends the call. The zero reason means success, or cancel before media
+// could flow. It returns at once; see Done.
+func (c *Call) HangUp(r jingle.Reason) { c.box.post(func() { c.hangUp(r) }) }
 
 // Close hangs up if need be and returns when everything has stopped.
-func (c *Call) Close() error { return nil }
+func (c *Call) Close() error {
+	c.HangUp(jingle.Reason{})
+	<-c.done
+	return nil
+}
 
-// Done is closed when the call is over.
-func (c *Call) Done() <-chan struct{} { return nil }
+// Done is closed when the call is over and everything has stopped.
+func (c *Call) Done() <-chan struct{} { return c.done }
 
-// Err returns what ended the call: nil while it goes on and after a hang-up of
-// either side.
-func (c *Call) Err() error { return nil }
+// Err returns what went wrong: nil while the call goes on, and after a hang-up
+// of either side.
+func (c *Call) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
 
-var _ jingle.Application = (*Call)(nil)
+func (c *Call) setErr(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
+// open makes a link. The main one sends.
+func (c *Call) open(main bool) (*callLink, error) {
+	cl := &callLink{sent: make(map[string]bool)}
+	var track *sendTrack
+	if main && c.sender != nil {
+		track = c.sender.track
+	}
+	l, err := openLink(c.cfg, track, linkEvents{
+		candidate: func(generation int, found iceudp.Candidate) {
+			c.box.post(func() { c.found(cl, generation, found) })
+		},
+		state: func(s linkState) {
+			c.box.post(func() { c.linkState(cl, s, main) })
+		},
+		track: func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+			c.box.post(func() { c.track(cl, t, r, main) })
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	cl.link, cl.sender = l, l.sender
+	return cl, nil
+}
+
+// track begins to read what the peer sends.
+func (c *Call) track(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver, main bool) {
+	if !main || t.Kind() != webrtc.RTPCodecTypeAudio {
+		return
+	}
+	if cl.tracks++; cl.tracks > maxTracks {
+		c.fail(refuse(jingle.MediaError, "more than %d sources in one call", maxTracks))
+		return
+	}
+	c.receiver.wg.Go(func() { c.receiver.read(t) })
+	c.wg.Go(func() { readRTCP(readerOf(r), nil) })
+}
+
+// reported takes what the peer says about what it hears. RFC 3550 §6.4
+func (c *Call) reported(p rtcp.Packet) {
+	at := time.Now()
+	switch p := p.(type) {
+	case *rtcp.ReceiverReport:
+		c.reports(p.Reports, at)
+	case *rtcp.SenderReport:
+		c.reports(p.Reports, at)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carillon-im/carillon/media/audio"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/report"
@@ -32,6 +33,8 @@ const (
 	// allows less than a second where the delay is known to be small; 100 ms is
 	// what browsers use.
 	dtlsResend = 100 * time.Millisecond
+	// receiveMTU is the longest packet taken.
+	receiveMTU = 1500
 )
 
 // events of a telephone, by clock rate. RFC 4733 §2.4; RFC 7587 §7 wants the
@@ -40,9 +43,6 @@ var telephoneEvents = []struct {
 	rate        uint32
 	payloadType uint8
 }{{48000, 110}, {8000, 126}}
-
-// telephoneEvent is the name of the payload format of RFC 4733.
-const telephoneEvent = "telephone-event"
 
 // newAPI sets pion up for one link.
 func newAPI(cfg Config) (*webrtc.API, error) {
@@ -53,7 +53,7 @@ func newAPI(cfg Config) (*webrtc.API, error) {
 		}
 	}
 	for _, e := range telephoneEvents {
-		if err := registerAudio(m, telephoneEvent, e.rate, 1, "0-15", e.payloadType); err != nil {
+		if err := registerAudio(m, audio.TelephoneEvent, e.rate, 1, audio.TelephoneEvents, e.payloadType); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +107,10 @@ func newAPI(cfg Config) (*webrtc.API, error) {
 	s.SetDTLSRetransmissionInterval(dtlsResend)
 	// The cookie proves that the client can be reached, which ICE has done.
 	s.SetDTLSInsecureSkipHelloVerify(true)
-	s.SetReceiveMTU(1500)
+	s.SetReceiveMTU(receiveMTU)
+	// A peer that closes DTLS will end the session as well; until then pion
+	// must not close what the call owns.
+	s.DisableCloseByDTLS(true)
 	if cfg.Net != nil {
 		s.SetNet(cfg.Net)
 	}

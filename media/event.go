@@ -9,7 +9,7 @@ import (
 
 // An Event is something that happened in a call. The kinds are [Connecting],
 // [Connected], [FirstAudio], [Reconnecting], [Stats], [RemoteRinging],
-// [RemoteMuted], [RemoteHeld], [Digit] and [Ended].
+// [RemoteMuted], [RemoteHeld], [Digit], [SourceEnded] and [Ended].
 type Event interface{ event() }
 
 // Connecting says that both sides agreed and a path is being looked for.
@@ -60,8 +60,13 @@ type RemoteHeld struct{ Held bool }
 
 // A Digit is one key the peer pressed. RFC 4733
 type Digit struct {
-	Key      byte // one of "0123456789*#ABCD"
-	Duration time.Duration
+	Key rune // one of "0123456789*#ABCD"
+}
+
+// SourceEnded says that the source has no more to say, or broke. The call goes
+// on and sends silence.
+type SourceEnded struct {
+	Err error // nil at the end of a file
 }
 
 // Ended is the last event. Afterwards the channel of events is closed.
@@ -102,4 +107,5 @@ func (RemoteRinging) event() {}
 func (RemoteMuted) event()   {}
 func (RemoteHeld) event()    {}
 func (Digit) event()         {}
+func (SourceEnded) event()   {}
 func (Ended) event()         {}

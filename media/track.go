@@ -38,6 +38,13 @@ func (t *sendTrack) write(h *rtp.Header, payload []byte) error {
 	return err
 }
 
+// source is the SSRC, zero before it is known.
+func (t *sendTrack) source() uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ssrc
+}
+
 func (t *sendTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	codecs := ctx.CodecParameters()
 	if len(codecs) == 0 {

@@ -1,0 +1,90 @@
+package media
+
+import (
+	"fmt"
+
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/rtp"
+)
+
+// tell sends an informational message about the call. XEP-0167#info
+func (c *Call) tell(message string, content bool) error {
+	ok := c.box.post(func() {
+		if !c.agreed || c.ending {
+			return // what is switched before the call is told when it begins
+		}
+		info := rtp.NewInfo(message)
+		if content {
+			info.Name, info.Creator = c.soundName(), "initiator"
+		}
+		c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Info(info) })
+	})
+	if !ok {
+		return c.errOver()
+	}
+	return nil
+}
+
+// info takes an informational message of the peer.
+func (c *Call) info(p jingle.Payload) {
+	i, ok := p.(*rtp.Info)
+	if !ok {
+		return
+	}
+	if i.Name != "" && i.Name != c.soundName() {
+		return // about a content that is not carried
+	}
+	switch i.XMLName.Local {
+	case "ringing":
+		c.emit(RemoteRinging{})
+	case "mute":
+		c.emit(RemoteMuted{true})
+	case "unmute":
+		c.emit(RemoteMuted{false})
+	case "hold":
+		c.remoteHold(true)
+	case "unhold":
+		c.remoteHold(false)
+	case "active":
+		// "again actively participating after having been on mute or having put
+		// the other party on hold"
+		c.remoteHold(false)
+		c.emit(RemoteMuted{false})
+	}
+}
+
+func (c *Call) remoteHold(on bool) {
+	if c.remoteHeld.Swap(on) == on {
+		return
+	}
+	c.gate()
+	c.emit(RemoteHeld{on})
+}
+
+// endError says in words why a session ended, nil when somebody just hung up.
+func endError(e jingle.Ended) error {
+	who := "we"
+	if e.Remote {
+		who = "the other side"
+	}
+	var text string
+	switch e.Reason.Condition {
+	case jingle.Success, jingle.Cancel, jingle.Decline, jingle.Busy, jingle.Gone, jingle.Expired, "":
+		return nil
+	case jingle.ConnectivityError, jingle.FailedTransport, jingle.UnsupportedTransports:
+		text = "no connection could be made or kept"
+	case jingle.SecurityError:
+		text = "the encryption could not be trusted"
+	case jingle.FailedApplication, jingle.MediaError, jingle.IncompatibleParameters, jingle.UnsupportedApplications:
+		text = "the media did not work"
+	case jingle.Timeout:
+		text = "no answer came"
+	default:
+		text = "something went wrong"
+	}
+	err := fmt.Errorf("%s ended the call with %s: %s", who, e.Reason.Condition, text)
+	if e.Reason.Text != "" {
+		err = fmt.Errorf("%w (%q)", err, e.Reason.Text)
+	}
+	return err
+}

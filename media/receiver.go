@@ -1,0 +1,163 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carillon-im/carillon/media/audio"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// heardAbove is the level, in dBFS, from which sound is no silence.
+const heardAbove = -50
+
+// maxTracks bounds the sources a peer can send from in one call.
+const maxTracks = 8
+
+// An audioReceiver plays what the peer sends.
+type audioReceiver struct {
+	sink  audio.Sink
+	log   *slog.Logger
+	heard func(at, packet time.Time) // first sound
+	digit func(rune)
+	wg    sync.WaitGroup // of track readers
+
+	jitter  atomic.Pointer[audio.JitterBuffer] // nil until agreed
+	events  atomic.Pointer[map[uint8]bool]     // payload types of telephone-event
+	held    atomic.Bool
+	level   atomic.Uint64 // float64 bits, dBFS
+	bytes   atomic.Uint64 // of payload
+	count   atomic.Uint64 // packets
+	first   atomic.Int64  // unix nanoseconds of the first packet
+	codecPT atomic.Uint32 // payload type of the last packet of sound, plus one
+}
+
+func newAudioReceiver(sink audio.Sink, log *slog.Logger) *audioReceiver {
+	r := &audioReceiver{sink: sink, log: log}
+	r.level.Store(math.Float64bits(audio.MinLevel))
+	return r
+}
+
+// agree tells what the peer may send.
+func (r *audioReceiver) agree(cfg audio.JitterConfig, events map[uint8]bool) {
+	r.events.Store(&events)
+	if old := r.jitter.Swap(audio.NewJitterBuffer(cfg)); old != nil {
+		old.Close()
+	}
+}
+
+// read takes the packets of one track until it ends.
+func (r *audioReceiver) read(track *webrtc.TrackRemote) {
+	var keys audio.EventReader
+	buf := make([]byte, receiveMTU)
+	var h rtp.Header
+	for {
+		n, _, err := track.Read(buf)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) || !transient(err) {
+				return
+			}
+			continue
+		}
+		now := time.Now()
+		h = rtp.Header{}
+		k, err := h.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		payload := buf[k:n]
+		if h.Padding {
+			if len(payload) == 0 || int(payload[len(payload)-1]) > len(payload) {
+				continue
+			}
+			payload = payload[:len(payload)-int(payload[len(payload)-1])]
+		}
+		r.first.CompareAndSwap(0, now.UnixNano())
+		r.count.Add(1)
+		r.bytes.Add(uint64(len(payload)))
+		if events := r.events.Load(); events != nil && (*events)[h.PayloadType] {
+			if key, ok := keys.Receive(payload, h.Timestamp); ok {
+				r.digit(key)
+			}
+		} else {
+			r.codecPT.Store(uint32(h.PayloadType) + 1)
+		}
+		if jb := r.jitter.Load(); jb != nil {
+			jb.Put(audio.Packet{
+				SSRC: h.SSRC, Sequence: h.SequenceNumber, Timestamp: h.Timestamp,
+				PayloadType: h.PayloadType, Marker: h.Marker, Payload: payload,
+			}, now)
+		}
+	}
+}
+
+// transient reports whether reading a track may go on: pion returns an error
+// for a packet of a payload type that was not agreed.
+func transient(err error) bool { return errors.Is(err, webrtc.ErrCodecNotFound) }
+
+// play writes to the sink, at its pace, until ctx ends.
+func (r *audioReceiver) play(ctx context.Context) {
+	frame := make(audio.Frame, audio.HalfFrame)
+	heard := false
+	for ctx.Err() == nil {
+		now := time.Now()
+		voiced := false
+		if jb := r.jitter.Load(); jb != nil {
+			voiced = jb.Get(frame, now)
+		}
+		if r.held.Load() {
+			clear(frame)
+			voiced = false
+		}
+		level := audio.Measure(frame).RMS
+		r.level.Store(math.Float64bits(level))
+		if voiced && !heard && level > heardAbove {
+			heard = true
+			r.heard(now, time.Unix(0, r.first.Load()))
+		}
+		if err := r.sink.Write(frame); err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				r.log.Warn("play", "err", err)
+			}
+			return
+		}
+	}
+}
+
+// close releases the decoders, after all readers ended.
+func (r *audioReceiver) close() {
+	r.wg.Wait()
+	if jb := r.jitter.Load(); jb != nil {
+		jb.Close()
+	}
+}
+
+// readRTCP reads what comes about or with a stream, which also feeds pion's
+// report interceptors, until it ends. report may be nil.
+func readRTCP(read func([]byte) (int, error), report func(rtcp.Packet)) {
+	buf := make([]byte, receiveMTU)
+	for {
+		n, err := read(buf)
+		if err != nil {
+			return
+		}
+		if report == nil {
+			continue
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			report(p)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package media
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/carillon-im/carillon/jingle/iceudp"
+	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/internal/sdpmap"
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+)
+
+type rtpAttributes = interceptor.Attributes
+
+// readerOf adapts pion's senders and receivers to readRTCP.
+func readerOf(r rtcpReader) func([]byte) (int, error) {
+	return func(b []byte) (int, error) {
+		n, _, err := r.Read(b)
+		return n, err
+	}
+}
+
+// A peerReport is what the peer said last about what it hears.
+type peerReport struct {
+	mu   sync.Mutex
+	at   time.Time
+	loss float64 // share, of the interval between its reports
+	rtt  time.Duration
+}
+
+// A snapshot is what counters were when they were looked at before.
+type snapshot struct {
+	at                 time.Time
+	bytesIn, bytesOut  uint64
+	received, lost     uint64
+	samples, concealed uint64
+}
+
+// reportFresh is how long a report of the peer tells something of the present.
+const reportFresh = 10 * time.Second
+
+// reports takes the peer's reports on our stream, and its delay. RFC 3550 §6.4.1
+func (c *Call) reports(rs []rtcp.ReceptionReport, at time.Time) {
+	for _, r := range rs {
+		if c.sender == nil || r.SSRC != c.sender.track.source() {
+			continue
+		}
+		loss := float64(r.FractionLost) / 256
+		c.sender.loss.Store(int32(math.Round(loss * 100)))
+		c.report.mu.Lock()
+		c.report.at, c.report.loss = at, loss
+		if r.LastSenderReport != 0 {
+			// In units of 1/65536 s; wraps after 18 hours, as the RFC has it.
+			if d := int32(compactNTP(at) - r.LastSenderReport - r.Delay); d >= 0 {
+				c.report.rtt = time.Duration(d) * time.Second / 65536
+			}
+		}
+		c.report.mu.Unlock()
+	}
+}
+
+// compactNTP is the middle of an NTP timestamp. RFC 3550 §4
+func compactNTP(t time.Time) uint32 {
+	const toNTP = 2208988800 // seconds from 1900 to 1970
+	sec := uint64(t.Unix() + toNTP)
+	frac := uint64(t.Nanosecond()) << 32 / uint64(time.Second)
+	return uint32((sec<<32 | frac) >> 16)
+}
+
+func (c *Call) jitterConfig(a agreement) audio.JitterConfig {
+	return audio.JitterConfig{Decoders: a.decoders, MinDelay: c.cfg.MinDelay, MaxDelay: c.cfg.MaxDelay}
+}
+
+// measure takes stock. It is the owner's.
+func (c *Call) measure() {
+	now := time.Now()
+	var s Stats
+	if !c.connectedAt.IsZero() {
+		s.Connected = now.Sub(c.connectedAt)
+	}
+	main := c.links[0].link
+	before := c.Stats()
+	s.Codec, s.Pair = before.Codec, before.Pair
+	if p, ok := main.Pair(); ok {
+		s.Pair = p
+	}
+	r := c.receiver
+	s.PacketsIn, s.BytesIn = r.count.Load(), r.bytes.Load()
+	s.LevelIn, s.LevelOut = math.Float64frombits(r.level.Load()), audio.MinLevel
+	if c.sender != nil {
+		s.PacketsOut, s.BytesOut = c.sender.count.Load(), c.sender.bytes.Load()
+		s.LevelOut = math.Float64frombits(c.sender.level.Load())
+	}
+	next := snapshot{at: now, bytesIn: s.BytesIn, bytesOut: s.BytesOut}
+	if jb := r.jitter.Load(); jb != nil {
+		j := jb.Stats()
+		s.Jitter, s.Delay, s.PacketsLost = j.Jitter, j.Delay, j.Lost
+		next.received, next.lost, next.samples, next.concealed = j.Received, j.Lost, j.Samples, j.Concealed
+		s.LossIn = share(next.lost-c.last.lost, next.lost-c.last.lost+next.received-c.last.received)
+		s.Concealed = share(next.concealed-c.last.concealed, next.samples-c.last.samples)
+	}
+	if d := now.Sub(c.last.at).Seconds(); !c.last.at.IsZero() && d > 0 {
+		s.BitrateIn = float64(next.bytesIn-c.last.bytesIn) * 8 / d
+		s.BitrateOut = float64(next.bytesOut-c.last.bytesOut) * 8 / d
+	}
+	c.last = next
+	c.report.mu.Lock()
+	if now.Sub(c.report.at) < reportFresh {
+		s.LossOut, s.RTT = c.report.loss, c.report.rtt
+	}
+	c.report.mu.Unlock()
+	if s.RTT == 0 {
+		s.RTT = time.Duration(main.Quality().rtt * float64(time.Second))
+	}
+	c.mu.Lock()
+	c.stats = s
+	c.mu.Unlock()
+}
+
+func share(part, whole uint64) float64 {
+	if whole == 0 || part > whole {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// verification makes a short text of both keys: twelve digits, 40 bits of a
+// hash. Someone between the two would need as many tries as there are texts
+// while the call is being set up.
+func verification(local, remote iceudp.Transport) string {
+	a, errA := sdpmap.PickFingerprint(&local)
+	b, errB := sdpmap.PickFingerprint(&remote)
+	if errA != nil || errB != nil {
+		return ""
+	}
+	keys := []string{a.Hash + " " + a.Value, b.Hash + " " + b.Value}
+	slices.Sort(keys)
+	sum := sha256.Sum256([]byte("carillon verification\n" + keys[0] + "\n" + keys[1]))
+	n := binary.BigEndian.Uint64(sum[:8]) % 1_000_000_000_000
+	return fmt.Sprintf("%04d %04d %04d", n/100_000_000, n/10_000%10_000, n%10_000)
+}
