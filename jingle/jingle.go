@@ -24,6 +24,9 @@ const (
 	NSErrors = "urn:xmpp:jingle:errors:1"
 )
 
+// MaxSID is the longest session id that is read, in bytes.
+const MaxSID = 256
+
 // An Action says what a jingle element asks for. XEP-0166#def-action
 type Action string
 
