@@ -227,20 +227,30 @@ func (s *sender) finish(ctx context.Context) error {
 		return err
 	}
 	for {
-		select {
-		case err := <-s.done:
-			if err == nil {
-				for _, f := range s.res.Files {
-					if f.Err == nil {
-						s.res.Bytes += f.Size
-					}
+		var which [2]uint32
+		select { // what was asked before the last word comes before it
+		case which = <-s.again:
+		default:
+			select {
+			case which = <-s.again:
+			case err := <-s.done:
+				if err == nil {
+					s.count()
 				}
-			}
-			return err
-		case which := <-s.again:
-			if err := s.resend(which[0], int64(which[1])); err != nil {
 				return err
 			}
+		}
+		if err := s.resend(which[0], int64(which[1])); err != nil {
+			return err
+		}
+	}
+}
+
+// count adds up the files that arrived.
+func (s *sender) count() {
+	for _, f := range s.res.Files {
+		if f.Err == nil {
+			s.res.Bytes += f.Size
 		}
 	}
 }
