@@ -151,20 +151,30 @@ func (w *waiter) fail(err error) { w.result <- result{err: err} }
 // the connection is lost and resumed meanwhile, waiting goes on; when it could
 // not be resumed, and the request may have been handled, the error is [ErrRebound].
 func (s *Stream) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (*Stanza, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultIQWait)
+		defer cancel()
+	}
+	wait, err := s.Ask(ctx, to, typ, payload)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx)
+}
+
+// Ask sends a request without waiting for its answer, so that several can be
+// on their way in the order of the calls. wait must be called, once: it is the
+// other half of [Stream.IQ].
+func (s *Stream) Ask(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (wait func(context.Context) (*Stanza, error), err error) {
 	if typ != stanza.GetIQ && typ != stanza.SetIQ {
 		return nil, fmt.Errorf("IQ of type %q asks nothing", typ)
 	}
 	var p []byte
 	if payload != nil {
-		var err error
 		if p, err = encode(payload); err != nil {
 			return nil, fmt.Errorf("IQ payload: %w", err)
 		}
-	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultIQWait)
-		defer cancel()
 	}
 	w := &waiter{to: to, toText: to.String(), result: make(chan result, 1)}
 	s.mu.Lock()
@@ -180,22 +190,18 @@ func (s *Stream) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload 
 	}
 	s.mu.Unlock()
 
-	forget := func() {
-		s.mu.Lock()
-		delete(s.waiting, id)
-		if s.out.cancel(w.item) {
-			s.shrunk()
-		}
-		s.mu.Unlock()
-	}
 	if err := s.put(ctx, w.item); err != nil {
-		forget()
+		s.forget(id, w)
 		return nil, fmt.Errorf("ask %s: %w", s.nameOf(to), err)
 	}
+	return func(ctx context.Context) (*Stanza, error) { return s.wait(ctx, id, w) }, nil
+}
+
+func (s *Stream) wait(ctx context.Context, id string, w *waiter) (*Stanza, error) {
 	select {
 	case r := <-w.result:
 		if r.err != nil {
-			return nil, fmt.Errorf("ask %s: %w", s.nameOf(to), r.err)
+			return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), r.err)
 		}
 		if err := r.st.Err(); err != nil {
 			a := &AnswerError{From: r.st.From}
@@ -204,15 +210,29 @@ func (s *Stream) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload 
 		}
 		return r.st, nil
 	case <-ctx.Done():
-		forget()
-		return nil, fmt.Errorf("ask %s: %w", s.nameOf(to), context.Cause(ctx))
+		s.forget(id, w)
+		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), context.Cause(ctx))
 	case <-s.ctx.Done(): // a handler must not wait for what waits for the handler
-		forget()
+		s.forget(id, w)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return nil, fmt.Errorf("ask %s: %w", s.nameOf(to), s.overErr())
+		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), s.overErr())
 	}
 }
+
+// forget stops waiting for an answer, and takes the request back if it was not sent.
+func (s *Stream) forget(id string, w *waiter) {
+	s.mu.Lock()
+	delete(s.waiting, id)
+	if s.out.cancel(w.item) {
+		s.shrunk()
+	}
+	s.mu.Unlock()
+}
+
+// After calls f like a function of the Handler, once everything read so far
+// was handled. When the stream is over before, f is not called.
+func (s *Stream) After(f func()) { s.inbox.call(f) }
 
 func (s *Stream) nameOf(to jid.JID) string {
 	if to.Equal(jid.JID{}) {
