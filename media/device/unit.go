@@ -15,6 +15,9 @@ import (
 const (
 	// silentFor is how long a working device may say nothing.
 	silentFor = 500 * time.Millisecond
+	// silentFirst is how long one that was just opened may. Bluetooth takes its
+	// time, and so does an idle virtual device, which has gone to sleep for 2 s.
+	silentFirst = 3 * time.Second
 	// watchEvery is how often that is looked at.
 	watchEvery = 100 * time.Millisecond
 	// firstRetry and lastRetry bound the pauses between attempts to open again.
@@ -52,6 +55,7 @@ type unit struct {
 	heard  time.Time // when something was captured last
 	pcm    []int16   // captured, not read yet
 	read   bool      // Read was called since the last overflow
+	spoke  bool      // the stream has done something since it was opened
 	credit int       // samples the device wants
 	hungry time.Time // since when Write has waited for credit in vain
 }
@@ -88,7 +92,7 @@ func (u *unit) start(ctx context.Context, id string) error {
 	u.mu.Lock()
 	u.turn++
 	t := &turn{u, u.turn}
-	u.credit, u.failed, u.pcm, u.hungry = 0, nil, u.pcm[:0], time.Time{}
+	u.credit, u.failed, u.pcm, u.hungry, u.spoke = 0, nil, u.pcm[:0], time.Time{}, false
 	u.mu.Unlock()
 	s, err := u.back.open(ctx, u.kind, id, t)
 	u.mu.Lock()
@@ -121,7 +125,7 @@ func (t *turn) captured(pcm []int16) {
 	if u.turn != t.n {
 		return
 	}
-	u.heard = time.Now()
+	u.heard, u.spoke = time.Now(), true
 	u.pcm = append(u.pcm, pcm...)
 	limit := int(captureWait.Seconds() * audio.SampleRate)
 	if !u.read {
@@ -142,6 +146,7 @@ func (t *turn) wanted(samples int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.turn == t.n {
+		u.spoke = u.stream != nil // not by what it wants to begin with
 		if u.credit += samples; u.credit >= audio.HalfFrame {
 			u.hungry = time.Time{}
 		}
@@ -191,10 +196,14 @@ func (u *unit) keep(ctx context.Context) {
 
 // overdue says whether the device should have said something. u.mu is held.
 func (u *unit) overdue() bool {
-	if u.kind == Capture {
-		return time.Since(u.heard) > silentFor
+	limit, since := silentFor, u.heard
+	if !u.spoke {
+		limit = silentFirst
 	}
-	return !u.hungry.IsZero() && time.Since(u.hungry) > silentFor
+	if u.kind == Playback {
+		since = u.hungry
+	}
+	return !since.IsZero() && time.Since(since) > limit
 }
 
 // replace opens the device again, or the default one if it is gone. It returns
