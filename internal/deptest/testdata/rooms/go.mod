@@ -1,0 +1,3 @@
+module example.test/rooms
+
+go 1.26.0
