@@ -118,8 +118,8 @@ func TestLogsInByEveryWay(t *testing.T) {
 			if !errors.Is(s.Err(), net.ErrClosed) {
 				t.Errorf("Err = %v", s.Err())
 			}
-			if n := len(srv.Sessions("alice@example.org")); n != 0 {
-				t.Errorf("server keeps %d sessions of a client that said goodbye", n)
+			if err := srv.WaitSessions(t.Context(), "alice@example.org", func(left []xmpptest.Session) bool { return len(left) == 0 }); err != nil {
+				t.Errorf("server keeps the session of a client that said goodbye: %v", err)
 			}
 		})
 	}
