@@ -71,6 +71,10 @@ type ContentRemoved struct {
 // credentials for an ICE restart. It may come before Accepted.
 type TransportInfoReceived struct{ Jingle *Jingle }
 
+// RestartAcknowledged says that the peer acknowledged our RestartTransports;
+// candidates may follow.
+type RestartAcknowledged struct{ Jingle *Jingle }
+
 // TransportReplaceReceived says that the peer wants other transports for
 // contents; answer with AcceptTransport or RejectTransport.
 type TransportReplaceReceived struct{ Jingle *Jingle }
@@ -115,6 +119,7 @@ func (ContentRejected) effect()          {}
 func (ContentModified) effect()          {}
 func (ContentRemoved) effect()           {}
 func (TransportInfoReceived) effect()    {}
+func (RestartAcknowledged) effect()      {}
 func (TransportReplaceReceived) effect() {}
 func (TransportAccepted) effect()        {}
 func (TransportRejected) effect()        {}

@@ -107,6 +107,15 @@ func (s Senders) Includes(r Role) bool {
 	return false
 }
 
+// valid reports whether s is one of the values of XEP-0166#def-content.
+func (s Senders) valid() bool {
+	switch s {
+	case "", SendersBoth, SendersInitiator, SendersNone, SendersResponder:
+		return true
+	}
+	return false
+}
+
 // A Content is one stream of a session: what is sent and how it travels.
 // XEP-0166#def-content
 type Content struct {
@@ -121,9 +130,18 @@ type Content struct {
 }
 
 // A Description says what a content carries, for example *rtp.Description.
+//
+// It may have two more methods. Stub() Description returns the same without
+// details, for actions that only point out a content. Kind() string tells
+// descriptions of one namespace apart, for example "audio" and "video", when
+// both sides add a content at once.
 type Description interface{ Namespace() string }
 
 // A Transport says how a content travels, for example *iceudp.Transport.
+//
+// It may have two more methods. Stub() Transport returns the same without
+// details. OffersRestart() bool reports whether it asks, in a transport-info,
+// for a restart, so that two restarts at once are told apart.
 type Transport interface{ Namespace() string }
 
 // A Payload is any other child of the jingle element, for example *rtp.Info.

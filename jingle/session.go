@@ -1,8 +1,12 @@
 package jingle
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
 	"mellium.im/xmpp/jid"
-	"mellium.im/xmpp/stanza"
 )
 
 // A State is where a session is in its life. XEP-0166#session
@@ -16,85 +20,268 @@ const (
 	StateEnded                // final
 )
 
+func (s State) String() string {
+	switch s {
+	case StateCreated:
+		return "created"
+	case StatePending:
+		return "pending"
+	case StateActive:
+		return "active"
+	case StateEnded:
+		return "ended"
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Limits of a session.
+const (
+	MaxContents = 16 // contents at a time
+	MaxName     = 16 // bytes of a content name that we choose; it becomes an SDP mid
+	MaxInFlight = 8  // our actions not yet acknowledged
+	MaxQueued   = 128
+
+	maxRemoved = 32 // names of removed contents that are remembered
+)
+
+// Errors of the methods of Session.
+var (
+	ErrState   = errors.New("not allowed in this state")
+	ErrContent = errors.New("no such content")
+	ErrQueue   = errors.New("too many actions wait for the peer")
+)
+
 // A Config describes a new session. SID, Local and Peer are required.
 type Config struct {
 	SID   string
 	Role  Role
 	Local jid.JID // full
 	Peer  jid.JID // full
+	// AcceptTimeout ends a session that we initiated and nobody accepts. Zero
+	// means 60 s, negative means never.
+	AcceptTimeout time.Duration
+	// AnswerTimeout takes back a content-add or transport-replace of ours that
+	// the peer does not answer. Zero means 30 s, negative means never.
+	AnswerTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.AcceptTimeout == 0 {
+		c.AcceptTimeout = 60 * time.Second
+	}
+	if c.AnswerTimeout == 0 {
+		c.AnswerTimeout = 30 * time.Second
+	}
+	return c
 }
 
 // A Session is the state machine of one Jingle session. It is not safe for
 // concurrent use: one goroutine owns it.
-type Session struct{ state State }
+type Session struct {
+	cfg      Config
+	state    State
+	contents []*content // in order of appearance
+	removed  []string   // names that late messages may still mention
+	flights  []*flight  // our actions sent and not acknowledged, oldest first
+	queue    []*flight  // our actions that wait for the window
+	lastID   ActionID
+	timers   map[TimerID]timer
+	lastTime TimerID
+	// acceptTimer runs while our session-initiate is not accepted.
+	acceptTimer TimerID
+	// changed is set by our content actions. It tells a session-accept that
+	// answers them from one out of order.
+	changed bool
+}
+
+// A content is what the engine knows of a content.
+type content struct {
+	name     string
+	creator  Role // who offered it, whatever the creator attribute says
+	accepted bool
+	senders  Senders
+	offer    Content // as offered, for stubs and to compare
+	timer    TimerID // our offer waits for an answer; 0 when none
+	replace  replacement
+	replTime TimerID
+}
+
+// A replacement says whose transport-replace of a content is unanswered.
+type replacement uint8
+
+const (
+	replaceNone replacement = iota
+	replaceOurs
+	replaceTheirs
+)
+
+// A flight is one of our actions on its way.
+type flight struct {
+	id    ActionID
+	j     *Jingle
+	names []string
+	// barrier holds later actions back until this one is acknowledged.
+	barrier bool
+	// senders is what content-modify asked for, before what it undoes.
+	senders, before Senders
+	// lost says that the peer's own action has won already; what this one began
+	// is undone.
+	lost bool
+}
 
 // NewSession returns a session in StateCreated.
-func NewSession(cfg Config) *Session { panic("todo") }
+func NewSession(cfg Config) *Session {
+	return &Session{cfg: cfg.withDefaults(), timers: make(map[TimerID]timer)}
+}
 
 // State returns where the session is.
 func (s *Session) State() State { return s.state }
 
-// A Reply is the answer to the IQ that carried an action: nil Err acknowledges it.
-type Reply struct {
-	Err *Error
+// SID returns the session id.
+func (s *Session) SID() string { return s.cfg.SID }
+
+// Role returns our side.
+func (s *Session) Role() Role { return s.cfg.Role }
+
+// A ContentStatus describes a content of a session.
+type ContentStatus struct {
+	Name     string
+	Creator  Role // who offered it
+	Accepted bool // false while it is only offered
+	Senders  Senders
 }
 
-// An Error is a stanza error with its Jingle condition. XEP-0166#errors
-type Error struct {
-	Stanza    stanza.Error
-	Condition string // in NSErrors; "" when none, for example "out-of-order", "tie-break", "unknown-session", "unsupported-info"
+// Contents returns the contents of the session in order of appearance.
+func (s *Session) Contents() []ContentStatus {
+	list := make([]ContentStatus, len(s.contents))
+	for i, c := range s.contents {
+		list[i] = ContentStatus{Name: c.name, Creator: c.creator, Accepted: c.accepted, Senders: c.senders}
+	}
+	return list
 }
 
-func (e *Error) Error() string { panic("todo") }
+func (s *Session) content(name string) *content {
+	for _, c := range s.contents {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
 
-// Receive applies an action from the peer. The returned reply is the answer to
-// its IQ and must be sent before any effect is carried out. XEP-0166#protocol-response
-func (s *Session) Receive(j *Jingle) (Reply, []Effect) { panic("todo") }
+func (s *Session) addContent(c Content, creator Role) *content {
+	n := &content{name: c.Name, creator: creator, senders: both(c.Senders), offer: c}
+	s.contents = append(s.contents, n)
+	return n
+}
 
-// Sent reports how the peer answered one of our actions: nil when it was
-// acknowledged, an *Error when refused, any other error when no answer came.
-func (s *Session) Sent(id ActionID, err error) []Effect { panic("todo") }
+// dropContent forgets a content and stops its timers.
+func (s *Session) dropContent(name string) []Effect {
+	i := slices.IndexFunc(s.contents, func(c *content) bool { return c.name == name })
+	if i < 0 {
+		return nil
+	}
+	c := s.contents[i]
+	s.contents = slices.Delete(s.contents, i, i+1)
+	if len(s.removed) == maxRemoved {
+		s.removed = slices.Delete(s.removed, 0, 1)
+	}
+	s.removed = append(s.removed, name)
+	return append(s.stopTimer(&c.timer), s.stopTimer(&c.replTime)...)
+}
+
+// wasRemoved reports whether the session had a content of that name.
+func (s *Session) wasRemoved(name string) bool { return slices.Contains(s.removed, name) }
+
+// both fills in the default of senders. XEP-0166#def-content
+func both(s Senders) Senders {
+	if s == "" {
+		return SendersBoth
+	}
+	return s
+}
+
+// end makes the session final. The effects begin with before.
+func (s *Session) end(before []Effect, r Reason, remote bool) []Effect {
+	s.state = StateEnded
+	ids := make([]TimerID, 0, len(s.timers))
+	for id := range s.timers {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	var out []Effect
+	for _, id := range ids {
+		out = append(out, StopTimer{ID: id})
+	}
+	out = append(out, before...)
+	s.contents, s.removed, s.flights, s.queue = nil, nil, nil, nil
+	clear(s.timers)
+	return append(out, Ended{Reason: r, Remote: remote})
+}
+
+// A timer is a running timer and what it is for.
+type timer struct {
+	kind timerKind
+	name string // content
+}
+
+type timerKind uint8
+
+const (
+	timerAccept  timerKind = iota // session-accept is due
+	timerAnswer                   // the answer to content-add is due
+	timerReplace                  // the answer to transport-replace is due
+)
+
+func (s *Session) startTimer(t timer, after time.Duration) (TimerID, []Effect) {
+	if after < 0 {
+		return 0, nil
+	}
+	s.lastTime++
+	s.timers[s.lastTime] = t
+	return s.lastTime, []Effect{StartTimer{ID: s.lastTime, After: after}}
+}
+
+// stopTimer stops the timer, if it runs, and sets *id to zero.
+func (s *Session) stopTimer(id *TimerID) []Effect {
+	stopped := *id
+	*id = 0
+	if _, ok := s.timers[stopped]; !ok {
+		return nil
+	}
+	delete(s.timers, stopped)
+	return []Effect{StopTimer{ID: stopped}}
+}
 
 // TimerFired reports that a timer asked for by StartTimer has elapsed.
-func (s *Session) TimerFired(id TimerID) []Effect { panic("todo") }
-
-// Initiate sends the session-initiate. The engine fills Action, SID and Initiator.
-func (s *Session) Initiate(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// Accept sends the session-accept.
-func (s *Session) Accept(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// Terminate ends the session from any state. It is never an error to call it again.
-func (s *Session) Terminate(r Reason) []Effect { panic("todo") }
-
-// TransportInfo sends candidates or new credentials.
-func (s *Session) TransportInfo(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// Info sends a session-info with the payload; nil is a session-level ping.
-func (s *Session) Info(p Payload) ([]Effect, error) { panic("todo") }
-
-// DescriptionInfo sends changed descriptions.
-func (s *Session) DescriptionInfo(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// AddContent asks the peer to add contents.
-func (s *Session) AddContent(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// AcceptContent answers ContentOffered.
-func (s *Session) AcceptContent(j *Jingle) ([]Effect, error) { panic("todo") }
-
-// RejectContent answers ContentOffered.
-func (s *Session) RejectContent(r *Reason, names ...string) ([]Effect, error) { panic("todo") }
-
-// RemoveContent removes contents, or takes back an AddContent not yet answered.
-func (s *Session) RemoveContent(r *Reason, names ...string) ([]Effect, error) { panic("todo") }
-
-// ModifyContent changes who sends in a content.
-func (s *Session) ModifyContent(name string, senders Senders) ([]Effect, error) { panic("todo") }
-
-// ReplaceTransport asks the peer to use other transports; AcceptTransport and
-// RejectTransport answer TransportReplaceReceived.
-func (s *Session) ReplaceTransport(j *Jingle) ([]Effect, error) { panic("todo") }
-func (s *Session) AcceptTransport(j *Jingle) ([]Effect, error)  { panic("todo") }
-func (s *Session) RejectTransport(names ...string) ([]Effect, error) {
-	panic("todo")
+func (s *Session) TimerFired(id TimerID) []Effect {
+	t, ok := s.timers[id]
+	if !ok {
+		return nil
+	}
+	delete(s.timers, id)
+	switch t.kind {
+	case timerAccept:
+		return s.Terminate(Reason{Condition: Timeout})
+	case timerAnswer:
+		c := s.content(t.name)
+		if c == nil || c.accepted {
+			return nil
+		}
+		r := &Reason{Condition: Timeout}
+		out, err := s.RemoveContent(r, t.name)
+		if err != nil {
+			out = s.dropContent(t.name) // the window is full: then let it go unsaid
+		}
+		if s.state == StateEnded {
+			return out
+		}
+		return append(out, ContentRejected{Names: []string{t.name}, Reason: r})
+	case timerReplace:
+		if c := s.content(t.name); c != nil && c.replace == replaceOurs {
+			c.replace, c.replTime = replaceNone, 0
+			return []Effect{TransportRejected{Names: []string{t.name}}}
+		}
+	}
+	return nil
 }
