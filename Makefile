@@ -1,0 +1,81 @@
+# Carillon. "make help" lists what there is to make.
+
+GO     ?= go
+NATIVE  = native,nolibopusfile
+TOOL    = $(GO) tool -modfile=internal/tools/go.mod
+
+# What the two programs are built for without a C compiler.
+CROSS    = linux/arm64 windows/amd64 darwin/arm64
+PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
+
+# Packages whose goroutines are worth the race detector's time.
+RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn cmd))
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## install the Debian packages for everything below (root or sudo)
+	@sh internal/lab/setup.sh interop
+
+.PHONY: build
+build: setup-test ## build the programs into bin/, with the system's libraries
+	CGO_ENABLED=1 $(GO) build -tags $(NATIVE) -o bin/ $(addprefix ./,$(PROGRAMS))
+
+.PHONY: build-pure
+build-pure: ## build the programs into bin/ with Go alone
+	CGO_ENABLED=0 $(GO) build -o bin/ $(addprefix ./,$(PROGRAMS))
+
+.PHONY: demo
+demo: ## make a call between two clients on this machine
+	$(GO) run ./cmd/carillon demo
+
+.PHONY: test
+test: setup-test test-pure test-native test-race cross ## all tests, both ways to build, against real servers
+
+# Packages only; the real peer of "make interop" is not needed here.
+.PHONY: setup-test
+setup-test:
+	@sh internal/lab/setup.sh
+
+.PHONY: test-pure
+test-pure: ## unit tests with Go alone, and the examples
+	CGO_ENABLED=0 $(GO) build ./...
+	CGO_ENABLED=0 $(GO) test ./...
+
+.PHONY: test-native
+test-native: ## tests with the system's libraries, Prosody and sound servers
+	CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m ./...
+
+.PHONY: test-race
+test-race: ## the concurrent packages under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 10m $(RACE)
+
+.PHONY: cross
+cross: ## the programs for other systems
+	@set -e; for target in $(CROSS); do for program in $(PROGRAMS); do \
+		echo "build $$program for $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./$$program; \
+	done; done
+
+.PHONY: lint
+lint: ## gofmt, go vet and staticcheck, both ways to build
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags $(NATIVE),integration,interop,bench ./...
+	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck -tags $(NATIVE),integration,interop,bench ./...
+
+.PHONY: interop
+interop: setup build ## calls with a real Dino through a real Prosody (root)
+	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags interop -count 1 -v -timeout 30m ./internal/interop/
+
+.PHONY: bench
+bench: setup build ## what a user feels, measured; see BENCHMARKS.md
+	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags bench -count 1 -v -timeout 30m ./internal/bench/
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist

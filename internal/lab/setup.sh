@@ -1,0 +1,52 @@
+#!/bin/sh
+# setup.sh [interop]   installs the Debian packages that building natively and
+# testing need; with "interop" also those of the real peer, Dino.
+# Without root or sudo it prints the one line to run, and fails.
+set -eu
+
+build="gcc libc6-dev pkg-config libopus-dev portaudio19-dev"
+test="ca-certificates prosody lua-sec lua-event lua-unbound coturn pulseaudio pulseaudio-utils libasound2-plugins"
+interop="dino-im xvfb dbus-daemon libglib2.0-bin libglib2.0-dev sqlite3
+gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl
+glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core"
+
+want="$build $test"
+[ "${1:-}" = interop ] && want="$want $interop"
+
+if ! command -v dpkg-query >/dev/null; then
+	echo "setup: this is not Debian; install what these packages contain:" $want >&2
+	exit 1
+fi
+missing=
+for p in $want; do
+	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	sudo=sudo
+	# Ask for a password only where somebody can type it.
+	if ! command -v sudo >/dev/null || { [ ! -t 0 ] && ! sudo -n true 2>/dev/null; }; then
+		echo "setup: run this line as root, then again what you ran:" >&2
+		echo "apt-get update && apt-get install -y --no-install-recommends$missing" >&2
+		exit 1
+	fi
+fi
+
+# Debian starts the services it installs; the tests start their own instead.
+# policy-rc.d forbids that, only as long as we install.
+policy=/usr/sbin/policy-rc.d
+restore() {
+	$sudo rm -f "$policy"
+	[ ! -e "$policy.carillon" ] || $sudo mv "$policy.carillon" "$policy"
+}
+[ ! -e "$policy" ] || $sudo mv "$policy" "$policy.carillon"
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+$sudo chmod 755 "$policy"
+
+echo "setup: installing$missing"
+$sudo apt-get update -q
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
