@@ -53,15 +53,15 @@ const (
 // Encode it with [xml.Marshal]; decode it with [Registry.Decode], which knows
 // the descriptions and transports.
 type Jingle struct {
-	XMLName   xml.Name      `xml:"urn:xmpp:jingle:1 jingle"`
-	Action    Action        `xml:"action,attr"`
-	Initiator string        `xml:"initiator,attr,omitempty"` // full JID; not every client sends one
-	Responder string        `xml:"responder,attr,omitempty"`
-	SID       string        `xml:"sid,attr"`
-	Contents  []Content     `xml:"content"`
-	Groups    []group.Group `xml:"urn:xmpp:jingle:apps:grouping:0 group"`
-	Reason    *Reason       `xml:"reason"`
-	Payloads  []Payload     // children in other namespaces, such as session-info messages
+	XMLName   xml.Name // as read; not needed to write
+	Action    Action
+	Initiator string // full JID; not every client sends one
+	Responder string
+	SID       string
+	Contents  []Content
+	Groups    []group.Group
+	Reason    *Reason
+	Payloads  []Payload // children in other namespaces, such as session-info messages
 }
 
 // A Role is a side of the session. XEP-0166#terms

@@ -2,7 +2,11 @@
 // with the DTLS fingerprint that rides in it (XEP-0320).
 package iceudp
 
-import "encoding/xml"
+import (
+	"encoding/xml"
+
+	"github.com/carillon-im/carillon/jingle"
+)
 
 // Namespaces of the elements in this package.
 const (
@@ -20,6 +24,7 @@ type Transport struct {
 	Trickle      *Option       `xml:"http://gultsch.de/xmpp/drafts/jingle/transports/ice-udp/option trickle"`
 	Renomination *Option       `xml:"http://gultsch.de/xmpp/drafts/jingle/transports/ice-udp/option renomination"`
 	Candidates   []Candidate   `xml:"candidate"`
+	Unknown      []jingle.Unknown
 }
 
 // Namespace is NS. It makes Transport a jingle.Transport.

@@ -2,7 +2,11 @@
 // (XEP-0293), header extensions (XEP-0294) and source attributes (XEP-0339).
 package rtp
 
-import "encoding/xml"
+import (
+	"encoding/xml"
+
+	"github.com/carillon-im/carillon/jingle"
+)
 
 // Namespaces and features of the elements in this package.
 const (
@@ -37,6 +41,7 @@ type Description struct {
 	Sources      []Source      `xml:"urn:xmpp:jingle:apps:rtp:ssma:0 source"`
 	SSRCGroups   []SSRCGroup   `xml:"urn:xmpp:jingle:apps:rtp:ssma:0 ssrc-group"`
 	RTCPMux      *Flag         `xml:"rtcp-mux"`
+	Unknown      []jingle.Unknown
 }
 
 // Namespace is NS. It makes Description a jingle.Description.
