@@ -62,7 +62,7 @@ func (d *dialer) connectTCP(ctx context.Context, targets []target) (*link, *Elem
 				return opened{}, err
 			}
 			connected()
-			return d.secure(ctx, conn, t, a)
+			return d.secure(ctx, quickAck(conn), t, a)
 		}, func(o opened) { o.link.abort() })
 	if won.link != nil {
 		return won.link, won.features, nil

@@ -208,7 +208,11 @@ func (d *dialer) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	conn, attempts := race(ctx, []target{t}, d.resolve,
 		func(ctx context.Context, _ target, a netip.AddrPort, _ func()) (net.Conn, error) {
-			return d.cfg.Dial(ctx, "tcp", a.String())
+			conn, err := d.cfg.Dial(ctx, "tcp", a.String())
+			if err != nil {
+				return nil, err
+			}
+			return quickAck(conn), nil
 		}, func(c net.Conn) { _ = c.Close() })
 	if conn == nil {
 		return nil, &UnreachableError{Domain: t.host, Attempts: attempts}
