@@ -93,7 +93,7 @@ func (d *opusDecoder) Decode(dst Frame, payload []byte) (Frame, error) {
 }
 
 func (d *opusDecoder) DecodeFEC(dst Frame, next []byte, n int) (Frame, bool) {
-	if !opusHasFEC(next) || n <= 0 || n > maxOpusSamples {
+	if !opusHasFEC(next) || n < opusFrameSamples(next[0]) || n > maxOpusSamples || n%opusUnit != 0 {
 		return dst, false
 	}
 	got, err := d.d.DecodeWithFEC(next, d.fec[:n], true)
