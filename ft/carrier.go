@@ -2,17 +2,15 @@ package ft
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"io"
 	"log/slog"
 	"time"
 
+	"github.com/carillon-im/carillon/jingle"
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/stanza"
-
-	"encoding/xml"
-
-	"github.com/carillon-im/carillon/jingle"
 )
 
 // A Carrier is one way to carry bytes between two devices: it makes a
@@ -34,8 +32,8 @@ type Negotiation interface {
 	// Remote takes what came in the peer's initiate, accept, replace or
 	// transport-info. An error ends the negotiation.
 	Remote(jingle.Transport) error
-	// Infos yields what is to be sent in transport-infos, and is closed when
-	// there will be no more.
+	// Infos yields what is to be sent in transport-infos. It is never closed,
+	// and nil when the carrier has none.
 	Infos() <-chan jingle.Transport
 	// Open returns the stream once there is one, or why this carrier cannot.
 	Open(ctx context.Context) (Stream, error)

@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/internal/addr"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 )
@@ -87,13 +88,10 @@ func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	n := &negotiation{
+	return &negotiation{
 		env: env, role: role, cert: cert, log: env.Log().With("carrier", "tcp"),
-		infos:  make(chan jingle.Transport),
 		remote: make(chan *Transport, 1),
-	}
-	close(n.infos) // every address is in the first element
-	return n, nil
+	}, nil
 }
 
 type negotiation struct {
@@ -101,7 +99,6 @@ type negotiation struct {
 	role   jingle.Role
 	cert   tls.Certificate
 	log    *slog.Logger
-	infos  chan jingle.Transport
 	remote chan *Transport
 	got    bool // Remote was called
 
@@ -110,7 +107,8 @@ type negotiation struct {
 	closed   bool
 }
 
-func (n *negotiation) Infos() <-chan jingle.Transport { return n.infos }
+// Infos has none: every address is in the first element.
+func (n *negotiation) Infos() <-chan jingle.Transport { return nil }
 
 // Local begins to listen and says where.
 func (n *negotiation) Local(ctx context.Context) (jingle.Transport, error) {
@@ -128,7 +126,7 @@ func (n *negotiation) Local(ctx context.Context) (jingle.Transport, error) {
 	n.listener = l
 	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
 	t := &Transport{Fingerprint: iceudp.Fingerprint{Hash: "sha-256", Value: fingerprint(n.cert.Certificate[0])}}
-	for _, ip := range addresses(n.env.Loopback) {
+	for _, ip := range addr.Own(n.env.Loopback) {
 		if len(t.Candidates) < maxCandidates {
 			t.Candidates = append(t.Candidates, Candidate{IP: ip.String(), Port: port})
 		}
@@ -231,7 +229,7 @@ func (r *race) dial(ctx context.Context, candidates []Candidate) {
 	defer wg.Wait()
 	for _, c := range candidates[:min(len(candidates), maxCandidates)] {
 		ip, err := netip.ParseAddr(c.IP) // never a name: no DNS for a peer
-		if err != nil || !dialable(ip, r.n.env.Loopback) || c.Port == 0 {
+		if err != nil || !addr.Usable(ip, r.n.env.Loopback) || c.Port == 0 {
 			r.n.log.Debug("address of the peer is not tried", "ip", c.IP, "port", c.Port)
 			continue
 		}
@@ -370,32 +368,4 @@ func fingerprint(der []byte) string {
 		b = fmt.Appendf(b, "%02X", x)
 	}
 	return string(b)
-}
-
-// addresses returns the addresses of this machine that a peer may reach.
-func addresses(loopback bool) (ips []netip.Addr) {
-	list, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	for _, a := range list {
-		n, ok := a.(*net.IPNet)
-		if !ok {
-			continue
-		}
-		if ip, ok := netip.AddrFromSlice(n.IP); ok && dialable(ip.Unmap(), loopback) {
-			ips = append(ips, ip.Unmap())
-		}
-	}
-	return ips
-}
-
-// dialable reports whether an address is one that a device of another person
-// may have.
-func dialable(ip netip.Addr, loopback bool) bool {
-	ip = ip.Unmap()
-	if ip.IsLoopback() {
-		return loopback
-	}
-	return ip.IsGlobalUnicast() && ip.Zone() == "" // link-local needs a zone, which means nothing elsewhere
 }
