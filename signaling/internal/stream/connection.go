@@ -26,8 +26,10 @@ type connection struct {
 	blocked   bool      // the reader waits for room in the inbox
 
 	// The owner's.
-	probed    time.Duration // when we probed, on the clock of the splitter; 0: not since something arrived
+	probing   bool          // we asked for a sign of life and nothing arrived since
+	probed    time.Duration // when, on the clock of the splitter
 	probeWait time.Duration
+	heardThen time.Duration // when we had heard the last thing, then
 	pings     uint64
 }
 
@@ -191,14 +193,16 @@ func (c *connection) watch() (time.Duration, error) {
 	if blocked {
 		heard = now // we are the slow ones
 	}
+	if heard != c.heardThen {
+		c.probing = false
+	}
 	var due time.Duration
-	if c.probed > heard {
+	if c.probing {
 		due = c.probed + c.probeWait - now
 		if due <= 0 {
 			return 0, ErrDead
 		}
 	} else {
-		c.probed = 0
 		due = heard + dead*2/3 - now
 		if due <= 0 {
 			if err := c.probe(dead / 3); err != nil {
@@ -215,11 +219,11 @@ func (c *connection) watch() (time.Duration, error) {
 
 // probe asks for a sign of life and waits for any.
 func (c *connection) probe(wait time.Duration) error {
-	now := time.Since(c.l.start)
-	if c.probed > time.Duration(c.l.received.Load()) && c.probed+c.probeWait-now <= wait {
+	now, heard := time.Since(c.l.start), time.Duration(c.l.received.Load())
+	if c.probing && heard == c.heardThen && c.probed+c.probeWait-now <= wait {
 		return nil // one is under way that will tell as soon
 	}
-	c.probed, c.probeWait = now, wait
+	c.probing, c.probed, c.probeWait, c.heardThen = true, now, wait, heard
 	if c.counts {
 		c.s.mu.Lock()
 		c.asked, c.unasked = true, 0
