@@ -10,11 +10,10 @@ const (
 	maxContents        = 16   // contents of one session
 	maxCandidates      = 64   // candidates of one content in one generation
 	maxSessionInbox    = 256  // actions of one session not yet handled
-	sessionWindow      = 8    // our actions in flight in one session
+	maxCallInbox       = 128  // messages of one call not yet handled
 
-	maxCallsPerPeer = 8   // calls with one bare JID, ringing or running
-	maxRinging      = 32  // incoming calls nobody answered yet
-	maxCallInbox    = 128 // messages of one call not yet handled
+	maxCallsPerPeer = 8  // calls with one bare JID, ringing or running
+	maxRinging      = 32 // incoming calls nobody answered yet
 
 	maxPeers        = 2048 // senders with stanzas not yet handled
 	maxPerPeer      = 512  // stanzas of one full JID not yet handled
@@ -35,18 +34,11 @@ const (
 	maxEvents       = 4096  // the largest event subscription
 	maxArchive      = 2000  // archived messages read in one catch-up
 	archivePage     = 100
-	maxProposeMedia = 8
-	maxSIDLen       = 256
 )
 
 // Times we wait.
 const (
-	iqTimeout        = 30 * time.Second // for the answer to an ordinary IQ
-	actionTimeout    = 20 * time.Second // for the answer to a Jingle action
-	ringTimeout      = 60 * time.Second // default of Config.RingTimeout
-	initiateTimeout  = 30 * time.Second // between our proceed and the session-initiate
-	directTimeout    = 3 * time.Second  // a call that nobody can get by JMI: how long disco may take
-	closeTimeout     = 3 * time.Second  // for the farewell to the server
-	proposalLifetime = 2 * time.Minute  // an incoming proposal older than this does not ring
-	takeBackPresence = 5 * time.Minute  // after the last call with a stranger
+	iqTimeout     = 30 * time.Second // for the answer to an ordinary IQ
+	actionTimeout = 20 * time.Second // for the answer to a Jingle action
+	closeTimeout  = 3 * time.Second  // for the farewell to the server
 )
