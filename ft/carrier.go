@@ -91,9 +91,10 @@ type Env struct {
 	// refused, so that no peer makes us talk to services of this machine.
 	Loopback bool
 	Services []Service
-	// IQ asks an entity and returns the payload of its answer. Nil when the
-	// carrier has no way to send stanzas.
-	IQ func(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (xml.TokenReader, error)
+	// Ask sends an IQ and returns a function that waits for the payload of its
+	// answer; an error answer comes back as an error. Stanzas leave in the
+	// order of the calls. Nil when the carrier has no way to send stanzas.
+	Ask func(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (wait func(context.Context) (xml.TokenReader, error), err error)
 	// HandleIQ registers who takes IQ sets whose payload has the namespace. An
 	// error from h becomes the IQ error. Nil when there is no way.
 	HandleIQ func(ns string, h func(from jid.JID, payload xml.TokenReader) error) (remove func())
@@ -107,4 +108,13 @@ func (e Env) Log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return e.Logger
+}
+
+// IQ sends an IQ and waits for the payload of its answer. Env.Ask is not nil.
+func (e Env) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (xml.TokenReader, error) {
+	wait, err := e.Ask(ctx, to, typ, payload)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx)
 }

@@ -57,7 +57,7 @@ func ask(ctx context.Context, env ft.Env, to jid.JID, query, into any) error {
 // FindProxies asks the server of env.Local for its SOCKS5 proxies.
 // XEP-0065#disco
 func FindProxies(ctx context.Context, env ft.Env) ([]StreamHost, error) {
-	if env.IQ == nil {
+	if env.Ask == nil {
 		return nil, nil
 	}
 	var items discoItems
@@ -103,10 +103,8 @@ func activate(ctx context.Context, env ft.Env, proxy, sid string) error {
 	if err != nil {
 		return fmt.Errorf("address of the proxy: %w", err)
 	}
-	r, err := env.IQ(ctx, to, stanza.SetIQ, &bytestreams{SID: sid, Activate: env.Peer.String()})
-	if err != nil {
+	if _, err := env.IQ(ctx, to, stanza.SetIQ, &bytestreams{SID: sid, Activate: env.Peer.String()}); err != nil {
 		return fmt.Errorf("activate the stream at %s: %w", proxy, err)
 	}
-	_ = r // an empty result
 	return nil
 }
