@@ -1,0 +1,187 @@
+// Package history keeps the calls of an account in a file of its own: one JSON
+// object a line, the newest last. It is a [signaling.History], so calls that
+// were missed, or taken on another device, come into it from the archive of
+// the server.
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/rtp"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+)
+
+// Limits of a history. Beyond maxLines the oldest calls are forgotten.
+const (
+	maxLines = 5000
+	maxFile  = 16 << 20
+)
+
+// A File is the history of one account. It may be used by several goroutines,
+// and by several programs at once: a line is appended in one write.
+type File struct {
+	path, mark string
+
+	mu sync.Mutex
+}
+
+// Open returns the history of an account in the given folder. Nothing is
+// created before the first call.
+func Open(dir, account string) *File {
+	name := url.PathEscape(account) // an address may contain what is no file name
+	return &File{
+		path: filepath.Join(dir, "history", name+".jsonl"),
+		mark: filepath.Join(dir, "history", name+".mark"),
+	}
+}
+
+// line is a call as it is in the file.
+type line struct {
+	SID       string              `json:"sid"`
+	Peer      string              `json:"peer"`
+	Direction signaling.Direction `json:"direction"`
+	Outcome   signaling.Outcome   `json:"outcome"`
+	Reason    string              `json:"reason,omitempty"`
+	Media     []rtp.Media         `json:"media,omitempty"`
+	Start     time.Time           `json:"start"`
+	Seconds   float64             `json:"seconds"`
+	Archived  bool                `json:"archived,omitempty"`
+}
+
+// Record stores a call in place of the one with the same session id.
+func (f *File) Record(_ context.Context, r signaling.CallRecord) error {
+	text, err := json.Marshal(line{
+		SID: r.SID, Peer: r.Peer.String(), Direction: r.Direction, Outcome: r.Outcome,
+		Reason: string(r.Reason.Condition), Media: r.Media, Start: r.Start.UTC(),
+		Seconds: r.Duration.Seconds(), Archived: r.Archived,
+	})
+	if err != nil {
+		return fmt.Errorf("record call: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.append(append(text, '\n')); err != nil {
+		return fmt.Errorf("record call: %w", err)
+	}
+	return nil
+}
+
+func (f *File) append(text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		return err
+	}
+	w, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return errors.Join(err, w.Close())
+}
+
+// Mark returns up to where the archive of the server was read.
+func (f *File) Mark(context.Context) (string, error) {
+	text, err := safefile.Read(f.mark, 4<<10)
+	return string(text), err
+}
+
+// SetMark stores up to where the archive of the server was read.
+func (f *File) SetMark(_ context.Context, mark string) error {
+	return safefile.Write(f.mark, []byte(mark))
+}
+
+// Calls returns the newest calls, at most limit of them, the oldest first. A
+// limit of 0 means all. A line that cannot be read is left out: the file may
+// be from another version.
+func (f *File) Calls(limit int) ([]signaling.CallRecord, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	lines, n, err := f.read()
+	if err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	if n > maxLines+maxLines/2 {
+		if err := f.compact(lines); err != nil {
+			return nil, fmt.Errorf("shorten history: %w", err)
+		}
+	}
+	if limit > 0 && len(lines) > limit {
+		lines = lines[len(lines)-limit:]
+	}
+	out := make([]signaling.CallRecord, 0, len(lines))
+	for _, l := range lines {
+		peer, err := jid.Parse(l.Peer)
+		if err != nil {
+			continue
+		}
+		out = append(out, signaling.CallRecord{
+			SID: l.SID, Peer: peer, Direction: l.Direction, Outcome: l.Outcome,
+			Reason: jingle.Reason{Condition: jingle.Condition(l.Reason)}, Media: l.Media, Start: l.Start,
+			Duration: time.Duration(l.Seconds * float64(time.Second)), Archived: l.Archived,
+		})
+	}
+	return out, nil
+}
+
+// read returns the calls by when they began, each once, and how many lines the
+// file has.
+func (f *File) read() (calls []line, n int, err error) {
+	text, err := safefile.Read(f.path, maxFile)
+	if err != nil {
+		return nil, 0, err
+	}
+	at := make(map[string]int)
+	sc := bufio.NewScanner(bytes.NewReader(text))
+	sc.Buffer(nil, maxFile)
+	for sc.Scan() {
+		n++
+		var l line
+		if json.Unmarshal(sc.Bytes(), &l) != nil || l.SID == "" {
+			continue
+		}
+		// One session id may be used by two peers, by accident or on purpose.
+		key := l.SID + " " + bare(l.Peer)
+		if i, ok := at[key]; ok {
+			calls[i] = l
+			continue
+		}
+		at[key] = len(calls)
+		calls = append(calls, l)
+	}
+	slices.SortStableFunc(calls, func(a, b line) int { return a.Start.Compare(b.Start) })
+	return calls, n, nil
+}
+
+func bare(peer string) string {
+	b, _, _ := strings.Cut(peer, "/")
+	return b
+}
+
+// compact writes the newest calls anew.
+func (f *File) compact(calls []line) error {
+	if len(calls) > maxLines {
+		calls = calls[len(calls)-maxLines:]
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, l := range calls {
+		if err := enc.Encode(l); err != nil {
+			return err
+		}
+	}
+	return safefile.Write(f.path, b.Bytes())
+}

@@ -1,0 +1,105 @@
+package screen
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// Keys delivers what a person types: single keys from a terminal, and the
+// first letter of each line from anything else.
+type Keys struct {
+	c       chan rune
+	restore func()
+}
+
+// Interrupt is what Ctrl-C types in a terminal whose keys we read.
+const Interrupt = '\x03'
+
+// maxKeys bounds what is typed and not yet handled.
+const maxKeys = 64
+
+// Keys begins to read keys, until ctx ends. Close gives the terminal back.
+//
+// A read of a terminal cannot be interrupted, so the goroutine that waits for
+// the next key stays until one comes or the program ends; it holds nothing
+// else. Keys is therefore called once in a program.
+func (s *Screen) Keys(ctx context.Context, in io.Reader) (*Keys, error) {
+	k := &Keys{c: make(chan rune, maxKeys), restore: func() {}}
+	if s.in != nil {
+		old, err := term.MakeRaw(int(s.in.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("read keys: %w", err)
+		}
+		s.setRaw(true)
+		k.restore = sync.OnceFunc(func() {
+			s.setRaw(false)
+			// Nothing can be done when this fails: the terminal is gone.
+			_ = term.Restore(int(s.in.Fd()), old)
+		})
+	}
+	lines := s.in == nil
+	go func() {
+		defer close(k.c)
+		r := bufio.NewReader(in)
+		fresh := true // at the beginning of a line
+		for {
+			c, _, err := r.ReadRune()
+			if err != nil {
+				return
+			}
+			if lines {
+				wanted := fresh && c != '\n'
+				fresh = c == '\n'
+				if !wanted {
+					continue
+				}
+			}
+			select {
+			case k.c <- c:
+			case <-ctx.Done():
+				return
+			default: // typed faster than anybody handles it
+			}
+		}
+	}()
+	return k, nil
+}
+
+// C delivers the keys. It is closed at the end of the input.
+func (k *Keys) C() <-chan rune { return k.c }
+
+// Close gives the terminal back as it was. It may be called twice.
+func (k *Keys) Close() { k.restore() }
+
+func (s *Screen) setRaw(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.raw = on
+}
+
+// AskPassword asks without showing what is typed. It is an error when nobody
+// can be asked.
+func (s *Screen) AskPassword(prompt string) (string, error) {
+	if s.in == nil {
+		return "", ErrNobody
+	}
+	fmt.Fprint(s.err, prompt)
+	b, err := readPassword(s.in)
+	fmt.Fprintln(s.err)
+	if err != nil {
+		return "", fmt.Errorf("ask for the password: %w", err)
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
+
+func readPassword(f *os.File) ([]byte, error) { return term.ReadPassword(int(f.Fd())) }
+
+// ErrNobody is returned when a question cannot be asked.
+var ErrNobody = fmt.Errorf("nobody can be asked: the input is not a terminal")

@@ -1,0 +1,327 @@
+// Package talk joins signaling and media: it makes and takes single calls and
+// tells what happens as events.
+//
+//	Phone.Call:    open sound, media.NewCall, signaling.Client.Call, run
+//	Phone.Answer:  open sound, media.NewCall while it rings, decide, Accept, run
+//
+// What is slow, such as opening devices and finding addresses, happens while
+// it rings. Nothing of it reaches the peer before somebody has answered.
+package talk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/rtp"
+	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+)
+
+// Times we wait.
+const (
+	servicesTimeout = 5 * time.Second // for the server to name its relays
+	hangUpTimeout   = 5 * time.Second // for a hang-up to reach the peer
+)
+
+// A Phone makes and takes calls of one account. Client, Sound and Show are
+// needed.
+type Phone struct {
+	Client *signaling.Client
+	Sound  Sound
+	// Relays are used besides those that the server names.
+	Relays []media.ICEServer
+	// RelayOnly reveals no address but those of relays.
+	RelayOnly bool
+	// Duration ends a call that has lasted so long. Zero means never.
+	Duration time.Duration
+	// StatsInterval is the time between two Stats. Zero means a second.
+	StatsInterval time.Duration
+	// Keys are what the user types, see [Phone.key]. Nil when nobody does.
+	Keys <-chan rune
+	// Show takes what happens, on the goroutine that called.
+	Show func(events.Event)
+	// Warn takes what the user should know. Nil ignores.
+	Warn func(format string, args ...any)
+	// Media may change what a call is made with. Nil changes nothing.
+	Media func(*media.Config)
+	Log   *slog.Logger
+
+	calls int // made or taken so far
+}
+
+// ICEServers returns the relays of the configuration and of the server. A
+// server that does not tell is no error: most paths need none.
+func (p *Phone) ICEServers(ctx context.Context) []media.ICEServer {
+	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)
+	defer cancel()
+	list := append([]media.ICEServer(nil), p.Relays...)
+	services, err := p.Client.Services(ctx)
+	if err != nil {
+		p.Log.Warn("the server does not tell its relays", "err", err)
+	}
+	for _, s := range services {
+		list = append(list, media.ICEServer{URL: s.URL(), Username: s.Username, Password: media.Secret(s.Password)})
+	}
+	return list
+}
+
+// prepare opens sound and finds addresses.
+func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnly bool) (*media.Call, error) {
+	if relayOnly && !hasRelay(servers) {
+		return nil, fmt.Errorf("%w for %s", ErrNoRelay, p.Client.JID().Domain())
+	}
+	p.calls++
+	sound, err := p.Sound.Open(ctx, p.calls)
+	if err != nil {
+		return nil, err
+	}
+	cfg := media.Config{
+		Audio: sound, ICEServers: servers, RelayOnly: relayOnly,
+		StatsInterval: p.StatsInterval, Logger: p.Log,
+	}
+	if p.Media != nil {
+		p.Media(&cfg)
+	}
+	return media.NewCall(cfg)
+}
+
+func hasRelay(servers []media.ICEServer) bool {
+	for _, s := range servers {
+		if len(s.URL) > 4 && s.URL[:4] == "turn" {
+			return true
+		}
+	}
+	return false
+}
+
+// Call calls somebody and returns when the call is over: nil when it was taken
+// and ended as calls do, else a [*NotTakenError], a [*BrokenError], or what
+// stood in the way.
+func (p *Phone) Call(ctx context.Context, to jid.JID) error {
+	m, err := p.prepare(ctx, p.ICEServers(ctx), p.RelayOnly)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: []rtp.Media{rtp.Audio}})
+	if err != nil {
+		return fmt.Errorf("call %s: %w", to, err)
+	}
+	t := &talk{phone: p, call: call, media: m}
+	p.Show(events.Calling{Call: t.id()})
+	return t.run(ctx, call.Ringing(), call.Proceeded())
+}
+
+// A Decision is what to do with a call that rings.
+type Decision int
+
+// The decisions.
+const (
+	Take Decision = iota
+	Decline
+	LetRing // the caller gave up, or another device took it
+)
+
+// Answer shows a call that came in, has it decided, and if it is taken returns
+// when it is over. decide may wait for a person; its context ends when the
+// call stops ringing. taken reports whether the call was taken or declined here.
+func (p *Phone) Answer(ctx context.Context, in *signaling.IncomingCall, decide func(context.Context) Decision) (taken bool, err error) {
+	id := events.Call{SID: in.SID(), Peer: in.From().String()}
+	var kinds []string
+	for _, m := range in.Media() {
+		kinds = append(kinds, string(m))
+	}
+	p.Show(events.Incoming{Call: id, Media: kinds, Contact: in.Known()})
+	servers := p.ICEServers(ctx)
+	// People who are not contacts learn no address of ours when that can be helped.
+	relayOnly := p.RelayOnly || !in.Known() && hasRelay(servers)
+	m, err := p.prepare(ctx, servers, relayOnly)
+	if err != nil {
+		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
+		return true, err
+	}
+	defer m.Close()
+	t := &talk{phone: p, call: in, media: m, incoming: true}
+
+	ringing, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan Decision, 1)
+	go func() { done <- decide(ringing) }()
+	select {
+	case <-in.Cancelled():
+		stop()
+		<-done
+		p.Show(t.ended(0))
+		return false, nil
+	case d := <-done:
+		stop()
+		switch {
+		case ctx.Err() != nil || d == LetRing:
+			p.Show(t.ended(0))
+			return false, context.Cause(ctx)
+		case d == Decline:
+			in.Reject(jingle.Reason{})
+			t.wait()
+			p.Show(t.ended(0))
+			return true, nil
+		}
+	}
+	if !in.Known() && !relayOnly && p.Warn != nil {
+		p.Warn("%s is not a contact and no relay is known: they can see the address of this machine", in.From().Bare())
+	}
+	m.Accepted(time.Now())
+	switch err := in.Accept(ctx, m); {
+	case errors.Is(err, signaling.ErrCancelled):
+		p.Show(t.ended(0))
+		return false, nil
+	case err != nil:
+		return true, fmt.Errorf("answer %s: %w", in.From(), err)
+	}
+	p.Show(events.Accepted{Call: id})
+	return true, t.run(ctx, nil, nil)
+}
+
+// A signal is what *signaling.Call and *signaling.IncomingCall have in common.
+type signal interface {
+	SID() string
+	Peer() jid.JID
+	Done() <-chan struct{}
+	Result() signaling.Result
+	Hangup(jingle.Reason)
+}
+
+// A talk is one call.
+type talk struct {
+	phone    *Phone
+	call     signal
+	media    *media.Call
+	incoming bool
+	over     media.Ended
+	digits   chan rune
+}
+
+func (t *talk) id() events.Call {
+	return events.Call{SID: t.call.SID(), Peer: t.call.Peer().String()}
+}
+
+// run shows what happens until the call is over. Channels may be nil.
+func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) error {
+	keyCtx, stopKeys := context.WithCancel(ctx)
+	t.digits = make(chan rune, maxDigits)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		t.sendDigits(keyCtx)
+	}()
+	defer func() { stopKeys(); <-sent }()
+
+	var (
+		happens     = t.media.Events()
+		keys        = t.phone.Keys
+		interrupted = ctx.Done()
+		limit       <-chan time.Time
+		giveUp      <-chan time.Time
+		show        = t.phone.Show
+	)
+	hangUp := func() {
+		t.call.Hangup(jingle.Reason{})
+		if giveUp == nil {
+			giveUp = time.After(hangUpTimeout)
+		}
+	}
+	for {
+		select {
+		case <-ringing:
+			ringing = nil
+			if proceeded != nil {
+				show(events.Ringing{Call: t.id()})
+			}
+		case <-proceeded:
+			proceeded = nil
+			t.media.Accepted(time.Now())
+			show(events.Accepted{Call: t.id()})
+		case e, ok := <-happens:
+			if !ok {
+				// The media is over, so the session must be.
+				happens = nil
+				hangUp()
+				continue
+			}
+			if _, first := e.(media.Connected); first && limit == nil && t.phone.Duration > 0 {
+				limit = time.After(t.phone.Duration)
+			}
+			t.happened(e)
+		case k, ok := <-keys:
+			switch {
+			case !ok:
+				keys = nil
+			case k == 'q':
+				hangUp()
+			default:
+				t.key(k)
+			}
+		case <-limit:
+			hangUp()
+		case <-interrupted:
+			interrupted = nil
+			hangUp()
+		case <-t.call.Done():
+			return t.finish(ctx)
+		case <-giveUp:
+			return t.finish(ctx)
+		}
+	}
+}
+
+// wait waits for the call to be over, but not forever.
+func (t *talk) wait() {
+	select {
+	case <-t.call.Done():
+	case <-time.After(hangUpTimeout):
+	}
+}
+
+// finish stops the media, shows the end, and says how it went.
+func (t *talk) finish(ctx context.Context) error {
+	t.media.Close()
+	for e := range t.media.Events() {
+		t.happened(e)
+	}
+	t.phone.Show(t.ended(t.over.Duration))
+	r := t.call.Result()
+	peer := t.call.Peer().Bare().String()
+	switch {
+	case r.Outcome == signaling.Answered || t.over.Duration > 0:
+		if t.over.Err != nil || !usual(r.Reason.Condition) {
+			return &BrokenError{Peer: peer, Reason: r.Reason, Remote: r.Remote, Err: t.over.Err}
+		}
+		return nil
+	case r.Outcome == signaling.Retracted && ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return &NotTakenError{Peer: peer, Outcome: r.Outcome, Reason: r.Reason, Why: r.Why}
+}
+
+func (t *talk) ended(lasted time.Duration) events.Ended {
+	r := t.call.Result()
+	e := events.Ended{
+		Call: t.id(), Reason: string(r.Reason.Condition), Outcome: string(r.Outcome),
+		Remote: r.Remote, Seconds: lasted.Round(time.Millisecond).Seconds(), Text: r.Reason.Text,
+	}
+	if e.Reason == "" {
+		e.Reason = map[signaling.Outcome]string{
+			signaling.Declined: "decline", signaling.Busy: "busy", signaling.NoAnswer: "timeout",
+			signaling.Retracted: "cancel", signaling.MissedCall: "cancel", signaling.Answered: "success",
+		}[r.Outcome]
+	}
+	if e.Reason == "" {
+		e.Reason = "general-error"
+	}
+	return e
+}
