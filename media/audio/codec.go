@@ -65,7 +65,7 @@ func (c Codec) TimestampStep() uint32 { return c.ClockRate / 50 }
 
 // EncoderOptions adjust an Encoder. The zero value is right for a call.
 type EncoderOptions struct {
-	// Bitrate in bit/s, 6000 to 128000. Zero means 32000. Opus only, as all
+	// Bitrate in bit/s, 6000 to 60000. Zero means 32000. Opus only, as all
 	// that follows.
 	Bitrate int
 	// Complexity is 1 (cheap) to 10 (best). Zero means 9.
@@ -111,7 +111,10 @@ func (o EncoderOptions) With(params []Parameter) EncoderOptions {
 
 const (
 	minBitrate = 6000
-	maxBitrate = 128000
+	// maxBitrate is transparent for one voice. From 64 kbit/s on the encoder
+	// would change between hybrid and CELT frames, and the pure Go decoder
+	// (gopus v0.1.1) has a wrong frame at some of these changes.
+	maxBitrate = 60000
 )
 
 // withDefaults fills in zero values and cuts what is out of range.
