@@ -38,7 +38,7 @@ func (t *Transport) OffersRestart() bool {
 // UnmarshalXML reads a transport leniently: candidates that make no sense are
 // left out, unknown children are kept.
 func (t *Transport) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
-	*t = Transport{XMLName: start.Name}
+	*t = Transport{}
 	for _, a := range start.Attr {
 		switch a.Name.Local {
 		case "ufrag":
@@ -63,6 +63,7 @@ func (t *Transport) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 		case name == xml.Name{Space: NSDTLS, Local: "fingerprint"}:
 			var f Fingerprint
 			if err = d.DecodeElement(&f, &child); err == nil && len(t.Fingerprints) < MaxFingerprints {
+				f.XMLName = xml.Name{}
 				f.Hash, f.Value = strings.TrimSpace(f.Hash), short(strings.TrimSpace(f.Value))
 				t.Fingerprints = append(t.Fingerprints, f)
 			}

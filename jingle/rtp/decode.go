@@ -36,7 +36,7 @@ func (d *Description) Stub() jingle.Description { return &Description{Media: d.M
 // UnmarshalXML reads a description leniently: payload types and header
 // extensions without usable number are left out, unknown children are kept.
 func (d *Description) UnmarshalXML(x *xml.Decoder, start xml.StartElement) error {
-	*d = Description{XMLName: start.Name}
+	*d = Description{}
 	for _, a := range start.Attr {
 		switch a.Name.Local {
 		case "media":
