@@ -67,6 +67,11 @@ type Transport struct {
 // Namespace is NS. It makes Transport a jingle.Transport.
 func (*Transport) Namespace() string { return NS }
 
+// Register makes reg decode transports to *Transport.
+func Register(reg *jingle.Registry) {
+	reg.AddTransport(NS, func() jingle.Transport { return new(Transport) })
+}
+
 // A Candidate is an address that accepts connections.
 type Candidate struct {
 	IP   string `xml:"ip,attr"`

@@ -20,6 +20,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/carillon-im/carillon/jingle"
 )
 
 // Namespaces of the elements in this package.
@@ -63,26 +65,40 @@ type Hash struct {
 	Value []byte
 }
 
-// A Checksum tells the hashes of a file once it was sent. XEP-0234#hash
-type Checksum struct {
-	XMLName xml.Name `xml:"urn:xmpp:jingle:apps:file-transfer:5 checksum"`
+// An Info is what is said about a file once it was sent, in a session-info:
+// checksum tells its hashes (XEP-0234#hash), received that it has arrived
+// whole (XEP-0234#received).
+type Info struct {
+	XMLName xml.Name // Local is Checksum or Received
 	Creator string   `xml:"creator,attr,omitempty"`
 	Name    string   `xml:"name,attr"` // of the content
-	File    File     `xml:"file"`
+	File    *File    `xml:"file"`      // checksum only
 }
 
-// Namespace is NS. It makes Checksum a jingle.Payload.
-func (*Checksum) Namespace() string { return NS }
+// The messages of an Info.
+const (
+	Checksum = "checksum"
+	Received = "received"
+)
 
-// Received tells that a file has arrived whole. XEP-0234#received
-type Received struct {
-	XMLName xml.Name `xml:"urn:xmpp:jingle:apps:file-transfer:5 received"`
-	Creator string   `xml:"creator,attr,omitempty"`
-	Name    string   `xml:"name,attr"` // of the content
+// Namespace is NS. It makes Info a jingle.Payload.
+func (*Info) Namespace() string { return NS }
+
+// NewReceived says that the file of a content has arrived whole.
+func NewReceived(content string) *Info {
+	return &Info{XMLName: xml.Name{Space: NS, Local: Received}, Creator: "initiator", Name: content}
 }
 
-// Namespace is NS. It makes Received a jingle.Payload.
-func (*Received) Namespace() string { return NS }
+// NewChecksum tells the hashes of the file of a content.
+func NewChecksum(content string, hashes ...Hash) *Info {
+	return &Info{XMLName: xml.Name{Space: NS, Local: Checksum}, Creator: "initiator", Name: content, File: &File{Hashes: hashes}}
+}
+
+// Register makes reg decode descriptions to *Description and payloads to *Info.
+func Register(reg *jingle.Registry) {
+	reg.AddDescription(NS, func() jingle.Description { return new(Description) })
+	reg.AddPayload(NS, func() jingle.Payload { return new(Info) })
+}
 
 // maxHashes bounds the hashes kept of one element.
 const maxHashes = 16

@@ -79,20 +79,24 @@ func TestDescription(t *testing.T) {
 
 func TestChecksumAndReceived(t *testing.T) {
 	const checksum = `<checksum xmlns="urn:xmpp:jingle:apps:file-transfer:5" creator="initiator" name="0"><file><hash xmlns="urn:xmpp:hashes:2" algo="sha-256">AQ==</hash></file></checksum>`
-	var c Checksum
-	if err := xml.Unmarshal([]byte(checksum), &c); err != nil {
-		t.Fatal(err)
-	}
-	if out, _ := xml.Marshal(&c); string(out) != checksum || c.Name != "0" || len(c.File.Hashes) != 1 {
-		t.Errorf("checksum became %s", out)
-	}
 	const received = `<received xmlns="urn:xmpp:jingle:apps:file-transfer:5" creator="initiator" name="0"></received>`
-	var r Received
-	if err := xml.Unmarshal([]byte(received), &r); err != nil {
-		t.Fatal(err)
-	}
-	if out, _ := xml.Marshal(&r); string(out) != received {
-		t.Errorf("received became %s", out)
+	for _, tt := range []struct {
+		xml  string
+		want *Info
+	}{
+		{checksum, NewChecksum("0", Hash{"sha-256", []byte{1}})},
+		{received, NewReceived("0")},
+	} {
+		var got Info
+		if err := xml.Unmarshal([]byte(tt.xml), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&got, tt.want); diff != "" {
+			t.Errorf("decoded (-got +want):\n%s", diff)
+		}
+		if out, err := xml.Marshal(&got); err != nil || string(out) != tt.xml {
+			t.Errorf("encoded %s, %v", out, err)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"strings"
+
+	"github.com/carillon-im/carillon/jingle"
 )
 
 // Namespaces of the transport and of the bytestream.
@@ -36,6 +38,11 @@ type Transport struct {
 
 // Namespace is NS. It makes Transport a jingle.Transport.
 func (*Transport) Namespace() string { return NS }
+
+// Register makes reg decode transports to *Transport.
+func Register(reg *jingle.Registry) {
+	reg.AddTransport(NS, func() jingle.Transport { return new(Transport) })
+}
 
 // Open begins a bytestream. XEP-0047#create
 type Open struct {

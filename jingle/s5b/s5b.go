@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"encoding/xml"
 
+	"github.com/carillon-im/carillon/jingle"
 	"mellium.im/xmpp/jid"
 )
 
@@ -41,6 +42,11 @@ type Transport struct {
 
 // Namespace is NS. It makes Transport a jingle.Transport.
 func (*Transport) Namespace() string { return NS }
+
+// Register makes reg decode transports to *Transport.
+func Register(reg *jingle.Registry) {
+	reg.AddTransport(NS, func() jingle.Transport { return new(Transport) })
+}
 
 // A CID names a candidate.
 type CID struct {
