@@ -155,6 +155,7 @@ const (
 	stagger       = 250 * time.Millisecond // between two connection attempts, RFC 8305 §5
 	setupGrace    = 2 * time.Second        // for TLS on an open connection before the next attempt begins
 	srvTimeout    = 5 * time.Second        // for SRV lookups
+	webHeadStart  = 5 * time.Second        // for TCP before a WebSocket is looked for as well
 	defaultIQWait = 60 * time.Second       // for an answer when the caller's context has no deadline
 
 	ackAfter   = 8               // stanzas sent without acknowledgement after which we ask

@@ -285,6 +285,14 @@ func (c *connection) farewell(readErr <-chan error) (error, bool) {
 
 // read handles what arrives until the connection is over.
 func (c *connection) read() error {
+	for _, e := range c.l.early {
+		before := c.s.count(0)
+		if err := c.handle(frame{Element: e}); err != nil {
+			return err
+		}
+		c.s.count(int32(before - c.s.count(0))) // the server did not count it either
+	}
+	c.l.early = nil
 	for {
 		f, err := c.l.receive()
 		if err == nil {
@@ -363,10 +371,14 @@ func (e *countError) Unwrap() error {
 }
 
 // counted notes that one more stanza was handled.
-func (c *connection) counted() {
-	c.s.mu.Lock()
-	c.s.handled++
-	c.s.mu.Unlock()
+func (c *connection) counted() { c.s.count(1) }
+
+// count adds to the stanzas handled in this session and returns how many there are.
+func (s *Stream) count(n int32) uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handled += uint32(n)
+	return s.handled
 }
 
 var errAbandoned = errors.New("connection given up while the handler was busy")

@@ -18,6 +18,8 @@ import (
 type dialer struct {
 	cfg    *Config
 	prefer []target // tried before all others: where the server wants us back
+	// webWorked tells that a WebSocket was what connected last.
+	webWorked bool
 }
 
 // connect returns a link that is encrypted, with the features of its stream.
@@ -32,16 +34,81 @@ func (d *dialer) connect(ctx context.Context) (*link, *Element, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, features, err := d.connectTCP(ctx, append(d.prefer[:len(d.prefer):len(d.prefer)], targets...))
-	if err == nil || d.cfg.WebSocket == WebSocketNever || d.cfg.Server != "" || !unreachable(err) || ctx.Err() != nil {
-		return l, features, err
+	targets = append(d.prefer[:len(d.prefer):len(d.prefer)], targets...)
+	if d.cfg.WebSocket == WebSocketNever || d.cfg.Server != "" {
+		return d.connectTCP(ctx, targets)
 	}
-	// A firewall may let only the web through.
-	l, features, werr := d.findWebSocket(ctx)
-	if werr != nil {
-		return nil, nil, err // of the two, what went wrong first says more
+	return d.connectEither(ctx, targets)
+}
+
+// connectEither looks for a WebSocket when TCP cannot connect, or does not
+// within webHeadStart: a firewall may let only the web through, and most of
+// them say nothing when they do not.
+func (d *dialer) connectEither(ctx context.Context, targets []target) (*link, *Element, error) {
+	type result struct {
+		opened
+		err error
 	}
-	return l, features, nil
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tcp, web := make(chan result, 1), make(chan result, 1)
+	go func() {
+		l, features, err := d.connectTCP(ctx, targets)
+		tcp <- result{opened{l, features}, err}
+	}()
+	headStart := time.NewTimer(webHeadStart)
+	defer headStart.Stop()
+	if d.webWorked { // here, last time
+		headStart.Reset(stagger)
+	}
+	var first error // of what went wrong, what TCP says is more telling
+	var won *opened
+	searching, pending := false, 1
+	search := func() {
+		if searching || ctx.Err() != nil {
+			return
+		}
+		searching = true
+		pending++
+		go func() {
+			l, features, err := d.findWebSocket(ctx)
+			web <- result{opened{l, features}, err}
+		}()
+	}
+	take := func(r result, isWeb bool) {
+		pending--
+		switch {
+		case r.err == nil && won != nil:
+			r.link.abort()
+		case r.err == nil:
+			won = &r.opened
+			d.webWorked = isWeb
+			cancel()
+		case !isWeb:
+			first = r.err
+		}
+	}
+	for pending > 0 {
+		select {
+		case r := <-tcp:
+			take(r, false)
+			if unreachable(r.err) {
+				search()
+			} else if r.err != nil { // reached, and refused: not what a firewall does
+				cancel()
+			}
+		case r := <-web:
+			take(r, true)
+		case <-headStart.C:
+			if won == nil {
+				search()
+			}
+		}
+	}
+	if won == nil {
+		return nil, nil, first
+	}
+	return won.link, won.features, nil
 }
 
 func unreachable(err error) bool {

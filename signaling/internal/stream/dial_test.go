@@ -376,6 +376,33 @@ func TestWebSocketIsFoundWhenTCPFails(t *testing.T) {
 	}
 }
 
+// A firewall that swallows what it does not like must not use up all the time
+// there is for logging in.
+func TestWebSocketIsFoundWhenTCPIsSwallowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialer{cfg: &Config{JID: jid.MustParse("alice@example.org")}}
+		cfg := d.cfg.withDefaults()
+		d.cfg = &cfg
+		cfg.Resolver = names{addrs: map[string][]string{"example.org": {"192.0.2.1"}}}
+		start, webAfter := time.Now(), time.Duration(-1)
+		cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == "192.0.2.1:443" && webAfter < 0 {
+				webAfter = time.Since(start)
+				return nil, errors.New("refused")
+			}
+			return nil, hang(ctx)
+		}
+		ctx, cancel := d.deadline(t.Context())
+		defer cancel()
+		if _, _, err := d.connect(ctx); err == nil {
+			t.Error("connected")
+		}
+		if webAfter != webHeadStart {
+			t.Errorf("the web was asked after %v, want %v", webAfter, webHeadStart)
+		}
+	})
+}
+
 func TestHostMeta(t *testing.T) {
 	const want = "wss://a/ws,wss://b/ws"
 	got, err := parseHostMetaJSON([]byte(`{"links":[{"rel":"urn:xmpp:alt-connections:xbosh","href":"https://a"},

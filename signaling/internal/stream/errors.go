@@ -253,7 +253,7 @@ type AnswerError struct {
 
 func (e *AnswerError) Error() string {
 	if e.From.Equal(jid.JID{}) {
-		return fmt.Sprintf("answered with an error: %s %v", e.Err.Condition, e.Err.Text)
+		return fmt.Sprintf("our account answered with an error: %s", errorText(e.Err))
 	}
 	return fmt.Sprintf("%s answered with an error: %s", e.From, errorText(e.Err))
 }

@@ -21,7 +21,8 @@ type link struct {
 	how   method
 	tls   *tls.ConnectionState // nil without TLS, and for WebSockets
 	log   func(Direction, []byte)
-	limit int // bytes of a stanza the server accepts, 0 when it does not say
+	limit int        // bytes of a stanza the server accepts, 0 when it does not say
+	early []*Element // what the server sent before it counted
 }
 
 // A carrier is how elements travel: RFC 6120 streams over TCP, or RFC 7395

@@ -236,6 +236,7 @@ func simpleIQ(l *link, cfg *Config, id, payload string) (*Stanza, error) {
 		if e.Start.Name.Local == "iq" && e.Attr("id") == id && (e.Attr("type") == "result" || e.Attr("type") == "error") {
 			return newStanza(e, l.jid)
 		}
+		l.early = append(l.early, e)
 	}
 	return nil, errors.New("server does not answer while logging in")
 }
@@ -260,7 +261,8 @@ func enable(l *link, cfg *Config, features *Element) (on bool, s session, err er
 			return false, session{}, err
 		}
 		if e.Start.Name.Space != nsSM {
-			continue // pushed by the server before it counts; nothing that matters before presence
+			l.early = append(l.early, e) // not counted yet
+			continue
 		}
 		switch e.Start.Name.Local {
 		case "enabled":
@@ -290,14 +292,18 @@ func resume(l *link, cfg *Config, id string, handled uint32) (ok bool, h uint32,
 	switch e.Start.Name {
 	case xml.Name{Space: nsSM, Local: "resumed"}:
 		if !known {
-			return false, 0, false, errors.New("server resumed without saying what it handled")
+			return false, 0, false, fmt.Errorf("%w: it does not say what it handled", errResume)
 		}
 		return true, h, true, nil
 	case xml.Name{Space: nsSM, Local: "failed"}:
 		return false, h, known, nil
 	}
-	return false, 0, false, fmt.Errorf("expected an answer to resume, not %s", e.Start.Name.Local)
+	return false, 0, false, fmt.Errorf("%w: %s", errResume, e.Start.Name.Local)
 }
+
+// errResume means that the server does not understand resume as we do; the
+// next attempt does without.
+var errResume = errors.New("unexpected answer of the server")
 
 func parseH(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)
@@ -348,7 +354,7 @@ func (in *login) negotiate(ctx context.Context, l *link, features *Element, old 
 	if old.id != "" && features.Child(nsSM, "sm") != nil {
 		ok, h, known, err := resume(l, in.cfg, old.id, handled)
 		if err != nil {
-			return n, err
+			return n, fmt.Errorf("resume: %w", err)
 		}
 		n.h, n.hKnown = h, known
 		if ok {

@@ -151,11 +151,6 @@ func (w *waiter) fail(err error) { w.result <- result{err: err} }
 // the connection is lost and resumed meanwhile, waiting goes on; when it could
 // not be resumed, and the request may have been handled, the error is [ErrRebound].
 func (s *Stream) IQ(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (*Stanza, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultIQWait)
-		defer cancel()
-	}
 	wait, err := s.Ask(ctx, to, typ, payload)
 	if err != nil {
 		return nil, err
@@ -198,6 +193,11 @@ func (s *Stream) Ask(ctx context.Context, to jid.JID, typ stanza.IQType, payload
 }
 
 func (s *Stream) wait(ctx context.Context, id string, w *waiter) (*Stanza, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultIQWait)
+		defer cancel()
+	}
 	select {
 	case r := <-w.result:
 		if r.err != nil {
@@ -344,7 +344,7 @@ func encode(v any) ([]byte, error) {
 		p = bytes.TrimSpace(v)
 		// A stanza that is not well-formed would end the stream, and again after
 		// every resumption, because it is never acknowledged.
-		if _, err := parseElement(p, nsClient); err != nil {
+		if _, err := parseElement(p, ""); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		return bytes.Clone(p), nil

@@ -379,7 +379,12 @@ func (s *Stream) reconnect(lost error, atOnce bool) (negotiated, error) {
 			n.link.abort()
 		}
 		s.cfg.Log.Warn("not online again yet", "error", err)
-		s.setLastError(err)
+		s.mu.Lock()
+		s.lastErr = err
+		if errors.Is(err, errResume) {
+			s.session = session{}
+		}
+		s.mu.Unlock()
 		var auth *AuthError
 		if errors.As(err, &auth) && auth.Condition != "temporary-auth-failure" {
 			return negotiated{}, err
