@@ -18,17 +18,10 @@ import (
 // descriptions, ICE-UDP transports and informational messages. Add to it
 // before it is used.
 func NewRegistry() *jingle.Registry {
-	return &jingle.Registry{
-		Descriptions: map[string]func() jingle.Description{
-			rtp.NS: func() jingle.Description { return new(rtp.Description) },
-		},
-		Transports: map[string]func() jingle.Transport{
-			iceudp.NS: func() jingle.Transport { return new(iceudp.Transport) },
-		},
-		Payloads: map[string]func() jingle.Payload{
-			rtp.NSInfo: func() jingle.Payload { return new(rtp.Info) },
-		},
-	}
+	reg := new(jingle.Registry)
+	rtp.Register(reg)
+	iceudp.Register(reg)
+	return reg
 }
 
 // An Offer is a session-initiate that is not a call.
