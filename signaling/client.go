@@ -60,6 +60,8 @@ type Client struct {
 	online     onlineSince
 	logins     atomic.Int64  // counts new bindings
 	ready      chan error    // gets the outcome of the first login's setup
+	caughtUp   chan struct{} // closed when the archive was read for the first time
+	catching   sync.Once     // closes it
 	setups     chan struct{} // holds one token; who has it sets up a login
 
 	self     *self
@@ -89,7 +91,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	cfg = cfg.withDefaults()
 	c := &Client{
 		cfg: cfg, log: cfg.Log, own: cfg.JID.Bare(), reg: cfg.Registry,
-		done: make(chan struct{}), ready: make(chan error, 1), setups: make(chan struct{}, 1),
+		done: make(chan struct{}), caughtUp: make(chan struct{}), ready: make(chan error, 1), setups: make(chan struct{}, 1),
 		hub: newHub(), services: newServices(),
 		incoming: make(chan *IncomingCall, maxIncoming),
 	}
@@ -254,6 +256,7 @@ func (c *Client) setUp(login int64) {
 			c.log.Warn("missed calls not looked up", "err", err)
 		}
 	}
+	c.catching.Do(func() { close(c.caughtUp) })
 }
 
 func (c *Client) logIn() error {
@@ -294,6 +297,10 @@ func (c *Client) Subscribe(size int) *Subscription { return c.hub.subscribe(size
 
 // Online reports whether the client is connected now.
 func (c *Client) Online() bool { return c.s.Online() }
+
+// CaughtUp returns a channel that is closed when the calls that the archive of
+// the server knew at login have been recorded, or could not be read.
+func (c *Client) CaughtUp() <-chan struct{} { return c.caughtUp }
 
 // NetworkChanged tells that the network of this machine changed: the
 // connection is probed at once, or the next attempt is made at once.
