@@ -11,20 +11,20 @@ package device
 // PortAudio tries every ALSA device and JACK, and these libraries complain on
 // standard error about each that does not exist: 80 lines a start. Both can be
 // told to keep quiet. They came with PortAudio, so they are looked up and not
-// linked.
+// linked. What PortAudio itself writes when a device fails cannot be stopped.
 static void alsa_quiet(const char *file, int line, const char *function, int err, const char *fmt, ...) {}
-static void jack_quiet(const char *message) {}
+static void text_quiet(const char *message) {}
 
 static void quiet(void) {
 	int (*alsa)(void (*)(const char *, int, const char *, int, const char *, ...)) = dlsym(RTLD_DEFAULT, "snd_lib_error_set_handler");
 	if (alsa)
 		alsa(alsa_quiet);
-	void (*jack)(void (*)(const char *)) = dlsym(RTLD_DEFAULT, "jack_set_error_function");
-	if (jack)
-		jack(jack_quiet);
-	jack = dlsym(RTLD_DEFAULT, "jack_set_info_function");
-	if (jack)
-		jack(jack_quiet);
+	static const char *const names[] = {"jack_set_error_function", "jack_set_info_function"};
+	for (int i = 0; i < 2; i++) {
+		void (*print)(void (*)(const char *)) = dlsym(RTLD_DEFAULT, names[i]);
+		if (print)
+			print(text_quiet);
+	}
 }
 #else
 static void quiet(void) {}

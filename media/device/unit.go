@@ -70,17 +70,23 @@ func open(ctx context.Context, kind Kind, name string, o Options) (*unit, error)
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{back: b, kind: kind, name: name, opts: o, log: o.Logger, done: make(chan struct{}), signal: make(chan struct{})}
+	id := ""
 	if name != "" {
-		u.id = d.ID
+		id = d.ID
 	}
+	return newUnit(ctx, b, kind, name, id, o)
+}
+
+// newUnit opens a device and keeps it working.
+func newUnit(ctx context.Context, b backend, kind Kind, name, id string, o Options) (*unit, error) {
+	u := &unit{back: b, kind: kind, name: name, id: id, opts: o, log: o.Logger, done: make(chan struct{}), signal: make(chan struct{})}
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
 	if err := u.start(ctx, u.id); err != nil {
 		return nil, err
 	}
-	u.log.Debug("sound device opened", "backend", b.name(), "kind", kind, "device", d.ID)
+	u.log.Debug("sound device opened", "backend", b.name(), "kind", kind, "device", id)
 	var keep context.Context
 	keep, u.stop = context.WithCancel(context.Background())
 	go u.keep(keep)
