@@ -1,0 +1,195 @@
+package ft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/jingle"
+)
+
+// A ReceiveConfig describes who receives, and where. Dir and Carriers are
+// required.
+type ReceiveConfig struct {
+	Dir      string
+	Carriers []Carrier
+	Env      Env // SID, Content, Local and Peer are filled in
+	// Decide is asked about the offer, and may take as long as a person does.
+	// An error declines. Nothing of ours is revealed before it returns nil. A
+	// nil Decide accepts.
+	Decide func(context.Context, Offer) error
+	// Accept is asked about the manifest before anything is written; an error
+	// refuses, and is told to the sender.
+	Accept  func(exchange.Manifest) error
+	SHA256  bool
+	OnEvent func(Event)
+}
+
+// NewReceiver returns the responder's side of a transfer.
+func NewReceiver(cfg ReceiveConfig) (*Transfer, error) {
+	if cfg.Dir == "" || len(cfg.Carriers) == 0 {
+		return nil, errors.New("a transfer needs a folder and a way to receive")
+	}
+	t := newTransfer(jingle.Responder, cfg.Carriers, cfg.Env, cfg.OnEvent)
+	t.work = func(ctx context.Context) error { return t.take(ctx, cfg) }
+	return t, nil
+}
+
+// take answers the offer and receives over whatever the sender brings.
+func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
+	content, err := t.awaitOffer(ctx)
+	if err != nil {
+		return err
+	}
+	t.content = content.Name
+	c := t.carrier(content.Transport.Namespace())
+	if c == nil {
+		return fmt.Errorf("%w: it offers %q", ErrUnsupported, content.Transport.Namespace())
+	}
+	if err := t.decide(ctx, cfg, content.Description); err != nil {
+		return err
+	}
+	transport, replacing := content.Transport, false
+	for {
+		err := t.respond(ctx, c, content.Description, transport, replacing, cfg)
+		if err == nil || ctx.Err() != nil || t.ended != nil || !retry(err) {
+			return err
+		}
+		if !errors.Is(err, errReplaced) {
+			t.onEvent(Failing{c.Namespace(), err})
+		}
+		replacing = true
+		if c, transport, err = t.awaitReplacement(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *Transfer) awaitOffer(ctx context.Context) (jingle.Content, error) {
+	for {
+		e, err := t.next(ctx)
+		if err != nil {
+			return jingle.Content{}, err
+		}
+		o, ok := e.(jingle.Offered)
+		if !ok {
+			continue
+		}
+		if len(o.Jingle.Contents) != 1 || o.Jingle.Contents[0].Transport == nil || o.Jingle.Contents[0].Description == nil {
+			return jingle.Content{}, fmt.Errorf("%w: not one content with a transport", ErrUnsupported)
+		}
+		return o.Jingle.Contents[0], nil
+	}
+}
+
+// decide asks about the offer, and stops asking when the peer takes it back.
+func (t *Transfer) decide(ctx context.Context, cfg ReceiveConfig, d jingle.Description) error {
+	offer, ok := ReadOffer(d)
+	if !ok {
+		return fmt.Errorf("%w: the offer makes no sense", ErrUnsupported)
+	}
+	if cfg.Decide == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	answer := make(chan error, 1)
+	go func() { answer <- cfg.Decide(ctx, offer) }()
+	for {
+		select {
+		case err := <-answer:
+			if cause := context.Cause(ctx); cause != nil {
+				return cause
+			}
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrDeclined, err)
+			}
+			return nil
+		case e := <-t.effects:
+			if end, ok := e.(jingle.Ended); ok {
+				t.ended = &end
+				cancel(t.endError(end))
+			}
+		}
+	}
+}
+
+// respond tries the carrier that the sender offers.
+func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description, remote jingle.Transport, replacing bool, cfg ReceiveConfig) error {
+	neg, err := t.begin(c)
+	if err != nil {
+		if replacing {
+			return errors.Join(err, t.refuse(ctx))
+		}
+		return err
+	}
+	defer neg.Close()
+	if err := neg.Remote(remote); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoPath, err)
+	}
+	local, err := neg.Local(ctx)
+	if err != nil {
+		return err
+	}
+	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	if replacing {
+		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.AcceptTransport(j) })
+	} else {
+		j.Contents[0].Description = d
+		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Accept(j) })
+	}
+	if err != nil {
+		return fmt.Errorf("accept transport %q: %w", c.Namespace(), err)
+	}
+	if !replacing {
+		t.onEvent(Accepted{})
+	}
+	return t.carry(ctx, neg, func(ctx context.Context, s Stream) error {
+		res, err := exchange.Receive(ctx, s, exchange.ReceiveOptions{
+			Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, SHA256: cfg.SHA256,
+			Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
+		})
+		t.mu.Lock()
+		res.Wire += t.result.Wire
+		res.Resent += t.result.Resent
+		t.result = res
+		t.mu.Unlock()
+		return err
+	})
+}
+
+// refuse tells the sender that a replacement cannot be.
+func (t *Transfer) refuse(ctx context.Context) error {
+	return t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.RejectTransport(t.content) })
+}
+
+// awaitReplacement waits for the sender to bring another transport.
+func (t *Transfer) awaitReplacement(ctx context.Context, why error) (Carrier, jingle.Transport, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, returnTimeout, fmt.Errorf("the sender brings no other transport: %w", why))
+	defer cancel()
+	for {
+		j := t.replaced
+		t.replaced = nil
+		if j == nil {
+			e, err := t.next(ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			if r, ok := e.(jingle.TransportReplaceReceived); ok {
+				j = r.Jingle
+			}
+		}
+		if j == nil {
+			continue
+		}
+		if tr := t.transportOf(j); tr != nil {
+			if c := t.carrier(tr.Namespace()); c != nil {
+				return c, tr, nil
+			}
+		}
+		if err := t.refuse(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package ft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/jingle"
+)
+
+// contentName is the name of our one content.
+//
+// interop Conversations 2.19: finds its data channel only under this name.
+const contentName = "0"
+
+// A SendConfig describes what is sent. Source and Carriers are required.
+type SendConfig struct {
+	Source *exchange.Source
+	// Carriers are tried in this order; leave out those the peer does not
+	// advertise.
+	Carriers []Carrier
+	Env      Env // SID, Content, Local and Peer are filled in
+	// Limit is the highest rate in bytes a second; zero means none.
+	Limit int64
+	// SHA256 asks for the SHA-256 of each file in the result.
+	SHA256  bool
+	OnEvent func(Event)
+}
+
+// NewSender returns a transfer to a peer that advertises NS. As initiator of a
+// session it offers the source, and carries it by the first carrier that works.
+func NewSender(cfg SendConfig) (*Transfer, error) {
+	if cfg.Source == nil || len(cfg.Carriers) == 0 {
+		return nil, errors.New("a transfer needs something to send and a way to send it")
+	}
+	t := newTransfer(jingle.Initiator, cfg.Carriers, cfg.Env, cfg.OnEvent)
+	t.content = contentName
+	t.work = func(ctx context.Context) error { return t.offer(ctx, cfg) }
+	return t, nil
+}
+
+// offer initiates with the first carrier that can begin, and replaces it by
+// the next while there is one.
+func (t *Transfer) offer(ctx context.Context, cfg SendConfig) error {
+	var (
+		initiated bool
+		last      = ErrUnsupported
+		fruitless int
+		settled   int64
+		total     = &exchange.Result{}
+	)
+	use := func(ctx context.Context, s Stream) error {
+		res, err := exchange.Send(ctx, s, cfg.Source, exchange.SendOptions{
+			Limit: cfg.Limit, SHA256: cfg.SHA256,
+			Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
+		})
+		total.Wire += res.Wire
+		res.Wire = total.Wire
+		t.mu.Lock()
+		t.result = res
+		t.mu.Unlock()
+		return err
+	}
+	for i := 0; i < len(t.carriers); {
+		c := t.carriers[i]
+		err := t.attempt(ctx, c, describe(cfg.Source.Manifest), &initiated, use)
+		if err == nil {
+			return t.awaitEnd(ctx)
+		}
+		if ctx.Err() != nil || t.ended != nil || !retry(err) {
+			return err
+		}
+		t.onEvent(Failing{c.Namespace(), err})
+		last = err
+		if total.Wire > settled { // the stream broke under way: the same carrier may do again
+			settled, fruitless = total.Wire, 0
+			continue
+		}
+		if fruitless++; fruitless >= maxFruitless && settled > 0 {
+			return err
+		}
+		i++
+	}
+	return last
+}
+
+// retry reports whether another stream may do better.
+func retry(err error) bool {
+	var said *exchange.PeerError
+	switch {
+	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ErrDeclined),
+		errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrProtocol), errors.As(err, &said):
+		return false
+	}
+	return true
+}
+
+// attempt tries one carrier from offer to end.
+func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description, initiated *bool, use func(context.Context, Stream) error) error {
+	neg, err := t.begin(c)
+	if err != nil {
+		return err
+	}
+	defer neg.Close()
+	local, err := neg.Local(ctx)
+	if err != nil {
+		return err
+	}
+	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	if !*initiated {
+		j.Contents[0].Description = d
+		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })
+	} else {
+		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.ReplaceTransport(j) })
+	}
+	if err != nil {
+		return fmt.Errorf("offer transport %q: %w", c.Namespace(), err)
+	}
+	remote, err := t.awaitAnswer(ctx, neg, *initiated)
+	if err != nil {
+		return err
+	}
+	if !*initiated {
+		*initiated = true
+		t.onEvent(Accepted{})
+	}
+	if remote == nil {
+		return fmt.Errorf("%w: it refuses %q", ErrNoPath, c.Namespace())
+	}
+	if err := neg.Remote(remote); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoPath, err)
+	}
+	return t.carry(ctx, neg, use)
+}
+
+// awaitAnswer waits for the peer's transport. A person may think about an
+// offer as long as they like; a replacement is answered by a program.
+func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing bool) (jingle.Transport, error) {
+	if replacing {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("%w: no answer to another transport", ErrNoPath))
+		defer cancel()
+	}
+	for {
+		e, err := t.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch e := e.(type) {
+		case jingle.Accepted:
+			return t.transportOf(e.Jingle), nil
+		case jingle.TransportAccepted:
+			return t.transportOf(e.Jingle), nil
+		case jingle.TransportRejected:
+			return nil, nil
+		case jingle.TransportInfoReceived: // may come before the answer
+			if tr := t.transportOf(e.Jingle); tr != nil {
+				neg.Remote(tr)
+			}
+		case jingle.ActionFailed:
+			if e.Action == jingle.ActionTransportReplace {
+				return nil, nil
+			}
+		}
+	}
+}
+
+// awaitEnd gives the receiver time to end a session that is done.
+func (t *Transfer) awaitEnd(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	for t.ended == nil {
+		if _, err := t.next(ctx); ctx.Err() != nil {
+			return nil
+		} else if err != nil && t.ended == nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package ft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/jingle"
+)
+
+// Times of a transfer.
+const (
+	openTimeout   = 10 * time.Second // for one carrier to find a path
+	answerTimeout = 30 * time.Second // for an answer to a transport-replace
+	returnTimeout = 60 * time.Second // for the sender to come back with another transport
+	endTimeout    = 5 * time.Second  // for the peer to end a session that is done
+)
+
+// maxFruitless is how many streams in a row may break without a byte of
+// progress before a transfer gives up.
+const maxFruitless = 3
+
+// maxEffects bounds what waits for the transfer's goroutine.
+const maxEffects = 256
+
+// Errors that callers branch on. Those of package exchange come through too.
+var (
+	ErrDeclined    = errors.New("the peer declined")
+	ErrUnsupported = errors.New("the peer has no way of transfer that we have")
+	errReplaced    = errors.New("the peer replaces the transport")
+)
+
+// An Event tells what a transfer does. Events come in order from one
+// goroutine, which waits for the callback.
+type Event interface{ event() }
+
+// Accepted says that the receiver agreed.
+type Accepted struct{}
+
+// Carrying says how the bytes travel. It comes again when the stream changes.
+type Carrying struct{ Stream StreamInfo }
+
+// Failing says that a carrier did not work and that the next is tried.
+type Failing struct {
+	Kind string // namespace of the transport
+	Err  error
+}
+
+// Progressing tells how far the transfer is.
+type Progressing struct{ exchange.Progress }
+
+func (Accepted) event()    {}
+func (Carrying) event()    {}
+func (Failing) event()     {}
+func (Progressing) event() {}
+
+// A Transfer is one session that moves files. It is a jingle.Application:
+// give it to package signaling, or to whatever else drives sessions.
+type Transfer struct {
+	carriers []Carrier
+	env      Env
+	role     jingle.Role
+	onEvent  func(Event)
+	work     func(context.Context) error // what the transfer's goroutine does
+	log      *slog.Logger
+
+	conn    jingle.Conn
+	effects chan jingle.Effect
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	done    chan struct{}
+
+	content  string
+	replaced *jingle.Jingle // a transport-replace that interrupted a carrier
+	ended    *jingle.Ended  // the session is over
+
+	mu     sync.Mutex
+	result *exchange.Result
+	err    error
+}
+
+func newTransfer(role jingle.Role, carriers []Carrier, env Env, onEvent func(Event)) *Transfer {
+	t := &Transfer{
+		carriers: carriers, env: env, role: role, onEvent: onEvent, log: env.Log(),
+		effects: make(chan jingle.Effect, maxEffects),
+		done:    make(chan struct{}),
+		result:  &exchange.Result{},
+	}
+	if t.onEvent == nil {
+		t.onEvent = func(Event) {}
+	}
+	t.ctx, t.cancel = context.WithCancelCause(context.Background()) // ends with Pause, Cancel or the session
+	return t
+}
+
+// Attach implements jingle.Application.
+func (t *Transfer) Attach(conn jingle.Conn) {
+	t.conn = conn
+	t.env.SID, t.env.Local, t.env.Peer = conn.SID(), conn.Local(), conn.Peer()
+	go t.run()
+}
+
+// Handle implements jingle.Application.
+func (t *Transfer) Handle(e jingle.Effect) {
+	select {
+	case t.effects <- e:
+	default: // no honest peer says so much
+		t.cancel(fmt.Errorf("more than %d actions wait", maxEffects))
+	}
+}
+
+// Done is closed when the transfer is over and nothing of it runs any more.
+func (t *Transfer) Done() <-chan struct{} { return t.done }
+
+// Result returns what was transferred and why the transfer ended; nil when
+// everything went well. It is final once Done is closed.
+func (t *Transfer) Result() (*exchange.Result, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.result, t.err
+}
+
+// Pause ends the session; the same transfer offered again goes on from there.
+func (t *Transfer) Pause() { t.cancel(exchange.ErrPaused) }
+
+// Cancel ends the transfer for good.
+func (t *Transfer) Cancel() { t.cancel(exchange.ErrCancelled) }
+
+func (t *Transfer) run() {
+	defer close(t.done)
+	err := t.work(t.ctx)
+	if cause := context.Cause(t.ctx); cause != nil {
+		err = cause
+	}
+	t.cancel(net.ErrClosed)
+	t.mu.Lock()
+	t.err = err
+	t.mu.Unlock()
+	t.finish(err)
+}
+
+// finish ends the session if the peer has not.
+func (t *Transfer) finish(err error) {
+	if t.ended != nil {
+		return
+	}
+	reason := jingle.Reason{Condition: jingle.Success}
+	switch {
+	case err == nil:
+	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled):
+		reason.Condition = jingle.Cancel
+	case errors.Is(err, ErrDeclined):
+		reason.Condition = jingle.Decline
+	case errors.Is(err, ErrUnsupported):
+		reason.Condition = jingle.UnsupportedTransports
+	case errors.Is(err, ErrNoPath):
+		reason.Condition = jingle.ConnectivityError
+	default:
+		reason.Condition = jingle.FailedApplication
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	if err := t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Terminate(reason), nil }); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.log.Warn("session is not ended", "err", err)
+	}
+	for t.ended == nil { // the driver's goroutine must not find our queue full
+		if _, err := t.next(ctx); err != nil {
+			return
+		}
+	}
+}
+
+func (t *Transfer) do(ctx context.Context, fn func(*jingle.Session) ([]jingle.Effect, error)) error {
+	return t.conn.Do(ctx, fn)
+}
+
+// next returns the next effect of the session. The end of the session is an
+// error.
+func (t *Transfer) next(ctx context.Context) (jingle.Effect, error) {
+	select {
+	case e := <-t.effects:
+		if end, ok := e.(jingle.Ended); ok {
+			t.ended = &end
+			return nil, t.endError(end)
+		}
+		return e, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// An EndedError reports that the peer ended the session before the transfer
+// was done.
+type EndedError struct{ Reason jingle.Reason }
+
+func (e *EndedError) Error() string {
+	if e.Reason.Text != "" {
+		return fmt.Sprintf("the peer ended the transfer: %s (%s)", e.Reason.Condition, printable(e.Reason.Text))
+	}
+	return fmt.Sprintf("the peer ended the transfer: %s", e.Reason.Condition)
+}
+
+func (t *Transfer) endError(e jingle.Ended) error {
+	switch e.Reason.Condition {
+	case jingle.Decline:
+		return ErrDeclined
+	case jingle.Cancel:
+		return exchange.ErrCancelled
+	case jingle.UnsupportedApplications, jingle.UnsupportedTransports:
+		return fmt.Errorf("%w: %w", ErrUnsupported, &EndedError{e.Reason})
+	}
+	return &EndedError{e.Reason}
+}
+
+// carrier returns the carrier for a transport, or nil.
+func (t *Transfer) carrier(ns string) Carrier {
+	for _, c := range t.carriers {
+		if c.Namespace() == ns {
+			return c
+		}
+	}
+	return nil
+}
+
+// begin makes a negotiation of this session.
+func (t *Transfer) begin(c Carrier) (Negotiation, error) {
+	env := t.env
+	env.Content = t.content
+	return c.New(env, t.role)
+}
+
+// transportOf returns the transport of our content in j, or nil.
+func (t *Transfer) transportOf(j *jingle.Jingle) jingle.Transport {
+	for _, c := range j.Contents {
+		if c.Name == t.content {
+			return c.Transport
+		}
+	}
+	return nil
+}
+
+// carry opens the stream of a negotiation and runs use on it, while it passes
+// transport-infos both ways. It returns errReplaced when the peer changes the
+// transport meanwhile.
+func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.Context, Stream) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	result := make(chan error, 1)
+	go func() {
+		octx, stop := context.WithTimeoutCause(ctx, openTimeout, fmt.Errorf("no connection within %v", openTimeout))
+		defer stop()
+		s, err := neg.Open(octx)
+		if err != nil {
+			result <- err
+			return
+		}
+		t.onEvent(Carrying{s.Info()})
+		result <- use(ctx, s)
+	}()
+	var interrupted error
+	for {
+		select {
+		case err := <-result:
+			if interrupted != nil {
+				return interrupted
+			}
+			return err
+		case info := <-neg.Infos():
+			t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
+				return s.TransportInfo(&jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Transport: info}}})
+			})
+		case e := <-t.effects:
+			switch e := e.(type) {
+			case jingle.TransportInfoReceived:
+				if tr := t.transportOf(e.Jingle); tr != nil {
+					if err := neg.Remote(tr); err != nil {
+						t.log.Debug("transport-info is not used", "err", err)
+					}
+				}
+			case jingle.TransportReplaceReceived:
+				t.replaced, interrupted = e.Jingle, errReplaced
+				cancel(errReplaced)
+			case jingle.Ended:
+				t.ended, interrupted = &e, t.endError(e)
+				if e.Remote && e.Reason.Condition == jingle.Success {
+					interrupted = nil // what was said on the stream counts
+					continue
+				}
+				cancel(interrupted)
+			}
+		}
+	}
+}

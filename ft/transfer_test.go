@@ -1,0 +1,297 @@
+package ft_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/ft/s5b"
+	"github.com/carillon-im/carillon/ft/tcp"
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/jingletest"
+	js5b "github.com/carillon-im/carillon/jingle/s5b"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func registry() *jingle.Registry {
+	var reg jingle.Registry
+	ft.Register(&reg)
+	tcp.Register(&reg)
+	js5b.Register(&reg)
+	return &reg
+}
+
+// A case of one transfer between two sides that share nothing but the session.
+type transfer struct {
+	send ft.SendConfig
+	take ft.ReceiveConfig
+	tap  func(jingle.Role, *jingle.Jingle)
+
+	mu     sync.Mutex
+	events []string
+	file   string
+}
+
+func newFile(t *testing.T, n int) *transfer {
+	t.Helper()
+	x := &transfer{file: filepath.Join(t.TempDir(), "f.bin")}
+	data := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(data)
+	if err := os.WriteFile(x.file, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	src, err := exchange.Scan(t.Context(), x.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.send = ft.SendConfig{Source: src, Carriers: []ft.Carrier{tcp.Carrier{}}, Env: ft.Env{Loopback: true}, OnEvent: x.event}
+	x.take = ft.ReceiveConfig{Dir: t.TempDir(), Carriers: []ft.Carrier{tcp.Carrier{}, s5b.Carrier{}}, Env: ft.Env{Loopback: true}}
+	return x
+}
+
+func (x *transfer) event(e ft.Event) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch e := e.(type) {
+	case ft.Accepted:
+		x.events = append(x.events, "accepted")
+	case ft.Carrying:
+		x.events = append(x.events, "carrying "+e.Stream.Kind)
+	case ft.Failing:
+		x.events = append(x.events, "failing "+e.Kind)
+	}
+}
+
+// run returns both transfers when they are over.
+func (x *transfer) run(t *testing.T) (s, r *ft.Transfer) {
+	t.Helper()
+	s, err := ft.NewSender(x.send)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = ft.NewReceiver(x.take); err != nil {
+		t.Fatal(err)
+	}
+	jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+	for _, tr := range []*ft.Transfer{s, r} {
+		select {
+		case <-tr.Done():
+		case <-time.After(30 * time.Second):
+			t.Fatal("the transfer does not end")
+		}
+	}
+	return s, r
+}
+
+func (x *transfer) arrived(t *testing.T, r *ft.Transfer) {
+	t.Helper()
+	res, err := r.Result()
+	if err != nil {
+		t.Fatalf("receiver: %v", err)
+	}
+	want, _ := os.ReadFile(x.file)
+	if got, err := os.ReadFile(res.Paths[0]); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes arrived of %d, %v", len(got), len(want), err)
+	}
+}
+
+func TestFileIsTransferred(t *testing.T) {
+	x := newFile(t, 3<<20)
+	s, r := x.run(t)
+	x.arrived(t, r)
+	if res, err := s.Result(); err != nil || res.Bytes != 3<<20 {
+		t.Errorf("sender: %+v, %v", res, err)
+	}
+	if got := x.events; len(got) != 2 || got[0] != "accepted" || got[1] != "carrying tcp" {
+		t.Errorf("events: %q", got)
+	}
+}
+
+// A carrier that never finds a path.
+type hopeless struct{ tcp.Carrier }
+
+func (hopeless) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := tcp.Carrier{}.New(env, role)
+	return hopelessNegotiation{n}, err
+}
+
+type hopelessNegotiation struct{ ft.Negotiation }
+
+func (hopelessNegotiation) Open(context.Context) (ft.Stream, error) { return nil, ft.ErrNoPath }
+
+func TestNextCarrierIsTried(t *testing.T) {
+	x := newFile(t, 3<<20)
+	x.send.Carriers = []ft.Carrier{hopeless{}, s5b.Carrier{}}
+	_, r := x.run(t)
+	x.arrived(t, r)
+	if got := x.events; len(got) != 3 || got[1] != "failing "+tcp.NS || got[2] != "carrying s5b" {
+		t.Errorf("events: %q", got)
+	}
+}
+
+func TestNoCarrierWorks(t *testing.T) {
+	x := newFile(t, 1000)
+	x.send.Carriers = []ft.Carrier{hopeless{}}
+	s, r := x.run(t)
+	if _, err := s.Result(); !errors.Is(err, ft.ErrNoPath) {
+		t.Errorf("sender: %v, want ErrNoPath", err)
+	}
+	if _, err := r.Result(); err == nil {
+		t.Error("the receiver thinks it is done")
+	}
+}
+
+// A frail carrier breaks its first streams after some bytes.
+type frail struct {
+	tcp.Carrier
+	left *int
+}
+
+func (f frail) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := tcp.Carrier{}.New(env, role)
+	return frailNegotiation{n, f.left}, err
+}
+
+type frailNegotiation struct {
+	ft.Negotiation
+	left *int
+}
+
+func (f frailNegotiation) Open(ctx context.Context) (ft.Stream, error) {
+	s, err := f.Negotiation.Open(ctx)
+	if err == nil && *f.left > 0 {
+		*f.left--
+		s = &frailStream{s, 5 << 20}
+	}
+	return s, err
+}
+
+type frailStream struct {
+	ft.Stream
+	left int
+}
+
+func (f *frailStream) Write(p []byte) (int, error) {
+	if f.left -= len(p); f.left < 0 {
+		f.Stream.Close()
+		return 0, io.ErrClosedPipe
+	}
+	return f.Stream.Write(p)
+}
+
+func TestBrokenStreamIsReplacedAndResumed(t *testing.T) {
+	x := newFile(t, 20<<20)
+	breaks := 2
+	x.send.Carriers = []ft.Carrier{frail{left: &breaks}}
+	s, r := x.run(t)
+	x.arrived(t, r)
+	res, err := s.Result()
+	if err != nil || res.Wire > 20<<20+10<<20 {
+		t.Errorf("sender: %d bytes crossed, %v", res.Wire, err)
+	}
+	if res, _ := r.Result(); res.Kept < 4<<20 {
+		t.Errorf("the last stream kept %d bytes", res.Kept)
+	}
+}
+
+func TestReceiverDecides(t *testing.T) {
+	x := newFile(t, 1000)
+	var asked ft.Offer
+	x.take.Decide = func(_ context.Context, o ft.Offer) error { asked = o; return errors.New("no") }
+	revealed := false
+	x.tap = func(from jingle.Role, j *jingle.Jingle) {
+		if from == jingle.Responder && len(j.Contents) > 0 {
+			revealed = true
+		}
+	}
+	s, r := x.run(t)
+	if _, err := s.Result(); !errors.Is(err, ft.ErrDeclined) {
+		t.Errorf("sender: %v, want ErrDeclined", err)
+	}
+	if _, err := r.Result(); !errors.Is(err, ft.ErrDeclined) {
+		t.Errorf("receiver: %v, want ErrDeclined", err)
+	}
+	if asked.Size != 1000 || asked.Files != 1 || len(asked.Names) != 1 || asked.Names[0] != "f.bin" || !asked.Resumable {
+		t.Errorf("asked about %+v", asked)
+	}
+	if revealed {
+		t.Error("the receiver revealed a transport before it decided")
+	}
+}
+
+func TestOfferTakenBackWhileAPersonThinks(t *testing.T) {
+	x := newFile(t, 1000)
+	var s *ft.Transfer
+	thinking := make(chan struct{})
+	x.take.Decide = func(ctx context.Context, _ ft.Offer) error {
+		close(thinking)
+		<-ctx.Done()
+		return nil
+	}
+	var err error
+	if s, err = ft.NewSender(x.send); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ft.NewReceiver(x.take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jingletest.Pair(t, jingletest.PairConfig{Registry: registry()}, s, r)
+	<-thinking
+	s.Cancel()
+	<-r.Done()
+	<-s.Done()
+	if _, err := r.Result(); !errors.Is(err, exchange.ErrCancelled) {
+		t.Errorf("receiver: %v, want ErrCancelled", err)
+	}
+}
+
+func TestWrongOffersAreRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*jingle.Jingle)
+	}{
+		{"negative size", func(j *jingle.Jingle) { j.Contents[0].Description.(*ft.Description).Size = -1 }},
+		{"no roots", func(j *jingle.Jingle) { j.Contents[0].Description.(*ft.Description).Roots = nil }},
+		{"unknown transport", func(j *jingle.Jingle) {
+			j.Contents[0].Transport = &jingle.Unknown{XMLName: xmlName("urn:example:carrier-pigeon", "transport")}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newFile(t, 10)
+			x.tap = func(from jingle.Role, j *jingle.Jingle) {
+				if j.Action == jingle.ActionSessionInitiate {
+					tt.edit(j)
+				}
+			}
+			s, err := ft.NewSender(x.send)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := ft.NewReceiver(x.take)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// An offer that the engine refuses never reaches the receiver.
+			jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+			<-s.Done()
+			if _, err := s.Result(); !errors.Is(err, ft.ErrUnsupported) {
+				t.Errorf("sender: %v, want ErrUnsupported", err)
+			}
+		})
+	}
+}
+
+func xmlName(space, local string) xml.Name { return xml.Name{Space: space, Local: local} }
