@@ -26,6 +26,11 @@ func testLogger(t testing.TB, name string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: LevelTrace})).With("side", name)
 }
 
+// testSlog writes everything to w.
+func testSlog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: LevelTrace}))
+}
+
 // testContext ends with the test, or when it takes too long.
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -46,6 +51,26 @@ func overTheWire(t testing.TB, in []jingle.Content) []jingle.Content {
 		out = append(out, c)
 	}
 	return out
+}
+
+// copyJingle makes what a test may change without changing what its sender has.
+func copyJingle(t testing.TB, j *jingle.Jingle) *jingle.Jingle {
+	out := *j
+	out.Contents = nil
+	for _, c := range j.Contents {
+		if c.Description != nil {
+			d := &jrtp.Description{}
+			again(t, c.Description, d)
+			c.Description = d
+		}
+		if c.Transport != nil {
+			tr := &iceudp.Transport{}
+			again(t, c.Transport, tr)
+			c.Transport = tr
+		}
+		out.Contents = append(out.Contents, c)
+	}
+	return &out
 }
 
 func again(t testing.TB, in, out any) {

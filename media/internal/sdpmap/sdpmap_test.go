@@ -172,7 +172,9 @@ func TestRefusesWhatCannotBeSaid(t *testing.T) {
 		}},
 		{"fingerprint without setup", func(_ *jingle.Content, _ *rtp.Description, tr *iceudp.Transport) { tr.Fingerprints[0].Setup = "" }},
 		{"short fingerprint", func(_ *jingle.Content, _ *rtp.Description, tr *iceudp.Transport) { tr.Fingerprints[0].Value = "AB:CD" }},
-		{"holdconn", func(_ *jingle.Content, _ *rtp.Description, tr *iceudp.Transport) { tr.Fingerprints[0].Setup = "holdconn" }},
+		{"holdconn", func(_ *jingle.Content, _ *rtp.Description, tr *iceudp.Transport) {
+			tr.Fingerprints[0].Setup = "holdconn"
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cs := good()
