@@ -114,7 +114,10 @@ func (c *conn) features() *Element {
 		for _, name := range bindings(cs) {
 			cb.add(el(nsSASLCB, "channel-binding", "type", name))
 		}
-		f.add(m, cb)
+		f.add(m)
+		if c.srv.knows(nsSASLCB) {
+			f.add(cb)
+		}
 	default:
 		f.add(el(nsBind, "bind").add(el(nsBind, "required")))
 		f.add(el(nsSession, "session").add(el(nsSession, "optional")))

@@ -21,7 +21,13 @@ import (
 type login struct {
 	cfg  *Config
 	keys scram.Keys
+	// unbound tells that the server refused a channel binding that it had not
+	// announced: some offer -PLUS and know only the bindings of older TLS.
+	unbound bool
 }
+
+// errUnbound asks for another attempt without channel binding.
+var errUnbound = errors.New("channel binding was not announced and may be unknown to the server")
 
 // authenticate does SASL on l and returns the features of the stream after it.
 func (in *login) authenticate(l *link, features *Element) (*Element, error) {
@@ -37,6 +43,11 @@ func (in *login) authenticate(l *link, features *Element) (*Element, error) {
 		return nil, err
 	}
 	if err := in.exchange(l, m); err != nil {
+		var auth *AuthError
+		if m.plus() && offeredBindings(features) == nil && errors.As(err, &auth) && pinned == "" {
+			// Only at the first login with this account: later the pin says what works.
+			return nil, fmt.Errorf("%w: %w", errUnbound, err)
+		}
 		return nil, err
 	}
 	if m.rank() > rankOf(pinned) {

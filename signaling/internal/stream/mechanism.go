@@ -44,9 +44,13 @@ func rankOf(name string) int {
 // choose returns the strongest mechanism that server and connection allow, and
 // refuses one that is weaker than the one pinned.
 func (in *login) choose(l *link, features *Element, offer []string, pinned string) (mechanism, error) {
-	binding, err := channelBinding(l.tls, offeredBindings(features))
+	announced := offeredBindings(features)
+	binding, err := channelBinding(l.tls, announced)
 	if err != nil {
 		return mechanism{}, err
+	}
+	if in.unbound && announced == nil {
+		binding = nil
 	}
 	plusOffered := slices.ContainsFunc(offer, func(s string) bool { return mechanism{name: s}.plus() && rankOf(s) > 0 })
 	floor := rankOf(pinned)

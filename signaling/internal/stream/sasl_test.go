@@ -41,6 +41,42 @@ func TestTheStrongestMechanismIsUsed(t *testing.T) {
 	}
 }
 
+// A binding that was not announced may be why a login is refused, so the first
+// one is tried without it as well, and no later one.
+func TestUnannouncedBindingIsNotInsistedOn(t *testing.T) {
+	srv := testServer(t, xmpptest.Config{Without: []string{nsCB}})
+	for _, tt := range []struct {
+		pinned   string
+		attempts int
+		by       string
+	}{{"", 2, "SCRAM-SHA-256"}, {"SCRAM-SHA-256-PLUS", 1, "SCRAM-SHA-256-PLUS"}} {
+		cfg := testConfig(srv)
+		cfg.Password = "guess"
+		pins := &memoryPins{}
+		if tt.pinned != "" {
+			pins.Store("alice@example.org", tt.pinned)
+		}
+		cfg.Pins = pins
+		attempts := 0
+		cfg.LogStanza = func(d Direction, p []byte) {
+			if d == Sent && strings.HasPrefix(string(p), "<auth") {
+				attempts++
+			}
+		}
+		_, err := Dial(t.Context(), cfg, Handler{})
+		var auth *AuthError
+		if !errors.As(err, &auth) || auth.Mechanism != tt.by || !auth.WrongPassword() || attempts != tt.attempts {
+			t.Errorf("pinned %q: %d attempts, %v", tt.pinned, attempts, err)
+		}
+		cfg.Password = "secret"
+		s, _ := dialTest(t, cfg)
+		if got, _ := pins.Load("alice@example.org"); got != "SCRAM-SHA-256-PLUS" {
+			t.Errorf("pinned %q", got)
+		}
+		s.Close()
+	}
+}
+
 func TestPlainNeedsPermission(t *testing.T) {
 	srv := testServer(t, xmpptest.Config{Mechanisms: []string{"PLAIN"}})
 	_, err := Dial(t.Context(), testConfig(srv), Handler{})

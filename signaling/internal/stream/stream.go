@@ -442,6 +442,10 @@ func (s *Stream) attempt(ctx context.Context) (negotiated, error) {
 				continue
 			}
 		}
+		if errors.Is(err, errUnbound) && !s.login.unbound {
+			s.login.unbound = true
+			continue
+		}
 		if err != nil {
 			return n, fmt.Errorf("log in as %s: %w", s.cfg.JID.Bare(), err)
 		}
