@@ -26,7 +26,7 @@ func (s *Server) archiveMessage(acct *account, with addr, m *Element) string {
 		return ""
 	}
 	s.lastID++
-	a := archived{id: "a" + strconv.Itoa(s.lastID), at: time.Now(), with: with, m: m.without(func(c *Element) bool { return false })}
+	a := archived{id: "a" + strconv.Itoa(s.lastID), at: time.Now(), with: with, m: m.copy()}
 	if len(acct.archive) == maxArchive {
 		acct.archive = slices.Delete(acct.archive, 0, 1)
 	}
@@ -50,9 +50,9 @@ func (s *Server) archiveIQ(sess *session, iq, query *Element) *Element {
 		}
 		return resultReply(iq, el(nsMAM, "query").add(x))
 	}
-	found, ok := filterArchive(sess.acct.archive, query.Child(nsForm, "x"))
-	if !ok {
-		return errorReply(iq, "modify", "bad-request")
+	found, why := filterArchive(sess.acct.archive, query.Child(nsForm, "x"))
+	if why != "" {
+		return errorReply(iq, "modify", why)
 	}
 	page, complete, ok := pageOf(found, query.Child(nsRSM, "set"))
 	if !ok {
@@ -84,8 +84,8 @@ func formField(name, typ string, values ...string) *Element {
 	return f
 }
 
-// filterArchive applies the form of a query; ok is false when it makes no sense.
-func filterArchive(all []archived, form *Element) (found []archived, ok bool) {
+// filterArchive applies the form of a query, or says what is wrong with it.
+func filterArchive(all []archived, form *Element) (found []archived, condition string) {
 	fields := make(map[string][]string)
 	if form != nil {
 		for _, f := range form.Children() {
@@ -105,17 +105,22 @@ func filterArchive(all []archived, form *Element) (found []archived, ok bool) {
 	var err error
 	if v := first("with"); v != "" {
 		if with, err = parseAddr(v); err != nil {
-			return nil, false
+			return nil, "bad-request"
 		}
 	}
 	for name, t := range map[string]*time.Time{"start": &start, "end": &end} {
 		if v := first(name); v != "" {
 			if *t, err = time.Parse(time.RFC3339Nano, v); err != nil {
-				return nil, false
+				return nil, "bad-request"
 			}
 		}
 	}
 	after, before := first("after-id"), first("before-id")
+	for _, id := range append([]string{after, before}, fields["ids"]...) {
+		if id != "" && !slices.ContainsFunc(all, func(a archived) bool { return a.id == id }) {
+			return nil, "item-not-found" // XEP-0313#query-limit-id
+		}
+	}
 	started := after == ""
 	for _, a := range all {
 		if a.id == before {
@@ -131,7 +136,7 @@ func filterArchive(all []archived, form *Element) (found []archived, ok bool) {
 			found = append(found, a)
 		}
 	}
-	return found, true
+	return found, ""
 }
 
 type pageRange struct{ start, end int }

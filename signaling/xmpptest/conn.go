@@ -134,6 +134,10 @@ func (c *conn) readLoop() (clean bool) {
 
 // finish queues a stream error, or none, and the end of the stream.
 func (c *conn) finish(se *streamError) {
+	if c.frozen.Load() {
+		c.kill() // it would never get there
+		return
+	}
 	if se != nil {
 		c.out.push(item{e: se.element()})
 	}

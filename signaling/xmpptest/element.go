@@ -122,6 +122,11 @@ func (e *Element) with(attr, value string) *Element {
 	return &c
 }
 
+// copy returns a copy that can be added to.
+func (e *Element) copy() *Element {
+	return e.without(func(*Element) bool { return false })
+}
+
 // without returns a copy that lacks the children for which drop is true.
 func (e *Element) without(drop func(*Element) bool) *Element {
 	c := *e

@@ -1,8 +1,10 @@
 package xmpptest
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,9 @@ type Stanza struct {
 	*Element
 }
 
+// String is one line of a transcript.
+func (s Stanza) String() string { return s.JID + " " + s.Dir.String() + " " + s.Element.String() }
+
 // A Verdict is what to do with a stanza. The zero Verdict lets it pass.
 type Verdict struct {
 	Drop  bool          // lose it: the server does not see it, or the client does not get it
@@ -38,25 +43,27 @@ type Verdict struct {
 	Cut   bool          // lose it and close the connection at once
 }
 
+type observer struct{ see func(Stanza) Verdict }
+
 // observers are the functions that see every stanza, called one at a time.
 type observers struct {
-	count atomic.Int32
+	calling sync.Mutex // held during a call
+
 	mu    sync.Mutex
-	last  int
-	funcs map[int]func(Stanza) Verdict
+	funcs atomic.Pointer[[]*observer] // replaced under mu, never changed
 
 	changeMu sync.Mutex
 	change   chan struct{} // closed when sessions change
 }
 
 func (o *observers) see(d Direction, jid string, e *Element) (v Verdict) {
-	if o.count.Load() == 0 {
+	if funcs := o.funcs.Load(); funcs == nil || len(*funcs) == 0 {
 		return Verdict{}
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, f := range o.funcs {
-		w := f(Stanza{d, jid, e})
+	o.calling.Lock()
+	defer o.calling.Unlock()
+	for _, f := range *o.funcs.Load() {
+		w := f.see(Stanza{d, jid, e})
 		v.Drop = v.Drop || w.Drop
 		v.Cut = v.Cut || w.Cut
 		v.Delay = max(v.Delay, w.Delay)
@@ -66,30 +73,56 @@ func (o *observers) see(d Direction, jid string, e *Element) (v Verdict) {
 
 // Intercept calls f for every stanza, just before the server handles what a
 // client sent and just before it writes what a client gets. Calls come one at
-// a time; f must not wait. With stream management what f drops counts as lost
+// a time, so f must not wait for a client; it may call methods of the server. With stream management what f drops counts as lost
 // on the way and comes again after a resumption.
 func (s *Server) Intercept(f func(Stanza) Verdict) (remove func()) {
-	o := &s.observers
+	o, added := &s.observers, &observer{f}
+	o.update(func(all []*observer) []*observer { return append(all, added) })
+	return func() {
+		o.update(func(all []*observer) []*observer {
+			return slices.DeleteFunc(all, func(x *observer) bool { return x == added })
+		})
+	}
+}
+
+// update replaces the list, so that an observer can remove itself.
+func (o *observers) update(f func([]*observer) []*observer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.funcs == nil {
-		o.funcs = make(map[int]func(Stanza) Verdict)
+	var all []*observer
+	if old := o.funcs.Load(); old != nil {
+		all = slices.Clone(*old)
 	}
-	o.last++
-	id := o.last
-	o.funcs[id] = f
-	o.count.Add(1)
-	return sync.OnceFunc(func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		delete(o.funcs, id)
-		o.count.Add(-1)
-	})
+	all = f(all)
+	o.funcs.Store(&all)
 }
 
 // Tap calls f for every stanza, as [Server.Intercept] does, to record it.
 func (s *Server) Tap(f func(Stanza)) (remove func()) {
 	return s.Intercept(func(st Stanza) Verdict { f(st); return Verdict{} })
+}
+
+// Expect begins to look for a stanza for which match is true. The function it
+// returns waits for it.
+func (s *Server) Expect(match func(Stanza) bool) (wait func(context.Context) (Stanza, error)) {
+	found := make(chan Stanza, 1)
+	remove := s.Tap(func(st Stanza) {
+		if match(st) {
+			select {
+			case found <- st:
+			default: // only the first counts
+			}
+		}
+	})
+	return func(ctx context.Context) (Stanza, error) {
+		defer remove()
+		select {
+		case st := <-found:
+			return st, nil
+		case <-ctx.Done():
+			return Stanza{}, fmt.Errorf("expect a stanza: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // Gate says what happens to new connections.

@@ -16,9 +16,6 @@ func (s *Server) messageFrom(sess *session, m *Element, to addr) {
 		}
 		s.copyTo(sess.acct, "sent", m, func(other *session) bool { return other == sess })
 	}
-	if m.Child(nsCarbons, "private") != nil {
-		m = m.without(func(c *Element) bool { return c.Is(nsCarbons, "private") })
-	}
 	s.messageTo(m, to)
 }
 
@@ -39,7 +36,7 @@ func (s *Server) messageTo(m *Element, to addr) {
 		s.bounce(m, "cancel", "service-unavailable") // XEP-0191#block
 		return
 	}
-	// Only we may say what id we gave it. XEP-0359#security
+	// Only we may say what id we gave it. XEP-0359#rules
 	m = m.without(func(c *Element) bool { return c.Is(nsSID, "stanza-id") && c.Get("by") == acct.jid.String() })
 	if storable(m) {
 		if id := s.archiveMessage(acct, from, m); id != "" {
@@ -49,21 +46,32 @@ func (s *Server) messageTo(m *Element, to addr) {
 	s.fanOut(acct, m, to)
 }
 
-// redeliver sends a message, already archived, to the resources that are left.
-func (s *Server) redeliver(m *Element, to addr) {
-	if acct := s.accounts[to.bare()]; acct != nil {
-		s.fanOut(acct, m, to)
+// redeliver takes a message, already archived, that a session which is gone
+// had not acknowledged since at.
+func (s *Server) redeliver(m *Element, to addr, at time.Time) {
+	acct := s.accounts[to.bare()]
+	if acct == nil {
+		return
 	}
+	for _, sess := range acct.available() {
+		if to.resource == "" && sess.priority >= 0 {
+			return // that resource got it as well
+		}
+	}
+	s.fanOut(acct, delayed(m, to.domain, at), to)
 }
 
 // fanOut gives a message to the resource it names, or to all of non-negative
 // priority, or keeps it until the user comes.
 func (s *Server) fanOut(acct *account, m *Element, to addr) {
-	typ := m.Get("type")
+	typ, original := m.Get("type"), m
+	if m.Child(nsCarbons, "private") != nil { // XEP-0280#avoiding: for servers only
+		m = m.without(func(c *Element) bool { return c.Is(nsCarbons, "private") })
+	}
 	if to.resource != "" {
 		if sess := acct.sessions[to.resource]; sess != nil {
 			s.deliver(sess, m)
-			s.copyTo(acct, "received", m, func(other *session) bool { return other == sess })
+			s.copyTo(acct, "received", original, func(other *session) bool { return other == sess })
 			return
 		}
 		switch typ {
@@ -88,7 +96,7 @@ func (s *Server) fanOut(acct *account, m *Element, to addr) {
 			s.deliver(sess, m)
 		}
 	}
-	s.copyTo(acct, "received", m, func(other *session) bool { return got[other] })
+	s.copyTo(acct, "received", original, func(other *session) bool { return got[other] })
 	if len(got) > 0 || typ == "headline" || !storable(m) {
 		return
 	}
@@ -96,14 +104,15 @@ func (s *Server) fanOut(acct *account, m *Element, to addr) {
 		s.bounce(m, "wait", "resource-constraint")
 		return
 	}
-	if m.Child(nsDelay, "delay") == nil {
-		m = m.without(func(*Element) bool { return false }).add(delayElement(to.domain, time.Now()))
-	}
-	acct.offline = append(acct.offline, m)
+	acct.offline = append(acct.offline, delayed(m, to.domain, time.Now()))
 }
 
-func delayElement(from string, at time.Time) *Element {
-	return el(nsDelay, "delay", "from", from, "stamp", stamp(at))
+// delayed says when a message that comes late was sent. XEP-0203
+func delayed(m *Element, from string, at time.Time) *Element {
+	if m.Child(nsDelay, "delay") != nil {
+		return m
+	}
+	return m.copy().add(el(nsDelay, "delay", "from", from, "stamp", stamp(at)))
 }
 
 // stamp formats a time as XEP-0082 wants.

@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 )
-
-var pipePorts atomic.Int64
 
 // A pipeListener accepts in-memory connections.
 type pipeListener struct {
@@ -23,9 +20,9 @@ type pipeAddr string
 func (pipeAddr) Network() string  { return "pipe" }
 func (a pipeAddr) String() string { return string(a) }
 
-func newPipeListener() *pipeListener {
+func newPipeListener(port int) *pipeListener {
 	l := &pipeListener{
-		addr:  pipeAddr(fmt.Sprintf("127.0.0.1:%d", 1+pipePorts.Add(1)%65535)),
+		addr:  pipeAddr(fmt.Sprintf("127.0.0.1:%d", port)),
 		conns: make(chan net.Conn),
 		done:  make(chan struct{}),
 	}

@@ -20,7 +20,7 @@ func (s *Server) receive(c *conn, e *Element) error {
 	var answer *Element
 	handler := s.handlerFor(c, e)
 	if handler != nil {
-		answer = handler.answer(e)
+		answer = handler.answer(e.with("from", c.jid))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Server) route(sess *session, e *Element) error {
 	if t := e.Get("to"); t != "" {
 		var err error
 		if to, err = parseAddr(t); err != nil {
-			s.bounce(e.with("to", ""), "modify", "jid-malformed")
+			s.bounce(e, "modify", "jid-malformed")
 			return nil
 		}
 	}
@@ -123,7 +123,8 @@ func (s *Server) bounce(e *Element, typ, condition string) {
 }
 
 // undelivered takes a stanza whose session is gone. XEP-0198#resumption
-func (s *Server) undelivered(e *Element) {
+func (s *Server) undelivered(u unacked) {
+	e := u.e
 	to, err := parseAddr(e.Get("to"))
 	if err != nil {
 		return
@@ -133,7 +134,7 @@ func (s *Server) undelivered(e *Element) {
 		s.bounce(e, "cancel", "service-unavailable")
 	case "message":
 		if e.Child(nsCarbons, "received") == nil && e.Child(nsCarbons, "sent") == nil {
-			s.redeliver(e, to)
+			s.redeliver(e, to, u.at)
 		}
 	}
 }

@@ -70,6 +70,7 @@ type Server struct {
 	mechanisms []string
 	accounts   map[addr]*account
 	resumable  map[string]*session // by stream management id
+	expired    map[string]uint32   // what those that timed out had handled
 	services   []Service
 	handlers   map[string]IQHandler
 	lastID     int // of archived messages
@@ -120,6 +121,7 @@ func NewServer(cfg Config) *Server {
 		mechanisms: cfg.Mechanisms,
 		accounts:   make(map[addr]*account),
 		resumable:  make(map[string]*session),
+		expired:    make(map[string]uint32),
 		handlers:   make(map[string]IQHandler),
 	}
 	for i, d := range s.domains {
@@ -133,9 +135,9 @@ func NewServer(cfg Config) *Server {
 		panic("xmpptest: " + err.Error())
 	}
 	s.tls = &tls.Config{Certificates: []tls.Certificate{s.auth.leaf}, MinVersion: tls.VersionTLS12}
-	s.starttls = s.listen()
-	s.direct = s.listen()
-	s.web = newWebServer(s, s.listen())
+	s.starttls = s.listen(5222)
+	s.direct = s.listen(5223)
+	s.web = newWebServer(s, s.listen(5281))
 	s.wg.Go(func() { s.accept(s.starttls, false) })
 	s.wg.Go(func() { s.accept(s.direct, true) })
 	s.wg.Go(s.web.run)
@@ -150,9 +152,10 @@ func Run(t testing.TB, cfg Config) *Server {
 	return s
 }
 
-func (s *Server) listen() net.Listener {
+// listen opens a socket, or something that looks as if it had the given port.
+func (s *Server) listen(port int) net.Listener {
 	if s.cfg.InMemory {
-		return newPipeListener()
+		return newPipeListener(port)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -2,6 +2,7 @@ package xmpptest
 
 import (
 	"strconv"
+	"time"
 )
 
 // A session is a bound resource. With stream management it can outlive its
@@ -71,15 +72,15 @@ func (s *Server) end(sess *session) {
 		sess.conn.sess = nil
 		sess.conn = nil
 	}
-	var lost []*Element
+	var lost []unacked
 	if sess.sm != nil {
 		sess.stopTimer()
 		delete(s.resumable, sess.sm.id)
 		lost, sess.sm.unacked = sess.sm.unacked, nil
 	}
 	s.goOffline(sess, el(nsClient, "presence", "type", "unavailable"))
-	for _, e := range lost {
-		s.undelivered(e)
+	for _, u := range lost {
+		s.undelivered(u)
 	}
 	s.observers.notify()
 }
@@ -89,8 +90,8 @@ func (s *Server) deliver(sess *session, e *Element) {
 	it := item{e: e}
 	if sess.sm != nil {
 		it.counted = true
-		sess.sm.unacked = append(sess.sm.unacked, e)
-		if len(sess.sm.unacked) > maxQueue {
+		sess.sm.unacked = append(sess.sm.unacked, unacked{e, time.Now()})
+		if len(sess.sm.unacked) > maxUnacked {
 			s.drop(sess)
 			return
 		}

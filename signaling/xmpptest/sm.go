@@ -8,12 +8,24 @@ import (
 
 // management is a session's stream management. XEP-0198
 type management struct {
-	id      string     // for resumption; "" when there is none
-	in      uint32     // stanzas handled, modulo 2^32
-	acked   uint32     // stanzas the client has acknowledged
-	unacked []*Element // sent after those
+	id      string    // for resumption; "" when there is none
+	in      uint32    // stanzas handled, modulo 2^32
+	acked   uint32    // stanzas the client has acknowledged
+	unacked []unacked // sent after those
 	timer   *time.Timer
 }
+
+type unacked struct {
+	e  *Element
+	at time.Time
+}
+
+// Bounds: what one session may leave unacknowledged, and how many expired
+// sessions the server remembers.
+const (
+	maxUnacked = maxQueue / 2
+	maxExpired = 1000
+)
 
 func (s *session) stopTimer() {
 	if s.sm != nil && s.sm.timer != nil {
@@ -75,6 +87,10 @@ func (s *Server) hibernate(sess *session) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.closed && sess.conn == nil && sess.sm.timer == t {
+			if len(s.expired) == maxExpired {
+				clear(s.expired)
+			}
+			s.expired[sess.sm.id] = sess.sm.in
 			s.end(sess)
 		}
 	})
@@ -88,8 +104,12 @@ func (s *Server) resume(c *conn, e *Element) (bool, error) {
 	s.mu.Lock()
 	sess := s.resumable[e.Get("previd")]
 	if sess == nil || sess.acct != c.acct {
+		failed := el(nsSM, "failed").add(el(nsStanzas, "item-not-found"))
+		if h, ok := s.expired[e.Get("previd")]; ok {
+			failed = failed.with("h", strconv.FormatUint(uint64(h), 10))
+		}
 		s.mu.Unlock()
-		return false, c.send(el(nsSM, "failed").add(el(nsStanzas, "item-not-found")))
+		return false, c.send(failed)
 	}
 	if err := sess.sm.acknowledge(e.Get("h")); err != nil {
 		s.mu.Unlock()
@@ -97,15 +117,16 @@ func (s *Server) resume(c *conn, e *Element) (bool, error) {
 	}
 	if old := sess.conn; old != nil { // the client noticed the loss before we did
 		old.sess = nil
-		old.kill()
+		old.out.take()
+		old.finish(&streamError{condition: "conflict"})
 	}
 	sess.stopTimer()
 	sess.sm.timer = nil
 	sess.conn, c.sess, c.jid = c, sess, sess.jid.String()
 	h := strconv.FormatUint(uint64(sess.sm.in), 10)
 	c.out.push(item{e: el(nsSM, "resumed", "previd", e.Get("previd"), "h", h)})
-	for _, e := range sess.sm.unacked {
-		c.out.push(item{e: e, counted: true})
+	for _, u := range sess.sm.unacked {
+		c.out.push(item{e: u.e, counted: true})
 	}
 	s.observers.notify()
 	s.mu.Unlock()
