@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/jingle/jingletest"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
 	"go.uber.org/goleak"
@@ -105,9 +106,10 @@ type app struct {
 	active   chan struct{}
 	ended    chan jingle.Ended
 
-	mu      sync.Mutex
-	effects []string
-	seen    map[string]chan struct{}
+	mu         sync.Mutex
+	candidates int
+	effects    []string
+	seen       map[string]chan struct{}
 }
 
 func newApp(names ...string) *app {
@@ -133,6 +135,18 @@ func (a *app) Handle(e jingle.Effect) {
 	a.mu.Lock()
 	a.effects = append(a.effects, name)
 	closeOnce(a.event(name))
+	var j *jingle.Jingle
+	switch e := e.(type) {
+	case jingle.Offered:
+		j = e.Jingle
+	case jingle.TransportInfoReceived:
+		j = e.Jingle
+	}
+	if j != nil {
+		for _, c := range j.Contents {
+			a.candidates += len(c.Transport.(*iceudp.Transport).Candidates)
+		}
+	}
 	a.mu.Unlock()
 	switch e := e.(type) {
 	case jingle.Offered:
@@ -239,7 +253,6 @@ func seesDevices(t testing.TB, c *Client, who string, n int) {
 	}
 }
 
-
 // traffic records what goes over a server.
 type traffic struct {
 	mu   sync.Mutex
@@ -293,7 +306,7 @@ func condition(t testing.TB, from *Client, to jid.JID, typ stanza.IQType, payloa
 	st, err := from.IQ(ctx(t), to, typ, []byte(payload))
 	var answer *AnswerError
 	if !errors.As(err, &answer) {
-		t.Fatalf("IQ %s: error = %v, want an answer of type error", payload, err)
+		t.Fatalf("IQ %.200s: error = %v, want an answer of type error", payload, err)
 	}
 	for child := range st.Child("jabber:client", "error").Children() {
 		if child.Start.Name.Space == jingle.NSErrors {
@@ -301,4 +314,15 @@ func condition(t testing.TB, from *Client, to jid.JID, typ stanza.IQType, payloa
 		}
 	}
 	return string(answer.Err.Condition)
+}
+
+func contents(names ...string) *jingle.Jingle { return jingletest.Contents(names...) }
+
+// candidate is a transport-info with one candidate.
+func candidate(content string) *jingle.Jingle {
+	return &jingle.Jingle{Contents: []jingle.Content{{Name: content, Transport: jingletest.Transport()}}}
+}
+
+func contextWithin(t testing.TB, ms int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), time.Duration(ms)*time.Millisecond)
 }
