@@ -7,6 +7,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 )
 
 // A ReceiveConfig describes who receives, and where. Dir and Carriers are
@@ -50,11 +51,23 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 	if err := t.decide(ctx, cfg, content.Description); err != nil {
 		return err
 	}
+	description := content.Description
+	if d, ok := content.Description.(*filetransfer.Description); ok {
+		accept, err := t.openPlain(d, t.receiveOptions(cfg))
+		if err != nil {
+			return err
+		}
+		description = accept
+		defer t.plain.Close()
+	}
 	transport, replacing := content.Transport, false
 	for {
-		err := t.respond(ctx, c, content.Description, transport, replacing, cfg)
+		err := t.respond(ctx, c, description, transport, replacing, cfg)
 		if err == nil || ctx.Err() != nil || t.ended != nil || !retry(err) {
 			return err
+		}
+		if t.plain != nil && !errors.Is(err, ErrNoPath) && !errors.Is(err, errReplaced) {
+			return err // another client does not go on where a stream broke
 		}
 		if !errors.Is(err, errReplaced) {
 			t.onEvent(Failing{c.Namespace(), err})
@@ -63,6 +76,13 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 		if c, transport, err = t.awaitReplacement(ctx, err); err != nil {
 			return err
 		}
+	}
+}
+
+func (t *Transfer) receiveOptions(cfg ReceiveConfig) exchange.ReceiveOptions {
+	return exchange.ReceiveOptions{
+		Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, SHA256: cfg.SHA256,
+		Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
 	}
 }
 
@@ -146,14 +166,20 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		t.onEvent(Accepted{})
 	}
 	return t.carry(ctx, neg, func(ctx context.Context, s Stream) error {
-		res, err := exchange.Receive(ctx, s, exchange.ReceiveOptions{
-			Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, SHA256: cfg.SHA256,
-			Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
-		})
+		var (
+			res      *exchange.Result
+			verified = true
+			err      error
+		)
+		if p, ok := d.(*filetransfer.Description); ok {
+			res, verified, err = t.receivePlain(ctx, s, p)
+		} else {
+			res, err = exchange.Receive(ctx, s, t.receiveOptions(cfg))
+		}
 		t.mu.Lock()
 		res.Wire += t.result.Wire
 		res.Resent += t.result.Resent
-		t.result = res
+		t.result, t.verified = res, verified && err == nil
 		t.mu.Unlock()
 		return err
 	})

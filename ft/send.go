@@ -31,50 +31,74 @@ type SendConfig struct {
 // NewSender returns a transfer to a peer that advertises NS. As initiator of a
 // session it offers the source, and carries it by the first carrier that works.
 func NewSender(cfg SendConfig) (*Transfer, error) {
+	return newSender(cfg, func(t *Transfer) job {
+		return job{
+			description: describe(cfg.Source.Manifest),
+			resumable:   true,
+			use: func(ctx context.Context, s Stream) (*exchange.Result, error) {
+				return exchange.Send(ctx, s, cfg.Source, t.sendOptions(cfg))
+			},
+		}
+	})
+}
+
+func newSender(cfg SendConfig, work func(*Transfer) job) (*Transfer, error) {
 	if cfg.Source == nil || len(cfg.Carriers) == 0 {
 		return nil, errors.New("a transfer needs something to send and a way to send it")
 	}
 	t := newTransfer(jingle.Initiator, cfg.Carriers, cfg.Env, cfg.OnEvent)
 	t.content = contentName
-	t.work = func(ctx context.Context) error { return t.offer(ctx, cfg) }
+	j := work(t)
+	t.work = func(ctx context.Context) error { return t.offer(ctx, j) }
 	return t, nil
+}
+
+func (t *Transfer) sendOptions(cfg SendConfig) exchange.SendOptions {
+	return exchange.SendOptions{
+		Limit: cfg.Limit, SHA256: cfg.SHA256,
+		Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
+	}
+}
+
+// A job is what is done in a session, whichever carrier it runs over.
+type job struct {
+	description jingle.Description
+	use         func(context.Context, Stream) (*exchange.Result, error)
+	resumable   bool // another stream goes on where one broke
 }
 
 // offer initiates with the first carrier that can begin, and replaces it by
 // the next while there is one.
-func (t *Transfer) offer(ctx context.Context, cfg SendConfig) error {
+func (t *Transfer) offer(ctx context.Context, j job) error {
 	var (
 		initiated bool
 		last      = ErrUnsupported
 		fruitless int
+		wire      int64 // in all streams together
 		settled   int64
-		total     = &exchange.Result{}
 	)
 	use := func(ctx context.Context, s Stream) error {
-		res, err := exchange.Send(ctx, s, cfg.Source, exchange.SendOptions{
-			Limit: cfg.Limit, SHA256: cfg.SHA256,
-			Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
-		})
-		total.Wire += res.Wire
-		res.Wire = total.Wire
+		res, err := j.use(ctx, s)
+		wire += res.Wire
+		res.Wire = wire
 		t.mu.Lock()
-		t.result = res
+		t.result, t.verified = res, err == nil
 		t.mu.Unlock()
 		return err
 	}
 	for i := 0; i < len(t.carriers); {
 		c := t.carriers[i]
-		err := t.attempt(ctx, c, describe(cfg.Source.Manifest), &initiated, use)
+		err := t.attempt(ctx, c, j.description, &initiated, use)
 		if err == nil {
 			return t.awaitEnd(ctx)
 		}
-		if ctx.Err() != nil || t.ended != nil || !retry(err) {
+		if ctx.Err() != nil || t.ended != nil || !retry(err) || wire > 0 && !j.resumable {
 			return err
 		}
 		t.onEvent(Failing{c.Namespace(), err})
 		last = err
-		if total.Wire > settled { // the stream broke under way: the same carrier may do again
-			settled, fruitless = total.Wire, 0
+		if wire > settled { // the stream broke under way: the same carrier may do again
+			settled, fruitless = wire, 0
 			continue
 		}
 		if fruitless++; fruitless >= maxFruitless && settled > 0 {
@@ -149,6 +173,7 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 		}
 		switch e := e.(type) {
 		case jingle.Accepted:
+			t.answer = e.Jingle
 			return t.transportOf(e.Jingle), nil
 		case jingle.TransportAccepted:
 			return t.transportOf(e.Jingle), nil

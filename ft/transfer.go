@@ -11,6 +11,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 )
 
 // Times of a transfer.
@@ -24,6 +25,9 @@ const (
 // maxFruitless is how many streams in a row may break without a byte of
 // progress before a transfer gives up.
 const maxFruitless = 3
+
+// maxInfos bounds the session-infos about a file that wait to be looked at.
+const maxInfos = 4
 
 // maxEffects bounds what waits for the transfer's goroutine.
 const maxEffects = 256
@@ -76,12 +80,17 @@ type Transfer struct {
 	done    chan struct{}
 
 	content  string
-	replaced *jingle.Jingle // a transport-replace that interrupted a carrier
-	ended    *jingle.Ended  // the session is over
+	answer   *jingle.Jingle // the session-accept
+	infos    chan *filetransfer.Info
+	plain    *exchange.PlainFile // of a receiver that talks to another client
+	replaced *jingle.Jingle      // a transport-replace that interrupted a carrier
+	ended    *jingle.Ended       // the session is over
+	over     chan struct{}       // closed with it while a carrier runs
 
-	mu     sync.Mutex
-	result *exchange.Result
-	err    error
+	mu       sync.Mutex
+	result   *exchange.Result
+	verified bool
+	err      error
 }
 
 func newTransfer(role jingle.Role, carriers []Carrier, env Env, onEvent func(Event)) *Transfer {
@@ -89,6 +98,8 @@ func newTransfer(role jingle.Role, carriers []Carrier, env Env, onEvent func(Eve
 		carriers: carriers, env: env, role: role, onEvent: onEvent, log: env.Log(),
 		effects: make(chan jingle.Effect, maxEffects),
 		done:    make(chan struct{}),
+		over:    make(chan struct{}),
+		infos:   make(chan *filetransfer.Info, maxInfos),
 		result:  &exchange.Result{},
 	}
 	if t.onEvent == nil {
@@ -123,6 +134,15 @@ func (t *Transfer) Result() (*exchange.Result, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.result, t.err
+}
+
+// Verified reports whether what arrived was compared with hashes of the
+// sender. Without it the bytes are as many as announced, and nothing more is
+// known. It is final once Done is closed.
+func (t *Transfer) Verified() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.verified
 }
 
 // Pause ends the session; the same transfer offered again goes on from there.
@@ -282,11 +302,19 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.
 						t.log.Debug("transport-info is not used", "err", err)
 					}
 				}
+			case jingle.InfoReceived:
+				if info, ok := e.Payload.(*filetransfer.Info); ok {
+					select {
+					case t.infos <- info:
+					default:
+					}
+				}
 			case jingle.TransportReplaceReceived:
 				t.replaced, interrupted = e.Jingle, errReplaced
 				cancel(errReplaced)
 			case jingle.Ended:
 				t.ended, interrupted = &e, t.endError(e)
+				close(t.over)
 				if e.Remote && e.Reason.Condition == jingle.Success {
 					interrupted = nil // what was said on the stream counts
 					continue

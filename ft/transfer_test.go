@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/jingle/jingletest"
 	js5b "github.com/carillon-im/carillon/jingle/s5b"
 	"go.uber.org/goleak"
@@ -30,6 +31,7 @@ func registry() *jingle.Registry {
 	ft.Register(&reg)
 	tcp.Register(&reg)
 	js5b.Register(&reg)
+	filetransfer.Register(&reg)
 	return &reg
 }
 
@@ -77,7 +79,12 @@ func (x *transfer) event(e ft.Event) {
 // run returns both transfers when they are over.
 func (x *transfer) run(t *testing.T) (s, r *ft.Transfer) {
 	t.Helper()
-	s, err := ft.NewSender(x.send)
+	return x.runWith(t, ft.NewSender)
+}
+
+func (x *transfer) runWith(t *testing.T, sender func(ft.SendConfig) (*ft.Transfer, error)) (s, r *ft.Transfer) {
+	t.Helper()
+	s, err := sender(x.send)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,3 +302,55 @@ func TestWrongOffersAreRefused(t *testing.T) {
 }
 
 func xmlName(space, local string) xml.Name { return xml.Name{Space: space, Local: local} }
+
+func TestPlainTransfer(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		tap      func(jingle.Role, *jingle.Jingle)
+		verified bool
+		err      error
+	}{
+		{name: "with a checksum afterwards", verified: true},
+		{name: "without a hash", tap: func(_ jingle.Role, j *jingle.Jingle) {
+			for _, c := range j.Contents {
+				if d, ok := c.Description.(*filetransfer.Description); ok {
+					d.File.HashUsed = nil
+				}
+			}
+			if j.Action == jingle.ActionSessionInfo {
+				j.Payloads = []jingle.Payload{filetransfer.NewReceived("other")}
+			}
+		}},
+		{name: "with a wrong checksum", err: exchange.ErrCorrupt, tap: func(_ jingle.Role, j *jingle.Jingle) {
+			for _, p := range j.Payloads {
+				if i := p.(*filetransfer.Info); i.File != nil {
+					i.File.Hashes[0].Value = make([]byte, 32)
+				}
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newFile(t, 3<<20)
+			x.tap = tt.tap
+			s, r := x.runWith(t, ft.NewPlainSender)
+			res, err := r.Result()
+			if !errors.Is(err, tt.err) || r.Verified() != tt.verified {
+				t.Fatalf("receiver: %+v, verified %v, %v", res, r.Verified(), err)
+			}
+			if tt.err != nil {
+				return
+			}
+			x.arrived(t, r)
+			if _, err := s.Result(); err != nil {
+				t.Errorf("sender: %v", err)
+			}
+		})
+	}
+}
+
+func TestPlainTransferFallsBack(t *testing.T) {
+	x := newFile(t, 100_000)
+	x.send.Carriers = []ft.Carrier{hopeless{}, s5b.Carrier{}}
+	_, r := x.runWith(t, ft.NewPlainSender)
+	x.arrived(t, r)
+}
