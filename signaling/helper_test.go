@@ -326,3 +326,9 @@ func candidate(content string) *jingle.Jingle {
 func contextWithin(t testing.TB, ms int) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.Context(), time.Duration(ms)*time.Millisecond)
 }
+
+type applicationOf = jingle.Application
+
+func terminate(s *jingle.Session) ([]jingle.Effect, error) {
+	return s.Terminate(jingle.Reason{}), nil
+}

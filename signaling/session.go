@@ -239,14 +239,14 @@ func (s *session) attachNow(app jingle.Application) {
 func (s *session) receive(st *stream.Stanza, j *jingle.Jingle) {
 	err := s.box.post(maxSessionInbox, func(over bool) {
 		if over {
-			s.c.answer(st, nil, s.c.orUnavailable(st.From, errUnknownSession()))
+			s.c.answerLate(st, j)
 			return
 		}
 		s.receiveNow(st, j)
 	})
 	switch {
 	case errors.Is(err, net.ErrClosed):
-		s.c.answer(st, nil, s.c.orUnavailable(st.From, errUnknownSession()))
+		s.c.answerLate(st, j)
 	case err != nil:
 		s.c.answer(st, nil, errConstraint())
 	}

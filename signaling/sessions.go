@@ -142,8 +142,18 @@ func (c *Client) onJingle(st *stream.Stanza, payload *stream.Element) {
 		c.onInitiate(st, j)
 		return
 	}
-	if j.Action == jingle.ActionSessionTerminate && c.sessions.over(st.From, j.SID) {
-		c.answer(st, nil, nil) // both sides ended it at the same moment
+	if c.sessions.over(st.From, j.SID) {
+		c.answerLate(st, j)
+		return
+	}
+	c.answer(st, nil, c.orUnavailable(st.From, errUnknownSession()))
+}
+
+// answerLate answers an action of a session that is over. That both sides end
+// it at the same moment is no error.
+func (c *Client) answerLate(st *stream.Stanza, j *jingle.Jingle) {
+	if j.Action == jingle.ActionSessionTerminate {
+		c.answer(st, nil, nil)
 		return
 	}
 	c.answer(st, nil, c.orUnavailable(st.From, errUnknownSession()))
