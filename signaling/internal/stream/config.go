@@ -178,7 +178,6 @@ const (
 	nsCB        = "urn:xmpp:sasl-cb:0"
 	nsLimits    = "urn:xmpp:stream-limits:0"
 	nsFraming   = "urn:ietf:params:xml:ns:xmpp-framing"
-	nsXML       = "http://www.w3.org/XML/1998/namespace"
 	nsWebSocket = "urn:xmpp:alt-connections:websocket"
 )
 

@@ -270,15 +270,6 @@ func (d *dialer) worst(attempts []Attempt) error {
 			return fmt.Errorf("%s: %w", a.Addr, se)
 		}
 	}
-	var notFound *HostNotFoundError
-	for _, a := range attempts {
-		if !errors.As(a.Err, &notFound) {
-			return &UnreachableError{Domain: d.cfg.JID.Domainpart(), Attempts: attempts}
-		}
-	}
-	if notFound != nil {
-		return &UnreachableError{Domain: d.cfg.JID.Domainpart(), Attempts: attempts[:1]}
-	}
 	return &UnreachableError{Domain: d.cfg.JID.Domainpart(), Attempts: attempts}
 }
 

@@ -155,7 +155,7 @@ func TestNothingToConnectTo(t *testing.T) {
 		_, _, attempts := raceTest(t.Context(), names{}, []target{{"one", 1, startTLS}, {"two", 2, startTLS}}, nil)
 		err := (&dialer{cfg: &Config{JID: jid.MustParse("a@one")}}).worst(attempts)
 		var none *HostNotFoundError
-		if !errors.As(err, &none) || Hint(err) == "" {
+		if !errors.As(err, &none) || Hint(err) != none.Hint() {
 			t.Errorf("err = %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

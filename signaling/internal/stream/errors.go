@@ -76,6 +76,16 @@ func (e *UnreachableError) Unwrap() []error {
 	return errs
 }
 func (e *UnreachableError) Hint() string {
+	var none *HostNotFoundError
+	for _, a := range e.Attempts {
+		if !errors.As(a.Err, &none) {
+			none = nil
+			break
+		}
+	}
+	if none != nil {
+		return none.Hint()
+	}
 	return "check the network; a firewall may block ports 5222 and 5223"
 }
 

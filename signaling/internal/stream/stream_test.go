@@ -125,6 +125,23 @@ func TestLogsInByEveryWay(t *testing.T) {
 	}
 }
 
+func TestStanzasOnAWebSocketNameTheirNamespace(t *testing.T) {
+	for in, want := range map[string]string{
+		`<message/>`:                         `<message xmlns="jabber:client"/>`,
+		`<iq type='get'><a xmlns='b'/></iq>`: `<iq xmlns="jabber:client" type='get'><a xmlns='b'/></iq>`,
+		`<presence a=' xmlns='></presence>`:  `<presence xmlns="jabber:client" a=' xmlns='></presence>`,
+		`<message xmlns='jabber:client'/>`:   `<message xmlns='jabber:client'/>`,
+		"<message a='b'\n\txmlns = 'x'/>":    "<message a='b'\n\txmlns = 'x'/>",
+		`<message xmlns:a='b'/>`:             `<message xmlns="jabber:client" xmlns:a='b'/>`,
+		`<r xmlns='urn:xmpp:sm:3'/>`:         `<r xmlns='urn:xmpp:sm:3'/>`,
+		`<open xmlns='urn:x'/>`:              `<open xmlns='urn:x'/>`,
+	} {
+		if got := string(withNamespace([]byte(in))); got != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestWrongPasswordIsSaidClearly(t *testing.T) {
 	srv := testServer(t, xmpptest.Config{})
 	cfg := testConfig(srv)

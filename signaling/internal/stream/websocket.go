@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -83,11 +84,17 @@ func withNamespace(e []byte) []byte {
 			out := make([]byte, 0, len(e)+len(nsClient)+9)
 			out = append(append(out, e[:end]...), ` xmlns="`+nsClient+`"`...)
 			return append(out, e[end:]...)
-		case strings.HasPrefix(string(e[i:min(len(e), i+7)]), " xmlns="):
+		case strings.IndexByte(" \t\r\n", c) >= 0 && declaresNamespace(e[i+1:]):
 			return e
 		}
 	}
 	return e
+}
+
+// declaresNamespace reports whether p begins with xmlns and an equals sign.
+func declaresNamespace(p []byte) bool {
+	rest, ok := bytes.CutPrefix(p, []byte("xmlns"))
+	return ok && bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte("="))
 }
 
 // dialWebSocket connects to a wss address.
