@@ -84,6 +84,8 @@ func (s *Session) offers(j *Jingle) error {
 			return fmt.Errorf("content name %q is taken: %w", c.Name, ErrContent)
 		case c.Description == nil || c.Transport == nil:
 			return fmt.Errorf("content %q lacks description or transport: %w", c.Name, ErrContent)
+		case !c.Senders.valid():
+			return fmt.Errorf("content %q has senders %q: %w", c.Name, c.Senders, ErrContent)
 		}
 	}
 	return nil
@@ -123,7 +125,7 @@ func (s *Session) Accept(j *Jingle) ([]Effect, error) {
 	}
 	for i, c := range j.Contents {
 		known := s.content(c.Name)
-		if known == nil || known.creator != Initiator ||
+		if known == nil || known.creator != Initiator || !c.Senders.valid() ||
 			slices.ContainsFunc(j.Contents[:i], func(d Content) bool { return d.Name == c.Name }) {
 			return nil, fmt.Errorf("jingle: %s: content %q: %w", ActionSessionAccept, c.Name, ErrContent)
 		}
@@ -191,7 +193,7 @@ func (s *Session) known(a Action, j *Jingle, fits func(*content, Content) bool) 
 		return fmt.Errorf("jingle: %s: no contents: %w", a, ErrContent)
 	}
 	for _, c := range j.Contents {
-		if own := s.content(c.Name); own == nil || !fits(own, c) {
+		if own := s.content(c.Name); own == nil || !c.Senders.valid() || !fits(own, c) {
 			return fmt.Errorf("jingle: %s: content %q: %w", a, c.Name, ErrContent)
 		}
 	}

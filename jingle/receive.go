@@ -25,6 +25,11 @@ func badRequest(text string) (Reply, []Effect) {
 // What is merely odd is acknowledged, since Conversations ends its call on almost
 // any error.
 func (s *Session) Receive(j *Jingle) (Reply, []Effect) {
+	reply, effects := s.receive(j)
+	return reply, s.unlessVoid(effects)
+}
+
+func (s *Session) receive(j *Jingle) (Reply, []Effect) {
 	if !j.Action.Known() {
 		return badRequest("unknown action")
 	}

@@ -26,7 +26,7 @@ func (s *Session) Sent(id ActionID, err error) []Effect {
 	if s.state == StateEnded {
 		return out
 	}
-	return append(out, s.release()...)
+	return s.unlessVoid(append(out, s.release()...))
 }
 
 func (s *Session) sentWell(f *flight) []Effect {

@@ -193,6 +193,15 @@ func (s *Session) dropContent(name string) []Effect {
 // wasRemoved reports whether the session had a content of that name.
 func (s *Session) wasRemoved(name string) bool { return slices.Contains(s.removed, name) }
 
+// unlessVoid ends a session whose last content went without anyone removing it,
+// for example because an offer failed. XEP-0166#def-action-content-remove
+func (s *Session) unlessVoid(effects []Effect) []Effect {
+	if len(s.contents) == 0 && (s.state == StatePending || s.state == StateActive) {
+		return append(effects, s.terminate(Reason{Condition: FailedApplication}, false)...)
+	}
+	return effects
+}
+
 // both fills in the default of senders. XEP-0166#def-content
 func both(s Senders) Senders {
 	if s == "" {
@@ -255,6 +264,10 @@ func (s *Session) stopTimer(id *TimerID) []Effect {
 
 // TimerFired reports that a timer asked for by StartTimer has elapsed.
 func (s *Session) TimerFired(id TimerID) []Effect {
+	return s.unlessVoid(s.timerFired(id))
+}
+
+func (s *Session) timerFired(id TimerID) []Effect {
 	t, ok := s.timers[id]
 	if !ok {
 		return nil
