@@ -11,6 +11,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/jingle/jingletest"
+	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
 	"go.uber.org/goleak"
 	"mellium.im/xmpp/jid"
@@ -332,3 +333,5 @@ type applicationOf = jingle.Application
 func terminate(s *jingle.Session) ([]jingle.Effect, error) {
 	return s.Terminate(jingle.Reason{}), nil
 }
+
+type mediaOf = rtp.Media

@@ -27,6 +27,9 @@ type entry struct {
 	device   jid.JID   // ours, that made or took the call; the zero JID when none did
 	answered time.Time // the zero time when nobody did
 	settled  bool      // how it went is known; only its end may follow
+
+	env      *envelope // of the proposal
+	proposal *jmi.Message
 }
 
 func newLedger(own jid.JID) *ledger {
@@ -131,7 +134,7 @@ func (l *ledger) propose(env *envelope, m *jmi.Message, peer jid.JID, ours bool,
 	if isZero(peer) || media == nil || l.calls[sessionKey(peer, m.SID)] != nil {
 		return
 	}
-	e := &entry{record: CallRecord{SID: m.SID, Peer: peer, Direction: In, Media: media, Start: at, Archived: env.archived}}
+	e := &entry{record: CallRecord{SID: m.SID, Peer: peer, Direction: In, Media: media, Start: at, Archived: env.archived}, env: env, proposal: m}
 	if ours {
 		e.record.Direction, e.device = Out, env.from
 	}

@@ -140,14 +140,18 @@ func (c *Client) catchUp(ctx context.Context) error {
 		}
 	}
 	now := time.Now()
-	done, open := l.settle(now, jmi.MaxAge)
+	done, open := l.settle(now, jmi.MaxAge) // older proposals do not ring
 	for _, e := range done {
 		if !c.recorded(e.record.SID) {
 			c.record(e.record)
 		}
 	}
 	for _, e := range open {
-		c.log.Debug("call in the archive is still ringing", "sid", e.record.SID)
+		// Its caller may still be waiting: it rings now, not while the archive is
+		// read, because what takes it back comes later in there. XEP-0353#business-rules
+		if e.record.Direction == In && !c.recorded(e.record.SID) && !c.seen.before(e.env, e.proposal) {
+			c.onCallMessage(e.env, e.proposal)
+		}
 	}
 	if err := c.saveMark(ctx); err != nil {
 		return err
@@ -170,11 +174,6 @@ func (c *Client) archived(l *ledger, env *envelope) {
 			return
 		}
 		l.apply(env, &m, time.Now())
-		// A proposal may have come to the archive while no device was online, and
-		// its caller may still be waiting. Later messages take it back again.
-		if time.Since(env.sentAt) < jmi.MaxAge && !c.seen.before(env, &m) {
-			c.onCallMessage(env, &m)
-		}
 		return
 	}
 }
