@@ -46,7 +46,8 @@ type Audio struct {
 	Sink audio.Sink
 	// Codecs are offered and accepted, best first. Nil means audio.Codecs().
 	Codecs []audio.Codec
-	// Encoder adjusts the encoder; what the peer asks for limits it further.
+	// Encoder adjusts the encoder; what the peer asks for limits it further. A
+	// zero Complexity means 5, half the work of 9 and no difference one hears.
 	Encoder audio.EncoderOptions
 }
 
@@ -97,6 +98,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Audio.Codecs == nil {
 		cfg.Audio.Codecs = audio.Codecs()
+	}
+	if cfg.Audio.Encoder.Complexity == 0 {
+		cfg.Audio.Encoder.Complexity = 5
 	}
 	if len(cfg.Audio.Codecs) == 0 {
 		return cfg, ErrNoCodec
