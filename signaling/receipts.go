@@ -22,7 +22,7 @@ func parseMessageID(id string) (k jmi.Kind, sid string, ok bool) {
 }
 
 // sendReceipt says that a call message arrived, to those who may know that we
-// are online. XEP-0184#security-presence The body-less messages of calls are
+// are online. XEP-0184#security The body-less messages of calls are
 // all that this client understands, so others get no receipt from it.
 func (c *Client) sendReceipt(env *envelope) {
 	id := env.msg.Attr("id")

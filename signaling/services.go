@@ -130,7 +130,7 @@ func (c *Client) askCredentials(ctx context.Context, list []extdisco.Service, s 
 }
 
 // servicesPush is told by the server that its services changed. They are asked
-// for again when next needed. XEP-0215#push
+// for again when next needed. XEP-0215#extended
 func (c *Client) servicesPush(st *stream.Stanza) *jingle.Error {
 	if !c.fromServer(st.From) {
 		return errUnavailable()

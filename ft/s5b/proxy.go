@@ -97,7 +97,7 @@ func FindProxies(ctx context.Context, env ft.Env) ([]StreamHost, error) {
 }
 
 // activate tells the proxy to connect the two ends of a stream.
-// XEP-0065#mediated-activate
+// XEP-0065#mediated-proto-activation
 func activate(ctx context.Context, env ft.Env, proxy, sid string) error {
 	to, err := jid.Parse(proxy)
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 	NSHashes = "urn:xmpp:hashes:2"
 )
 
-// A Description offers or asks for a file. XEP-0234#description
+// A Description offers or asks for a file. XEP-0234#offering
 type Description struct {
 	XMLName xml.Name `xml:"urn:xmpp:jingle:apps:file-transfer:5 description"`
 	File    File     `xml:"file"`
@@ -40,7 +40,7 @@ type Description struct {
 // Namespace is NS. It makes Description a jingle.Description.
 func (*Description) Namespace() string { return NS }
 
-// A File says what is known about a file. XEP-0234#file
+// A File says what is known about a file. XEP-0234#offering
 type File struct {
 	Name      string
 	Size      *int64 // bytes; nil when unknown

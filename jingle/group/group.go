@@ -4,10 +4,10 @@ package group
 
 import "encoding/xml"
 
-// NS is the namespace of the group element. XEP-0338#ns
+// NS is the namespace of the group element. XEP-0338#registrar-ns
 const NS = "urn:xmpp:jingle:apps:grouping:0"
 
-// Feature is what XEP-0338#support asks entities to advertise.
+// Feature is what XEP-0338#disco asks entities to advertise.
 const Feature = "urn:ietf:rfc:5888"
 
 // Semantics says what a group means. RFC 5888 §5
@@ -19,7 +19,7 @@ const (
 	LipSync Semantics = "LS"     // played in step (RFC 5888 §8)
 )
 
-// A Group names contents that belong together, in order. XEP-0338#usage
+// A Group names contents that belong together, in order. XEP-0338#sdp
 type Group struct {
 	XMLName   xml.Name  `xml:"urn:xmpp:jingle:apps:grouping:0 group"`
 	Semantics Semantics `xml:"semantics,attr"`

@@ -59,7 +59,7 @@ type Empty struct{}
 // A Type says how a candidate is reached. XEP-0260#protocol
 type Type string
 
-// The types of candidates and their preference. XEP-0260#priority
+// The types of candidates and their preference. XEP-0260#protocol
 const (
 	Assisted Type = "assisted"
 	Direct   Type = "direct"
@@ -83,7 +83,7 @@ func (t Type) Preference() uint32 {
 }
 
 // Priority returns 2^16 times the type preference plus the local preference.
-// XEP-0260#priority
+// XEP-0260#protocol
 func (t Type) Priority(local uint16) uint32 { return t.Preference()<<16 + uint32(local) }
 
 // A Candidate is one address that may be connected to.
@@ -98,7 +98,7 @@ type Candidate struct {
 
 // DstAddr returns the name under which the bytestream is asked for at the
 // candidates of owner: the SHA-1 of the stream's id, the full JID of whoever
-// offers the candidate, and the full JID of the other. XEP-0260#dstaddr
+// offers the candidate, and the full JID of the other. XEP-0260#protocol
 func DstAddr(sid string, owner, other jid.JID) string {
 	sum := sha1.Sum([]byte(sid + owner.String() + other.String()))
 	return hex.EncodeToString(sum[:])

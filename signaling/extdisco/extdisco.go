@@ -82,7 +82,7 @@ type Services struct {
 }
 
 // Credentials is the question for the credentials of services and its answer.
-// XEP-0215#protocol-credentials
+// XEP-0215#credentials
 type Credentials struct {
 	XMLName xml.Name `xml:"urn:xmpp:extdisco:2 credentials"`
 	Items   []Item   `xml:"service"`
@@ -162,7 +162,7 @@ func (i Item) service() (Service, bool) {
 		return s, false
 	}
 	if i.Expires != "" {
-		t, err := time.Parse(time.RFC3339, i.Expires) // XEP-0082#schema
+		t, err := time.Parse(time.RFC3339, i.Expires) // XEP-0082
 		if err != nil {
 			return s, false
 		}
@@ -204,7 +204,7 @@ func validHost(h string) (string, bool) {
 
 // Merge fills in credentials that the server told separately: of the service
 // with the same type, host, and port and transport as far as they were told.
-// XEP-0215#protocol-credentials
+// XEP-0215#credentials
 func Merge(services []Service, answer []Item) {
 	for _, item := range answer {
 		got, ok := item.service()
