@@ -40,8 +40,8 @@ func StartPulse(t testing.TB, people ...string) *Pulse {
 		"-L", "module-native-protocol-unix auth-anonymous=1 socket=" + filepath.Join(dir, "native")}
 	alsa := "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 	for _, who := range people {
-		for _, sink := range []string{mouth(who), Ear(who)} {
-			args = append(args, "-L", fmt.Sprintf("module-null-sink sink_name=%s rate=48000 channels=1 norewinds=1 sink_properties=device.description=%[1]s", sink))
+		for sink, channels := range map[string]int{mouth(who): 1, Ear(who): 2} {
+			args = append(args, "-L", fmt.Sprintf("module-null-sink sink_name=%s rate=48000 channels=%d sink_properties=device.description=%[1]s", sink, channels))
 		}
 		// A remapped source, because clients hide monitors from their users.
 		args = append(args, "-L", fmt.Sprintf("module-remap-source source_name=%s master=%s.monitor source_properties=device.description=%[1]s", Mic(who), mouth(who)))
