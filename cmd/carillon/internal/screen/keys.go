@@ -37,12 +37,12 @@ func (s *Screen) Keys(ctx context.Context, in io.Reader) (*Keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read keys: %w", err)
 		}
-		s.setRaw(true)
 		k.restore = sync.OnceFunc(func() {
-			s.setRaw(false)
+			s.setRaw(false, nil)
 			// Nothing can be done when this fails: the terminal is gone.
 			_ = term.Restore(int(s.in.Fd()), old)
 		})
+		s.setRaw(true, k.restore)
 	}
 	lines := s.in == nil
 	go func() {
@@ -78,10 +78,10 @@ func (k *Keys) C() <-chan rune { return k.c }
 // Close gives the terminal back as it was. It may be called twice.
 func (k *Keys) Close() { k.restore() }
 
-func (s *Screen) setRaw(on bool) {
+func (s *Screen) setRaw(on bool, restore func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.raw = on
+	s.raw, s.restore = on, restore
 }
 
 // AskPassword asks without showing what is typed. It is an error when nobody
@@ -103,3 +103,14 @@ func readPassword(f *os.File) ([]byte, error) { return term.ReadPassword(int(f.F
 
 // ErrNobody is returned when a question cannot be asked.
 var ErrNobody = fmt.Errorf("nobody can be asked: the input is not a terminal")
+
+// Restore gives the terminal back before a sudden end.
+func (s *Screen) Restore() {
+	s.Clear()
+	s.mu.Lock()
+	restore := s.restore
+	s.mu.Unlock()
+	if restore != nil {
+		restore()
+	}
+}

@@ -39,9 +39,10 @@ type Screen struct {
 	tricks   bool
 	width    func() int
 
-	mu     sync.Mutex
-	status string // the live line on the screen; "" when there is none
-	raw    bool   // the terminal does not turn \n into \r\n
+	mu      sync.Mutex
+	status  string // the live line on the screen; "" when there is none
+	raw     bool   // the terminal does not turn \n into \r\n
+	restore func() // gives the terminal back; nil when it is not taken
 }
 
 // New returns a Screen that fits where it writes.

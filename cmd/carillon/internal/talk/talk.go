@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
@@ -27,6 +28,7 @@ import (
 const (
 	servicesTimeout = 5 * time.Second // for the server to name its relays
 	hangUpTimeout   = 5 * time.Second // for a hang-up to reach the peer
+	patience        = 3 * time.Second // for a device to ring before we say why none may
 )
 
 // A Phone makes and takes calls of one account. Client, Sound and Show are
@@ -111,7 +113,7 @@ func (p *Phone) Call(ctx context.Context, to jid.JID) error {
 	defer m.Close()
 	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: []rtp.Media{rtp.Audio}})
 	if err != nil {
-		return fmt.Errorf("call %s: %w", to, err)
+		return err
 	}
 	t := &talk{phone: p, call: call, media: m}
 	p.Show(events.Calling{Call: t.id()})
@@ -212,16 +214,14 @@ func (t *talk) id() events.Call {
 
 // run shows what happens until the call is over. Channels may be nil.
 func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) error {
-	keyCtx, stopKeys := context.WithCancel(ctx)
+	own, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer func() { stop(); wg.Wait() }()
 	t.digits = make(chan rune, maxDigits)
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		t.sendDigits(keyCtx)
-	}()
-	defer func() { stopKeys(); <-sent }()
+	wg.Go(func() { t.sendDigits(own) })
 
 	var (
+		silence     <-chan time.Time // of their devices
 		happens     = t.media.Events()
 		keys        = t.phone.Keys
 		interrupted = ctx.Done()
@@ -229,6 +229,9 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 		giveUp      <-chan time.Time
 		show        = t.phone.Show
 	)
+	if ringing != nil {
+		silence = time.After(patience)
+	}
 	hangUp := func() {
 		t.call.Hangup(jingle.Reason{})
 		if giveUp == nil {
@@ -237,13 +240,15 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 	}
 	for {
 		select {
+		case <-silence:
+			wg.Go(func() { t.explainSilence(own) })
 		case <-ringing:
-			ringing = nil
+			ringing, silence = nil, nil
 			if proceeded != nil {
 				show(events.Ringing{Call: t.id()})
 			}
 		case <-proceeded:
-			proceeded = nil
+			proceeded, silence = nil, nil
 			t.media.Accepted(time.Now())
 			show(events.Accepted{Call: t.id()})
 		case e, ok := <-happens:
@@ -276,6 +281,16 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 		case <-giveUp:
 			return t.finish(ctx)
 		}
+	}
+}
+
+// explainSilence tells the user why no device rings, if that is known.
+func (t *talk) explainSilence(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)
+	defer cancel()
+	a, err := t.phone.Client.CanCall(ctx, t.call.Peer().Bare())
+	if err == nil && !a.Can && a.Why != "" && ctx.Err() == nil && t.phone.Warn != nil {
+		t.phone.Warn("nothing rings yet: %s", a.Why)
 	}
 }
 

@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/config"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/talk"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/view"
+	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+)
+
+// liveStats is how often the live line is drawn.
+const liveStats = 250 * time.Millisecond
+
+// keyLife is how long a key waits for a call that may be busy for a moment.
+const keyLife = 200 * time.Millisecond
+
+// maxEvents bounds what happened and is not shown yet.
+const maxEvents = 256
+
+func (c callCmd) Run(ctx context.Context, a *app) error {
+	to, err := parseJID(c.JID)
+	if err != nil {
+		return err
+	}
+	l, err := a.line(ctx, c.soundFlags, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(l.phone.Call(ctx, to), l.close())
+}
+
+func (c answerCmd) Run(ctx context.Context, a *app) error {
+	var wanted []jid.JID
+	for _, s := range c.From {
+		j, err := parseJID(s)
+		if err != nil {
+			return err
+		}
+		wanted = append(wanted, j.Bare())
+	}
+	l, err := a.line(ctx, c.soundFlags, !c.Auto || a.screen.Interactive())
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.serve(ctx, a, l, wanted), l.close())
+}
+
+// serve takes calls until ctx ends, which is how it is meant to end.
+func (c answerCmd) serve(ctx context.Context, a *app, l *line, wanted []jid.JID) error {
+	if err := l.phone.Sound.Check(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			if err := context.Cause(ctx); !errors.Is(err, interrupt.ErrInterrupted) {
+				return err
+			}
+			return nil
+		case <-l.client.Done():
+			return fmt.Errorf("not online any more: %w", l.client.Err())
+		case in, ok := <-l.client.Incoming():
+			if !ok {
+				continue // Done is next
+			}
+			if !chosen(in.From(), wanted) {
+				a.log.Info("call not for us", "from", in.From().String())
+				continue
+			}
+			taken, err := l.phone.Answer(ctx, in, c.decide(a, l))
+			switch {
+			case ctx.Err() != nil && errors.Is(err, interrupt.ErrInterrupted):
+			case err != nil && c.Once:
+				return err
+			case err != nil:
+				// The next call may go better.
+				t := trouble.Describe(err)
+				l.view.Show(events.Error{Code: t.Code, Message: t.Message, Hint: t.Hint})
+				a.screen.Error(t.Message, t.Hint)
+			case taken && c.Once:
+				return nil
+			}
+		}
+	}
+}
+
+func chosen(from jid.JID, wanted []jid.JID) bool {
+	for _, j := range wanted {
+		if j.Equal(from.Bare()) {
+			return true
+		}
+	}
+	return len(wanted) == 0
+}
+
+// decide asks the user what to do with a call.
+func (c answerCmd) decide(a *app, l *line) func(context.Context) talk.Decision {
+	if c.Auto {
+		return func(context.Context) talk.Decision { return talk.Take }
+	}
+	return func(ctx context.Context) talk.Decision {
+		if !a.screen.Live() {
+			a.screen.Printf("write a and Enter to answer, d and Enter to decline")
+		}
+		keys := l.phone.Keys
+		for {
+			select {
+			case k, ok := <-keys:
+				switch {
+				case !ok:
+					a.screen.Warn("nobody can answer: the input has ended, and --auto was not given")
+					keys = nil
+				case k == 'a' || k == 'y' || k == '\r':
+					return talk.Take
+				case k == 'd' || k == 'n' || k == 'q':
+					return talk.Decline
+				}
+			case <-ctx.Done():
+				return talk.LetRing
+			}
+		}
+	}
+}
+
+// A line is a client that is online for calls, and what shows them.
+type line struct {
+	client *signaling.Client
+	view   *view.View
+	phone  *talk.Phone
+	events *signaling.Subscription
+	keys   *screen.Keys // nil when none are read
+	closed chan struct{}
+	wg     sync.WaitGroup // what shows events and reads keys
+}
+
+// line goes online.
+func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) {
+	relays, err := relays(a.config.Relays)
+	if err != nil {
+		return nil, err
+	}
+	l := &line{closed: make(chan struct{})}
+	l.view = view.New(view.Config{Screen: a.screen, JSON: a.json, Stats: s.Stats, Keys: keys && a.screen.Interactive()})
+	if l.client, err = a.dial(ctx, func(cfg *signaling.Config) { cfg.Features = signaling.CallFeatures(false) }); err != nil {
+		return nil, err
+	}
+	l.phone = &talk.Phone{
+		Client: l.client,
+		Sound: talk.Sound{
+			Mic: or(s.Mic, a.config.Mic, "device"), Speaker: or(s.Speaker, a.config.Speaker, "device"),
+			Log: a.log, Warn: a.screen.Warn,
+		},
+		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
+		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,
+	}
+	if a.screen.Live() {
+		l.phone.StatsInterval = liveStats
+	}
+	l.events = l.client.Subscribe(maxEvents)
+	l.view.Show(events.Online{JID: l.client.JID().String()})
+	l.wg.Go(l.follow)
+	if keys {
+		if err := l.readKeys(ctx, a); err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+	}
+	return l, nil
+}
+
+// follow shows what happens to the connection.
+func (l *line) follow() {
+	for e := range l.events.Events() {
+		switch e := e.(type) {
+		case signaling.Online:
+			// The first login was shown by line, and may or may not come here.
+			if e.Resumed {
+				l.view.Show(events.Online{JID: e.JID.String(), Resumed: true})
+			}
+		case signaling.Offline:
+			l.view.Show(events.Offline{Err: e.Err})
+		}
+	}
+}
+
+// readKeys reads what the user types. Ctrl-C comes as a key in a terminal
+// whose keys we read.
+func (l *line) readKeys(ctx context.Context, a *app) error {
+	var err error
+	if l.keys, err = a.screen.Keys(ctx, a.env.Stdin); err != nil {
+		return err
+	}
+	typed := make(chan rune)
+	l.phone.Keys = typed
+	l.wg.Go(func() {
+		defer close(typed)
+		for {
+			select {
+			case k, ok := <-l.keys.C():
+				if !ok {
+					return
+				}
+				if k == screen.Interrupt {
+					a.stop.Now()
+					continue
+				}
+				// What is typed between calls is not meant for the next one.
+				// Lines of a script are: they wait.
+				var stale <-chan time.Time
+				if a.screen.Interactive() {
+					stale = time.After(keyLife)
+				}
+				select {
+				case typed <- k:
+				case <-stale:
+					if k == 'q' {
+						a.stop.Now()
+					}
+				case <-l.closed:
+					return
+				case <-ctx.Done(): // only a second Ctrl-C counts now
+				}
+			case <-l.closed:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+// close goes offline and gives the terminal back.
+func (l *line) close() error {
+	err := l.client.Close()
+	l.events.Close()
+	close(l.closed) // only now: until here a second Ctrl-C quits
+	l.wg.Wait()
+	if l.keys != nil {
+		l.keys.Close()
+	}
+	return err
+}
+
+// relays reads the passwords of the relays in the configuration.
+func relays(list []config.Relay) ([]media.ICEServer, error) {
+	var out []media.ICEServer
+	for _, r := range list {
+		s := media.ICEServer{URL: r.URL, Username: r.Username}
+		if kind, _, ok := strings.Cut(r.URL, ":"); !ok || kind != "stun" && kind != "stuns" && kind != "turn" && kind != "turns" {
+			return nil, trouble.Usagef("write it like turn:relay.example.org:3478", "relay %q in the config file is no URL of a STUN or TURN server", r.URL)
+		}
+		if r.PasswordFile != "" {
+			password, err := accounts.ReadPasswordFile(r.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("relay %s: %w", r.URL, err)
+			}
+			s.Password = media.Secret(password)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}

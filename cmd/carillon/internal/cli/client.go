@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+)
+
+// parseJID reads an address the user wrote.
+func parseJID(s string) (jid.JID, error) {
+	j, err := jid.Parse(s)
+	if err != nil || j.Localpart() == "" {
+		return jid.JID{}, trouble.Usagef("an address looks like alice@example.org", "%q is not the address of a person", s)
+	}
+	return j, nil
+}
+
+// identity is an account and what is needed to log in to it.
+type identity struct {
+	jid      jid.JID // as named by the user, perhaps with a resource
+	account  accounts.Account
+	password signaling.Secret
+}
+
+// identity finds the account to use and its password.
+func (a *app) identity() (identity, error) {
+	named := or(a.flags.Account, a.config.Account)
+	var id identity
+	if named != "" {
+		var err error
+		if id.jid, err = parseJID(named); err != nil {
+			return id, err
+		}
+		named = id.jid.Bare().String()
+	}
+	var known bool
+	var err error
+	if id.account, known, err = a.store.Find(named); err != nil {
+		return id, err
+	}
+	if named == "" {
+		if id.jid, err = jid.Parse(id.account.JID); err != nil {
+			return id, fmt.Errorf("account %q: %w", id.account.JID, err)
+		}
+	}
+	switch id.password, err = a.givenPassword(); {
+	case err != nil || id.password != "":
+		return id, err
+	case !known:
+		return id, fmt.Errorf("%w for %s", accounts.ErrNoPassword, named)
+	}
+	id.password, err = a.store.Password(id.account)
+	return id, err
+}
+
+// givenPassword returns the password of the file or the environment, or "".
+func (a *app) givenPassword() (signaling.Secret, error) {
+	if a.flags.PasswordFile != "" {
+		return accounts.ReadPasswordFile(a.flags.PasswordFile)
+	}
+	return signaling.Secret(a.env.Getenv("CARILLON_PASSWORD")), nil
+}
+
+// clientConfig is how we log in, before what a command needs.
+func (a *app) clientConfig(id identity) (signaling.Config, error) {
+	cfg := signaling.Config{
+		JID: id.jid, Password: id.password,
+		Server:  or(a.flags.Server, id.account.Server, a.config.Server),
+		Pins:    a.store.Pins(false),
+		Version: version(),
+		Log:     a.log,
+	}
+	if ca := or(a.flags.CAFile, id.account.CAFile, a.config.CAFile); ca != "" {
+		var err error
+		if cfg.RootCAs, err = readCAs(ca); err != nil {
+			return cfg, err
+		}
+	}
+	if a.flags.LogStanzas || a.log.Enabled(context.Background(), screen.LevelTrace) {
+		w := a.screen.Log()
+		cfg.LogStanza = func(dir signaling.StanzaDirection, xml []byte) {
+			fmt.Fprintf(w, "carillon: %s: %s", dir, screen.Escape(string(xml)))
+		}
+	}
+	return cfg, nil
+}
+
+// readCAs returns the certificates of the system and those of a file.
+func readCAs(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, trouble.Usagef("--ca-file wants certificates in PEM, beginning with -----BEGIN CERTIFICATE-----", "%s contains no certificate", path)
+	}
+	return pool, nil
+}
+
+// dial logs in. adjust may be nil.
+func (a *app) dial(ctx context.Context, adjust func(*signaling.Config)) (*signaling.Client, error) {
+	id, err := a.identity()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := a.clientConfig(id)
+	if err != nil {
+		return nil, err
+	}
+	cfg.History = history.Open(a.historyDir(), id.jid.Bare().String())
+	if adjust != nil {
+		adjust(&cfg)
+	}
+	return signaling.Dial(ctx, cfg)
+}
+
+// quietly makes a login that nobody notices, for commands that only ask.
+func quietly(cfg *signaling.Config) {
+	cfg.NoCalls, cfg.CatchUp = true, -1
+	cfg.Invisible = true
+}
+
+// closing closes c and adds what goes wrong to err.
+func closing(c io.Closer, err *error) { *err = errors.Join(*err, c.Close()) }

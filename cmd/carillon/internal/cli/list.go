@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/docs"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/media/device"
+	"github.com/carillon-im/carillon/signaling"
+)
+
+func (devicesCmd) Run(ctx context.Context, a *app) error {
+	list, err := device.List(ctx, device.Options{Logger: a.log})
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if a.json != nil {
+			err := a.json.Object("device", struct {
+				ID      string `json:"id"`
+				Name    string `json:"name"`
+				Kind    string `json:"kind"`
+				Default bool   `json:"default"`
+				Monitor bool   `json:"monitor"`
+				Backend string `json:"backend"`
+			}{d.ID, d.Name, string(d.Kind), d.Default, d.Monitor, d.Backend})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		kind := map[device.Kind]string{device.Capture: "microphone", device.Playback: "speaker"}[d.Kind]
+		mark := " "
+		if d.Default {
+			mark = "*"
+		}
+		a.screen.Printf("%s %-10s  %s  (device:%s)", mark, kind, screen.Escape(d.Name), screen.Escape(d.ID))
+	}
+	return nil
+}
+
+// catchUpWait is how long the archive of the server may take.
+const catchUpWait = 15 * time.Second
+
+func (c historyCmd) Run(ctx context.Context, a *app) error {
+	account, err := a.historyOf()
+	if err != nil {
+		return err
+	}
+	if !c.Offline {
+		if err := a.catchUp(ctx); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			a.screen.Warn("calls that were missed are not listed: %s", screen.Escape(err.Error()))
+		}
+	}
+	calls, err := history.Open(a.historyDir(), account).Calls(c.Limit)
+	if err != nil {
+		return err
+	}
+	if len(calls) == 0 && a.json == nil {
+		a.screen.Printf("no calls yet")
+	}
+	for _, r := range calls {
+		if err := a.showRecord(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyOf returns the account whose calls are meant; its password is not needed.
+func (a *app) historyOf() (string, error) {
+	named := or(a.flags.Account, a.config.Account)
+	if named != "" {
+		j, err := parseJID(named)
+		if err != nil {
+			return "", err
+		}
+		named = j.Bare().String()
+	}
+	account, _, err := a.store.Find(named)
+	return account.JID, err
+}
+
+// catchUp lets the client write what the archive has into the history.
+func (a *app) catchUp(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	client, err := a.dial(ctx, func(cfg *signaling.Config) {
+		quietly(cfg)
+		cfg.CatchUp = 0 // as far back as usual
+	})
+	if err != nil {
+		return err
+	}
+	defer closing(client, &err)
+	select {
+	case <-client.CaughtUp():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *app) showRecord(r signaling.CallRecord) error {
+	if a.json != nil {
+		return a.json.Object("call", struct {
+			SID       string  `json:"sid"`
+			Peer      string  `json:"peer"`
+			Direction string  `json:"direction"`
+			Outcome   string  `json:"outcome"`
+			Start     string  `json:"start"`
+			Seconds   float64 `json:"seconds"`
+		}{r.SID, r.Peer.String(), string(r.Direction), string(r.Outcome), r.Start.Format(time.RFC3339), r.Duration.Seconds()})
+	}
+	a.screen.Printf("%s  %s  %s", r.Start.Local().Format("2006-01-02 15:04"), outcome(r), screen.Escape(r.Peer.Bare().String()))
+	return nil
+}
+
+// outcome says in a column how a call went.
+func outcome(r signaling.CallRecord) string {
+	way := "from"
+	if r.Direction == signaling.Out {
+		way = "to  "
+	}
+	how := string(r.Outcome)
+	if r.Outcome == signaling.Answered && r.Duration > 0 {
+		how = screen.Clock(r.Duration)
+	}
+	return fmt.Sprintf("%-18s  %s", how, way)
+}
+
+func (c completionCmd) Run(_ context.Context, a *app) error {
+	return docs.Completion(a.env.Stdout, a.kong.Model, c.Shell)
+}
+
+func (c manCmd) Run(_ context.Context, a *app) error {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return fmt.Errorf("write man pages: %w", err)
+	}
+	for _, page := range docs.ManPages(a.kong.Model, version()) {
+		if err := os.WriteFile(filepath.Join(c.Dir, page.Name), page.Text, 0o644); err != nil {
+			return fmt.Errorf("write man pages: %w", err)
+		}
+	}
+	return nil
+}
+
+func (versionCmd) Run(_ context.Context, a *app) error {
+	if a.json != nil {
+		return a.json.Object("version", struct {
+			Version string `json:"version"`
+			Go      string `json:"go"`
+			System  string `json:"system"`
+			Sound   string `json:"sound"`
+		}{version(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, build})
+	}
+	a.screen.Printf("carillon %s (%s, %s/%s, %s)", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, build)
+	return nil
+}
+
+// version is what the module was built as: a release, a commit, or "devel".
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	if v := strings.TrimPrefix(info.Main.Version, "v"); v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "devel-" + s.Value[:12]
+		}
+	}
+	return "devel"
+}

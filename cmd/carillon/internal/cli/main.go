@@ -1,0 +1,171 @@
+// Package cli is the command line of carillon: one type for each command, and
+// what they share.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/config"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+)
+
+// An Env is the world around the program.
+type Env struct {
+	Args   []string // without the name of the program
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+	Exit   func(code int) // ends the program at once
+}
+
+// app is what the commands share.
+type app struct {
+	env    Env
+	flags  *tree
+	kong   *kong.Kong
+	config config.File
+	paths  config.Paths
+	store  *accounts.Store
+	screen *screen.Screen
+	json   *events.Writer // nil for people
+	log    *slog.Logger
+	stop   *interrupt.Interrupt
+}
+
+// Main runs the command line and returns its exit code.
+func Main(ctx context.Context, env Env) int {
+	a := &app{env: env, flags: new(tree)}
+	// What fails before the flags are known is shown as for people, unless
+	// somebody obviously reads JSON.
+	asked := wantsJSON(env.Args)
+	a.screen = screen.New(screen.Config{Out: env.Stdout, Err: env.Stderr, In: env.Stdin, Getenv: env.Getenv, Quiet: asked})
+	if asked {
+		a.json = events.NewWriter(env.Stdout, time.Now)
+	}
+	err := a.run(ctx)
+	a.screen.Clear()
+	if err == nil || errors.Is(err, errHelp) {
+		return trouble.Done
+	}
+	t := trouble.Describe(err)
+	a.screen.Error(t.Message, t.Hint)
+	if a.json != nil {
+		if err := a.json.Event(events.Error{Code: t.Code, Message: t.Message, Hint: t.Hint}); err != nil {
+			a.screen.Warn("%v", err)
+		}
+	}
+	return t.Exit
+}
+
+func wantsJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if arg == "--json" {
+			return true
+		}
+	}
+	return false
+}
+
+func newParser(flags *tree, env Env) (*kong.Kong, error) {
+	return kong.New(flags,
+		kong.Name("carillon"),
+		kong.Description("Call people on XMPP."),
+		kong.NoDefaultHelp(),
+		kong.Writers(env.Stdout, env.Stderr),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true, WrapUpperBound: 100}),
+	)
+}
+
+func (a *app) run(ctx context.Context) error {
+	var err error
+	if a.kong, err = newParser(a.flags, a.env); err != nil {
+		return err
+	}
+	args := a.env.Args
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := a.kong.Parse(args)
+	if errors.Is(err, errHelp) {
+		return errHelp
+	}
+	if err != nil {
+		return usageError(err)
+	}
+	if err := a.setUp(); err != nil {
+		return err
+	}
+	ctx, a.stop = interrupt.Context(ctx, func() {
+		a.screen.Restore()
+		a.env.Exit(trouble.Failed)
+	})
+	defer a.stop.Stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	return command.Run(a)
+}
+
+// usageError makes one line and a hint of what kong says.
+func usageError(err error) error {
+	message, next := err.Error(), `"carillon --help" lists the commands`
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			next = fmt.Sprintf("%q says how to use it", "carillon "+node.Path()+" --help")
+		}
+	}
+	if before, did, ok := strings.Cut(message, ", did you mean "); ok {
+		message, next = before, "did you mean "+did
+	}
+	return trouble.Usagef(next, "%s", message)
+}
+
+// setUp reads the configuration and what the flags say.
+func (a *app) setUp() error {
+	var err error
+	if a.paths, err = config.FindPaths(a.env.Getenv); err != nil {
+		return fmt.Errorf("find the home folder: %w", err)
+	}
+	path := a.paths.Config
+	if a.flags.Config != "" {
+		path = a.flags.Config
+	}
+	if a.config, err = config.Load(path, a.flags.Config != ""); err != nil {
+		return err
+	}
+	level, err := screen.ParseLevel(or(a.flags.LogLevel, a.config.LogLevel))
+	if err != nil {
+		return trouble.Usagef("", "%v", err)
+	}
+	a.log = slog.New(screen.NewHandler(a.screen.Log(), level))
+	a.store = accounts.Open(a.paths.Data, accounts.System(a.env.Getenv))
+	return nil
+}
+
+// historyDir is where the calls of all accounts are kept.
+func (a *app) historyDir() string { return filepath.Join(a.paths.State) }
+
+// or returns the first of its arguments that is not empty.
+func or(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

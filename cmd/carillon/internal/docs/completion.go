@@ -1,0 +1,298 @@
+package docs
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Completion writes the completion script of a shell: bash, zsh or fish.
+func Completion(w io.Writer, app *kong.Application, shell string) error {
+	var text string
+	switch shell {
+	case "bash":
+		text = bash(app.Node)
+	case "zsh":
+		text = zsh(app.Node)
+	case "fish":
+		text = fish(app.Node)
+	default:
+		return fmt.Errorf("no completion for %q, only bash, zsh and fish", shell)
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// values are the words a flag or argument can begin with: those of a list, or
+// of the syntax of sources and sinks.
+func values(v *kong.Value) []string {
+	if v.Enum != "" {
+		return strings.Split(v.Enum, ",")
+	}
+	switch v.Name {
+	case "mic":
+		return []string{"device", "file:", "tone:440", "speech", "silence"}
+	case "speaker":
+		return []string{"device", "file:", "null"}
+	case "log-level":
+		return []string{"trace", "debug", "info", "warn", "error"}
+	}
+	return nil
+}
+
+// isFile reports whether a value is the name of a file.
+func isFile(v *kong.Value) bool {
+	return v.Flag != nil && v.Flag.PlaceHolder == "FILE" || v.Name == "dir"
+}
+
+// isPerson reports whether a value is an address.
+func isPerson(v *kong.Value) bool {
+	return v.Name == "jid" || v.Flag != nil && v.Flag.PlaceHolder == "JID"
+}
+
+func visible(flags []*kong.Flag) []*kong.Flag {
+	return slices.DeleteFunc(slices.Clone(flags), func(f *kong.Flag) bool { return f.Hidden })
+}
+
+// words are the subcommands of n.
+func words(n *kong.Node) (out []string) {
+	for _, c := range n.Children {
+		if !c.Hidden {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
+// path is "contacts add", "" for the program.
+func path(n *kong.Node) string {
+	if n.Parent == nil {
+		return ""
+	}
+	return strings.TrimSpace(path(n.Parent) + " " + n.Name)
+}
+
+func bash(root *kong.Node) string {
+	var b strings.Builder
+	b.WriteString(`# bash completion of carillon
+_carillon() {
+    local cur prev words cword i path="" flags="" next="" person=""
+    COMPREPLY=()
+    # A colon is part of words such as file:hello.wav.
+    if declare -F _get_comp_words_by_ref >/dev/null; then
+        _get_comp_words_by_ref -n := cur prev words cword
+    else
+        cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
+        words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    fi
+    for ((i = 1; i < cword; i++)); do
+        case "$path ${words[i]}" in
+`)
+	for _, n := range commands(root) {
+		fmt.Fprintf(&b, "            %q) path=%q ;;\n", " "+path(n), " "+path(n))
+	}
+	b.WriteString("        esac\n    done\n    case $prev in\n")
+	seen := make(map[string]bool)
+	each(root, func(f *kong.Flag) {
+		if f.IsBool() || seen[f.Name] {
+			return
+		}
+		seen[f.Name] = true
+		switch {
+		case values(f.Value) != nil:
+			fmt.Fprintf(&b, "        --%s) next=%q ;;\n", f.Name, strings.Join(values(f.Value), " "))
+		case isFile(f.Value):
+			fmt.Fprintf(&b, "        --%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", f.Name)
+		case isPerson(f.Value):
+			fmt.Fprintf(&b, "        --%s) person=yes ;;\n", f.Name)
+		default:
+			fmt.Fprintf(&b, "        --%s) return ;;\n", f.Name)
+		}
+	})
+	b.WriteString("    esac\n    if [[ -n $next ]]; then\n        COMPREPLY=($(compgen -W \"$next\" -- \"$cur\"))\n        declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n        return\n    fi\n    case $path in\n")
+	for _, n := range append([]*kong.Node{root}, commands(root)...) {
+		offered := words(n)
+		person := ""
+		for _, p := range n.Positional {
+			offered = append(offered, values(p)...)
+			if isPerson(p) {
+				person = " person=yes"
+			}
+		}
+		var flags []string
+		for m := n; m != nil; m = m.Parent {
+			for _, f := range visible(m.Flags) {
+				flags = append(flags, "--"+f.Name)
+			}
+		}
+		key := path(n)
+		if key != "" {
+			key = " " + key
+		}
+		fmt.Fprintf(&b, "        %q) next=%q flags=%q%s ;;\n", key, strings.Join(offered, " "), strings.Join(flags, " "), person)
+	}
+	b.WriteString(`    esac
+    if [[ $cur == -* ]]; then
+        next=$flags
+    elif [[ -n $person ]]; then
+        next="$next $(carillon history --offline --json -n 50 2>/dev/null | sed -n 's/.*"peer":"\([^"\/]*\).*/\1/p' | sort -u)"
+    fi
+    COMPREPLY=($(compgen -W "$next" -- "$cur"))
+}
+complete -F _carillon carillon
+`)
+	return b.String()
+}
+
+// each calls f for every visible flag of the tree.
+func each(n *kong.Node, f func(*kong.Flag)) {
+	for _, flag := range visible(n.Flags) {
+		f(flag)
+	}
+	for _, c := range n.Children {
+		if !c.Hidden {
+			each(c, f)
+		}
+	}
+}
+
+func zsh(root *kong.Node) string {
+	var b strings.Builder
+	b.WriteString("#compdef carillon\n# zsh completion of carillon\n\n")
+	b.WriteString("_carillon_people() {\n    local -a people\n    people=(${(fu)\"$(carillon history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p')\"})\n    compadd -a people\n}\n\n")
+	zshNode(&b, root, root)
+	b.WriteString("_carillon \"$@\"\n")
+	return b.String()
+}
+
+func zshName(n *kong.Node) string { return "_" + strings.ReplaceAll(pageName(n), "-", "_") }
+
+func zshNode(b *strings.Builder, root, n *kong.Node) {
+	for _, c := range n.Children {
+		if !c.Hidden {
+			zshNode(b, root, c)
+		}
+	}
+	fmt.Fprintf(b, "%s() {\n    local curcontext=$curcontext state line\n    _arguments -C \\\n", zshName(n))
+	for m := n; m != nil; m = m.Parent {
+		for _, f := range visible(m.Flags) {
+			fmt.Fprintf(b, "        '--%s[%s]%s' \\\n", f.Name, zshText(f.Help), zshValue(f.Value))
+		}
+	}
+	if len(n.Children) == 0 {
+		for i, p := range n.Positional {
+			optional := ""
+			if !p.Required {
+				optional = ":"
+			}
+			fmt.Fprintf(b, "        '%d:%s%s%s' \\\n", i+1, optional, p.Name, zshAction(p))
+		}
+		b.WriteString("        && return 0\n}\n\n")
+		return
+	}
+	b.WriteString("        '1: :->command' '*:: :->rest' && return 0\n    case $state in\n    command)\n        local -a commands\n        commands=(\n")
+	for _, c := range n.Children {
+		if !c.Hidden {
+			fmt.Fprintf(b, "            '%s:%s'\n", c.Name, zshText(c.Help))
+		}
+	}
+	b.WriteString("        )\n        _describe command commands ;;\n    rest)\n        case $line[1] in\n")
+	for _, c := range n.Children {
+		if !c.Hidden {
+			fmt.Fprintf(b, "        %s) %s ;;\n", c.Name, zshName(c))
+		}
+	}
+	b.WriteString("        esac ;;\n    esac\n}\n\n")
+}
+
+func zshValue(v *kong.Value) string {
+	if v.IsBool() {
+		return ""
+	}
+	return ":" + strings.ToLower(v.Flag.PlaceHolder) + zshAction(v)
+}
+
+func zshAction(v *kong.Value) string {
+	switch {
+	case values(v) != nil:
+		var quoted []string
+		for _, s := range values(v) {
+			quoted = append(quoted, strings.ReplaceAll(s, ":", `\:`))
+		}
+		return ":(" + strings.Join(quoted, " ") + ")"
+	case isFile(v):
+		return ":_files"
+	case isPerson(v):
+		return ":_carillon_people"
+	}
+	return ":"
+}
+
+// zshText makes text that can stand inside [] of a specification in single quotes.
+func zshText(s string) string {
+	return strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
+}
+
+func fish(root *kong.Node) string {
+	var b strings.Builder
+	b.WriteString("# fish completion of carillon\n")
+	b.WriteString("function __carillon_people\n    carillon history --offline --json -n 50 2>/dev/null | string replace -rf '.*\"peer\":\"([^\"/]*).*' '$1' | sort -u\nend\ncomplete -c carillon -f\n")
+	for _, n := range append([]*kong.Node{root}, commands(root)...) {
+		where := fishWhere(n)
+		for _, c := range n.Children {
+			if !c.Hidden {
+				fmt.Fprintf(&b, "complete -c carillon -n %s -a %s -d %s\n", where, c.Name, fishText(c.Help))
+			}
+		}
+		for _, p := range n.Positional {
+			switch {
+			case isPerson(p):
+				fmt.Fprintf(&b, "complete -c carillon -n %s -a '(__carillon_people)'\n", where)
+			case values(p) != nil:
+				fmt.Fprintf(&b, "complete -c carillon -n %s -a %s\n", where, fishText(strings.Join(values(p), " ")))
+			}
+		}
+		for _, f := range visible(n.Flags) {
+			condition := ""
+			if n.Parent != nil {
+				condition = " -n " + fishText("__fish_seen_subcommand_from "+n.Name)
+			}
+			fmt.Fprintf(&b, "complete -c carillon%s -l %s", condition, f.Name)
+			if f.Short != 0 {
+				fmt.Fprintf(&b, " -s %c", f.Short)
+			}
+			switch {
+			case f.IsBool():
+			case isFile(f.Value):
+				b.WriteString(" -r -F")
+			case isPerson(f.Value):
+				b.WriteString(" -x -a '(__carillon_people)'")
+			case values(f.Value) != nil:
+				b.WriteString(" -x -a " + fishText(strings.Join(values(f.Value), " ")))
+			default:
+				b.WriteString(" -x")
+			}
+			fmt.Fprintf(&b, " -d %s\n", fishText(f.Help))
+		}
+	}
+	return b.String()
+}
+
+// fishWhere is the condition that the words so far name n and nothing below.
+func fishWhere(n *kong.Node) string {
+	if n.Parent == nil {
+		return "__fish_use_subcommand"
+	}
+	test := "__fish_seen_subcommand_from " + n.Name
+	if below := words(n); len(below) > 0 {
+		test += "; and not __fish_seen_subcommand_from " + strings.Join(below, " ")
+	}
+	return fishText(test)
+}
+
+func fishText(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
+}
