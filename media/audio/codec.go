@@ -68,7 +68,8 @@ type EncoderOptions struct {
 	// Bitrate in bit/s, 6000 to 60000. Zero means 32000. Opus only, as all
 	// that follows.
 	Bitrate int
-	// Complexity is 1 (cheap) to 10 (best). Zero means 9.
+	// Complexity is 1 (cheap) to 10 (best). Zero means 5, which sounds like 10
+	// for speech and takes two thirds of the time.
 	Complexity int
 	// Loss is the expected share of lost packets in percent, 0 to 100, which
 	// decides how much forward error correction is spent.
@@ -124,7 +125,7 @@ func (o EncoderOptions) withDefaults() EncoderOptions {
 	}
 	o.Bitrate = min(max(o.Bitrate, minBitrate), maxBitrate)
 	if o.Complexity == 0 {
-		o.Complexity = 9
+		o.Complexity = 5
 	}
 	o.Complexity = min(max(o.Complexity, 1), 10)
 	o.Loss = min(max(o.Loss, 0), 100)

@@ -21,8 +21,9 @@ type Likeness struct {
 const SameSound = 0.7
 
 const (
-	compareHop   = SampleRate / 100
-	compareFFT   = 2048
+	compareRate  = 8000
+	compareHop   = compareRate / 100
+	compareFFT   = 512
 	compareLow   = 200.0  // Hz; the band of a telephone, so that every codec
 	compareHigh  = 3400.0 // can be compared
 	compareBands = 14
@@ -58,21 +59,25 @@ type bands [compareBands]float64
 // spectrogram is the energy in dB of each band, every 10 ms.
 func spectrogram(pcm []int16) []bands {
 	pcm = pcm[:min(len(pcm), int(maxCompare.Seconds()*SampleRate))]
+	pcm = NewResampler(SampleRate, compareRate).Process(nil, pcm)
 	var out []bands
 	var edge [compareBands + 1]int
 	for i := range edge {
 		hz := compareLow * math.Pow(compareHigh/compareLow, float64(i)/compareBands)
-		edge[i] = int(math.Round(hz * compareFFT / SampleRate))
+		edge[i] = int(math.Round(hz * compareFFT / compareRate))
 		if i > 0 {
 			edge[i] = max(edge[i], edge[i-1]+1)
 		}
 	}
 	x := make([]complex128, compareFFT)
+	var hann [compareFFT]float64
+	for i := range hann {
+		hann[i] = 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/compareFFT)
+	}
 	loudest := math.Inf(-1)
 	for at := 0; at+compareFFT <= len(pcm); at += compareHop {
 		for i := range x {
-			hann := 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/compareFFT)
-			x[i] = complex(float64(pcm[at+i])*hann, 0)
+			x[i] = complex(float64(pcm[at+i])*hann[i], 0)
 		}
 		fft(x)
 		var row bands
