@@ -50,6 +50,21 @@ func TestMute(t *testing.T) {
 	b.ear.waitTone(t, ctx, 440)
 }
 
+func TestMutedBeforeTheCallBegan(t *testing.T) {
+	leaks(t)
+	ctx := testContext(t)
+	a, b := newPhone(t, "a", 440, nil), newPhone(t, "b", 880, nil)
+	if err := b.Mute(true); err != nil {
+		t.Fatal(err)
+	}
+	dial(t, a, b)
+	if e := next[RemoteMuted](t, ctx, a); !e.Muted {
+		t.Error("a was told that b is not muted")
+	}
+	b.ear.waitTone(t, ctx, 440)
+	a.ear.waitSilence(t, ctx)
+}
+
 func TestHold(t *testing.T) {
 	ctx := testContext(t)
 	a, b := talk(t, ctx, nil)

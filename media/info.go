@@ -10,19 +10,32 @@ import (
 // tell sends an informational message about the call. XEP-0167#info
 func (c *Call) tell(message string, content bool) error {
 	ok := c.box.post(func() {
-		if !c.agreed || c.ending {
-			return // what is switched before the call is told when it begins
+		if !c.connectedAt.IsZero() { // before, see tellSwitches
+			c.inform(message, content)
 		}
-		info := rtp.NewInfo(message)
-		if content {
-			info.Name, info.Creator = c.soundName(), "initiator"
-		}
-		c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Info(info) })
 	})
 	if !ok {
 		return c.errOver()
 	}
 	return nil
+}
+
+func (c *Call) inform(message string, content bool) {
+	info := rtp.NewInfo(message)
+	if content {
+		info.Name, info.Creator = c.soundName(), "initiator"
+	}
+	c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Info(info) })
+}
+
+// tellSwitches tells what was switched before there was a call.
+func (c *Call) tellSwitches() {
+	if c.muted.Load() {
+		c.inform("mute", true)
+	}
+	if c.held.Load() {
+		c.inform("hold", false)
+	}
 }
 
 // info takes an informational message of the peer.

@@ -100,6 +100,17 @@ func (c *Call) do(fn func(*jingle.Session) ([]jingle.Effect, error)) {
 	}
 }
 
+// must is do for what the call cannot be without.
+func (c *Call) must(fn func(*jingle.Session) ([]jingle.Effect, error)) {
+	c.do(func(s *jingle.Session) ([]jingle.Effect, error) {
+		effects, err := fn(s)
+		if err != nil {
+			c.box.post(func() { c.fail(err) })
+		}
+		return effects, err
+	})
+}
+
 // initiate offers the call.
 func (c *Call) initiate() {
 	main := c.links[0]
@@ -121,7 +132,7 @@ func (c *Call) initiate() {
 		Contents: slices.Clone(contents),
 		Groups:   []group.Group{group.New(group.Bundle, main.names...)},
 	}
-	c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })
+	c.must(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })
 }
 
 // take returns our candidates found so far, which the peer is about to be told.
@@ -261,7 +272,7 @@ func (c *Call) offered(j *jingle.Jingle) error {
 			reply.Groups = append(reply.Groups, g)
 		}
 	}
-	c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Accept(reply) })
+	c.must(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Accept(reply) })
 	c.startTrickle()
 	c.connecting()
 	return nil
@@ -423,6 +434,7 @@ func (c *Call) nowConnected() {
 		}
 		c.wg.Go(func() { c.receiver.play(c.ctx) })
 		c.statsTick.Reset(c.cfg.StatsInterval)
+		c.tellSwitches()
 	}
 	c.measure()
 	local, _ := c.links[0].link.Local()
