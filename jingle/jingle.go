@@ -7,9 +7,65 @@
 //	   |<-- session-accept ----------------|   StateActive
 //	   |--- session-terminate ------------>|   StateEnded
 //
-// A [Session] performs no I/O. Give it what arrived with [Session.Receive],
-// tell it what the user wants with methods such as [Session.Accept], and carry
-// out the [Effect] values it returns. Package signaling does that over XMPP.
+// A session consists of contents, for example one for sound and one for a
+// picture. A [Content] has a name, a [Description] (what is sent: XEP-0167 in
+// package rtp), a [Transport] (how it travels: XEP-0176 in package iceudp) and
+// [Senders] (who sends). A [Jingle] element carries one [Action] about them in an
+// IQ stanza, and each IQ is answered at once: by a result, which means no more
+// than that it arrived, or by an [Error].
+//
+// # Driving a session
+//
+// A [Session] is the state machine of one side. It performs no I/O, has no clock
+// and starts no goroutine: give it what arrived with [Session.Receive], tell it
+// what the user wants with methods such as [Session.Accept], report with
+// [Session.Sent] how the peer answered our own actions and with
+// [Session.TimerFired] that a timer elapsed. All of them return [Effect] values
+// to carry out in order; tests compare them as values. Begin with [NewSession].
+//
+//	reply, effects := s.Receive(j) // send the reply first, then carry out effects
+//	for _, e := range effects {
+//		switch e := e.(type) {
+//		case jingle.Send:       // send e.Jingle in an IQ; its answer goes to s.Sent(e.ID, err)
+//		case jingle.StartTimer: // after e.After call s.TimerFired(e.ID)
+//		case jingle.StopTimer:
+//		default:                // news for the application
+//		}
+//	}
+//
+// Package signaling does that over XMPP and package jingletest in memory; they
+// drive any [Application], such as a call, through a [Conn].
+//
+// # Changing a session
+//
+// Either side may change an active session. An offer is open until the other side
+// answers it, and may be taken back until then:
+//
+//	AddContent         --- content-add ------>   ContentOffered
+//	ContentAccepted    <-- content-accept ----   AcceptContent
+//	  ContentRejected  <-- content-reject ----   or RejectContent
+//	RemoveContent      --- content-remove --->   ContentRemoved
+//	ModifyContent      --- content-modify --->   ContentModified: who sends
+//	ReplaceTransport   --- transport-replace ->  TransportReplaceReceived
+//
+// When both do the same at once, the initiator's action wins
+// (XEP-0166#def-action-ties). The engine refuses the responder's, and undoes it on
+// the responder's side, which [ActionFailed] and [ContentRejected] tell. A session
+// whose last content goes is over.
+//
+// # Reading and writing
+//
+// Write elements with [xml.Marshal], read them with [Registry.Decode]. The package
+// is lenient with what it reads and strict with what it writes: elements that
+// nobody registered are kept as [Unknown], reasons are matched however they are
+// spelled, what exceeds a limit is left out, and what is merely odd is
+// acknowledged. Everything read is bounded.
+//
+// What clients in use do differently from the specification is marked "interop" in
+// the source, with the client's name.
+//
+// Security preconditions (security-info) and sessions that are handed on to
+// another address are not implemented. Fingerprints are checked by package media.
 package jingle
 
 import (
