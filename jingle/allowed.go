@@ -59,7 +59,7 @@ func allowed(state State, sender Role, a Action) permission {
 		case ActionSecurityInfo:
 			return heard
 		case ActionSessionAccept:
-			// interop Movim 0.31: answers content actions by session-accept.
+			// interop Movim 2026-08: answers content actions by session-accept.
 			return heard
 		case ActionContentAccept, ActionContentAdd, ActionContentModify,
 			ActionContentReject, ActionContentRemove, ActionDescriptionInfo,

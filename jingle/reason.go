@@ -94,7 +94,7 @@ func (r Reason) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
 // UnmarshalXML reads a reason leniently; it never fails on what is unknown.
 //
 // interop Dino 0.4: spells failed-application and failed-transport with "_".
-// interop Monal 6: writes application-error, and the condition without namespace.
+// interop Monal 2024-10: writes application-error, and the condition without namespace.
 func (r *Reason) UnmarshalXML(d *xml.Decoder, _ xml.StartElement) error {
 	*r = Reason{Condition: GeneralError}
 	found := false

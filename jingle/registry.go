@@ -165,7 +165,7 @@ func (d *decoder) jingle() (*Jingle, error) {
 			}
 			return err
 		case child.Name.Local == "reason" && j.Reason == nil:
-			// interop Monal 6: gets the namespace of reasons wrong.
+			// interop Monal 2024-10: gets the namespace of reasons wrong.
 			r := new(Reason)
 			if err := r.UnmarshalXML(d.d, child); err != nil {
 				return err

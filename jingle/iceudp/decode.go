@@ -133,7 +133,7 @@ func candidate(attrs []xml.Attr) (Candidate, bool) {
 		case "rel-addr":
 			c.RelAddr = v
 		case "rel-port", "rel_port":
-			// interop Monal 6: writes rel_port.
+			// interop Monal 2024-10: writes rel_port.
 			c.RelPort = uint16(lenient(v, 16))
 		}
 	}

@@ -402,7 +402,7 @@ func wins(ourSID string, our jid.JID, theirSID string, their jid.JID) bool {
 
 // rejected tells busy from declined.
 //
-// interop Monal 6: declines with busy, so that a person may have meant either.
+// interop Monal 2024-10: declines with busy, so that a person may have meant either.
 func rejected(r *jingle.Reason, otherwise Outcome) Outcome {
 	if r != nil && r.Condition == jingle.Busy {
 		return OutcomeBusy
