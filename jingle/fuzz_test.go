@@ -94,14 +94,13 @@ func FuzzError(f *testing.F) {
 // A monkey drives an engine with whatever bytes say and checks what must always
 // hold.
 type monkey struct {
-	t       *testing.T
-	data    []byte
-	s       *jingle.Session
-	sent    []jingle.ActionID // unanswered
-	lastID  jingle.ActionID
-	timers  map[jingle.TimerID]bool
-	ended   bool
-	offered bool
+	t      *testing.T
+	data   []byte
+	s      *jingle.Session
+	sent   []jingle.ActionID // unanswered
+	lastID jingle.ActionID
+	timers map[jingle.TimerID]bool
+	ended  bool
 }
 
 // pick takes a number below n from the data.
