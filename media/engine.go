@@ -27,8 +27,9 @@ const (
 	failedAfter       = 15 * time.Second
 	keepaliveEvery    = 2 * time.Second
 	// relayWait is how long a relayed path that works already waits for a
-	// direct one that is still being tried.
-	relayWait = 300 * time.Millisecond
+	// direct one that is still being tried: three rounds of checks, since pion
+	// does not change to a better path later.
+	relayWait = 600 * time.Millisecond
 	// dtlsResend is the first retransmission timer of DTLS. RFC 9147 §5.8.2
 	// allows less than a second where the delay is known to be small; 100 ms is
 	// what browsers use.

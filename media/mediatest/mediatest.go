@@ -118,9 +118,14 @@ func NewNetwork(t testing.TB, alice, bob NAT) *Network {
 	return Config{Alice: alice, Bob: bob}.New(t)
 }
 
+// building is held while hosts are made: vnet numbers them all without a lock.
+var building sync.Mutex
+
 // New builds the network. It ends with the test.
 func (cfg Config) New(t testing.TB) *Network {
 	t.Helper()
+	building.Lock()
+	defer building.Unlock()
 	n := &Network{loss: cfg.Loss, rand: rand.New(rand.NewPCG(cfg.Seed, 1))}
 	logs := &logging.DefaultLoggerFactory{Writer: io.Discard, ScopeLevels: map[string]logging.LogLevel{}}
 	wan := router(t, &vnet.RouterConfig{
