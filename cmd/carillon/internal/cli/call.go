@@ -39,6 +39,7 @@ func (c callCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	l.phone.RingTimeout = c.Timeout
 	return errors.Join(l.phone.Call(ctx, to), l.close())
 }
 
@@ -69,6 +70,7 @@ func (c answerCmd) serve(ctx context.Context, a *app, l *line, wanted []jid.JID)
 			if err := context.Cause(ctx); !errors.Is(err, interrupt.ErrInterrupted) {
 				return err
 			}
+			a.screen.Printf("going offline")
 			return nil
 		case <-l.client.Done():
 			return fmt.Errorf("not online any more: %w", l.client.Err())

@@ -11,15 +11,15 @@ import (
 // tree is the command line. Its tags and Help methods are also what the man
 // pages and completions are made of.
 type tree struct {
-	Account      string   `short:"a" placeholder:"JID" help:"Account to use, when several are logged in."`
-	PasswordFile string   `placeholder:"FILE" help:"File whose first line is the password, for accounts that are not logged in."`
-	Server       string   `placeholder:"HOST:PORT" help:"Server to connect to, instead of what DNS says."`
-	CAFile       string   `name:"ca-file" placeholder:"FILE" help:"PEM certificates to trust besides those of the system."`
-	Config       string   `placeholder:"FILE" help:"Configuration file, instead of the usual one."`
-	LogLevel     string   `placeholder:"LEVEL" help:"What to log on stderr: trace, debug, info, warn or error. Default: warn."`
-	LogStanzas   bool     `help:"Log everything sent and received, without passwords, on stderr."`
-	JSON         bool     `name:"json" help:"Print one JSON object a line on stdout, for programs."`
-	ShowHelp     helpFlag `name:"help" short:"h" help:"Show help."`
+	Account      string   `short:"a" placeholder:"JID" help:"Account to use, when several are logged in." group:"Global flags:"`
+	PasswordFile string   `placeholder:"FILE" help:"File whose first line is the password, for accounts that are not logged in." group:"Global flags:"`
+	Server       string   `placeholder:"HOST:PORT" help:"Server to connect to, instead of what DNS says." group:"Global flags:"`
+	CAFile       string   `name:"ca-file" placeholder:"FILE" help:"PEM certificates to trust besides those of the system." group:"Global flags:"`
+	Config       string   `placeholder:"FILE" help:"Configuration file, instead of the usual one." group:"Global flags:"`
+	LogLevel     string   `placeholder:"LEVEL" help:"What to log on stderr: trace, debug, info, warn or error. Default: error." group:"Global flags:"`
+	LogStanzas   bool     `help:"Log everything sent and received, without passwords, on stderr." group:"Global flags:"`
+	JSON         bool     `name:"json" help:"Print one JSON object a line on stdout, for programs." group:"Global flags:"`
+	ShowHelp     helpFlag `name:"help" short:"h" help:"Show help." group:"Global flags:"`
 
 	Login      loginCmd      `cmd:"" help:"Log in to an account and keep it."`
 	Logout     logoutCmd     `cmd:"" help:"Forget an account and its password."`
@@ -124,7 +124,8 @@ type soundFlags struct {
 }
 
 type callCmd struct {
-	JID string `arg:"" name:"jid" help:"Whom to call. With a resource, as in bob@example.org/phone, that device."`
+	JID     string        `arg:"" name:"jid" help:"Whom to call. With a resource, as in bob@example.org/phone, that device."`
+	Timeout time.Duration `placeholder:"D" help:"Give up when nobody has answered for so long. Default: 60s."`
 	soundFlags
 }
 

@@ -21,9 +21,11 @@ func ParseLevel(name string) (slog.Level, error) {
 		return slog.LevelDebug, nil
 	case "info":
 		return slog.LevelInfo, nil
-	case "", "warn", "warning":
+	case "warn", "warning":
 		return slog.LevelWarn, nil
-	case "error":
+	case "", "error":
+		// What the user should know comes as errors and warnings of our own; the
+		// log of the libraries says the same in other words.
 		return slog.LevelError, nil
 	}
 	return 0, fmt.Errorf("log level %q is none of trace, debug, info, warn, error", name)

@@ -3,6 +3,7 @@ package talk
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/signaling"
@@ -20,30 +21,30 @@ type NotTakenError struct {
 }
 
 func (e *NotTakenError) Error() string {
-	var s string
 	switch e.Outcome {
-	case signaling.Declined:
-		s = e.Peer + " declined the call"
-	case signaling.Busy:
-		s = e.Peer + " is busy"
-	case signaling.NoAnswer:
-		s = e.Peer + " did not answer"
+	case signaling.Failed, "":
+		why := e.Why
+		if why == "" {
+			why = string(e.Reason.Condition)
+		}
+		return strings.TrimSuffix("call with "+e.Peer+" failed: "+why, ": ")
 	case signaling.Retracted:
-		s = "call to " + e.Peer + " was taken back before it was answered"
-	case signaling.AnsweredElsewhere:
-		s = "call of " + e.Peer + " was answered on another device"
-	case signaling.MissedCall:
-		s = "call of " + e.Peer + " ended before it was answered"
-	default:
-		s = "call with " + e.Peer + " failed"
-		if e.Why == "" && e.Reason.Condition != "" {
-			s += ": " + string(e.Reason.Condition)
+		if e.Why == "" {
+			return "call to " + e.Peer + " was taken back before it was answered"
 		}
 	}
 	if e.Why != "" {
-		s += ": " + e.Why
+		return e.Why
 	}
-	return s
+	switch e.Outcome {
+	case signaling.Declined:
+		return e.Peer + " declined the call"
+	case signaling.Busy:
+		return e.Peer + " is busy"
+	case signaling.NoAnswer:
+		return e.Peer + " did not answer"
+	}
+	return "call with " + e.Peer + ": " + string(e.Outcome)
 }
 
 // A BrokenError reports a call that was taken and then went wrong.

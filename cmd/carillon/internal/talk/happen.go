@@ -37,8 +37,8 @@ func (t *talk) happened(e media.Event) {
 	case media.Digit:
 		show(events.Digit{Call: id, Key: e.Key})
 	case media.SourceEnded:
-		if e.Err != nil && t.phone.Warn != nil {
-			t.phone.Warn("nothing more is sent: %v", e.Err)
+		if e.Err != nil {
+			t.phone.warn("nothing more is sent: %v", e.Err)
 		}
 	case media.Ended:
 		t.over = e
@@ -79,8 +79,8 @@ func (t *talk) key(k rune) {
 		default: // a full second of tones per key: nobody waits for that many
 		}
 	}
-	if err != nil && t.phone.Warn != nil {
-		t.phone.Warn("%v", err)
+	if err != nil {
+		t.phone.warn("%v", err)
 	}
 }
 
@@ -90,8 +90,8 @@ func (t *talk) sendDigits(ctx context.Context) {
 		select {
 		case k := <-t.digits:
 			err := t.media.DTMF(ctx, string(k))
-			if errors.Is(err, media.ErrNoDTMF) && t.phone.Warn != nil {
-				t.phone.Warn("the other side takes no telephone keys")
+			if errors.Is(err, media.ErrNoDTMF) {
+				t.phone.warn("the other side takes no telephone keys")
 			} else if err != nil {
 				t.phone.Log.Debug("key not sent", "err", err)
 			}

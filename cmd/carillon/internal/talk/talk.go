@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
@@ -42,6 +43,9 @@ type Phone struct {
 	RelayOnly bool
 	// Duration ends a call that has lasted so long. Zero means never.
 	Duration time.Duration
+	// RingTimeout ends an outgoing call that nobody answers. Zero means what
+	// the client was told.
+	RingTimeout time.Duration
 	// StatsInterval is the time between two Stats. Zero means a second.
 	StatsInterval time.Duration
 	// Keys are what the user types, see [Phone.key]. Nil when nobody does.
@@ -65,12 +69,19 @@ func (p *Phone) ICEServers(ctx context.Context) []media.ICEServer {
 	list := append([]media.ICEServer(nil), p.Relays...)
 	services, err := p.Client.Services(ctx)
 	if err != nil {
-		p.Log.Warn("the server does not tell its relays", "err", err)
+		p.warn("the server does not tell its relays: %v", err)
 	}
 	for _, s := range services {
 		list = append(list, media.ICEServer{URL: s.URL(), Username: s.Username, Password: media.Secret(s.Password)})
 	}
 	return list
+}
+
+// warn tells the user; what comes from others is made harmless.
+func (p *Phone) warn(format string, args ...any) {
+	if p.Warn != nil {
+		p.Warn("%s", screen.Escape(fmt.Sprintf(format, args...)))
+	}
 }
 
 // prepare opens sound and finds addresses.
@@ -111,7 +122,7 @@ func (p *Phone) Call(ctx context.Context, to jid.JID) error {
 		return err
 	}
 	defer m.Close()
-	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: []rtp.Media{rtp.Audio}})
+	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: []rtp.Media{rtp.Audio}, RingTimeout: p.RingTimeout})
 	if err != nil {
 		return err
 	}
@@ -174,8 +185,8 @@ func (p *Phone) Answer(ctx context.Context, in *signaling.IncomingCall, decide f
 			return true, nil
 		}
 	}
-	if !in.Known() && !relayOnly && p.Warn != nil {
-		p.Warn("%s is not a contact and no relay is known: they can see the address of this machine", in.From().Bare())
+	if !in.Known() && !relayOnly {
+		p.warn("%s is not a contact and no relay is known: they can see the address of this machine", in.From().Bare())
 	}
 	m.Accepted(time.Now())
 	switch err := in.Accept(ctx, m); {
@@ -289,8 +300,8 @@ func (t *talk) explainSilence(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)
 	defer cancel()
 	a, err := t.phone.Client.CanCall(ctx, t.call.Peer().Bare())
-	if err == nil && !a.Can && a.Why != "" && ctx.Err() == nil && t.phone.Warn != nil {
-		t.phone.Warn("nothing rings yet: %s", a.Why)
+	if err == nil && !a.Can && a.Why != "" && ctx.Err() == nil {
+		t.phone.warn("nothing rings yet: %s", a.Why)
 	}
 }
 

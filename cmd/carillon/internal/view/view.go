@@ -10,6 +10,7 @@ import (
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )
 
@@ -214,10 +215,16 @@ func ended(e events.Ended) string {
 		return fmt.Sprintf("%s after %s: %s", end, length, words(e.Reason))
 	case e.Outcome == "answered":
 		return fmt.Sprintf("%s before sound could flow: %s", end, words(e.Reason))
-	case e.Outcome != "":
-		return "not answered: " + e.Outcome
 	}
-	return "not answered"
+	switch signaling.Outcome(e.Outcome) {
+	case signaling.NoAnswer:
+		return "nobody answered"
+	case signaling.Retracted:
+		return "taken back"
+	case "":
+		return "over"
+	}
+	return words(e.Outcome)
 }
 
 // words turns "connectivity-error" into what a person may read.
