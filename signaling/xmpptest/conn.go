@@ -85,19 +85,18 @@ func (c *conn) serve() {
 		defer close(written)
 		c.writeLoop()
 	}()
-	clean := c.readLoop()
-	if !clean {
+	if !c.readLoop() {
 		c.kill()
 	}
 	<-written
 	c.kill()
 	c.srv.mu.Lock()
 	defer c.srv.mu.Unlock()
-	c.srv.disconnected(c, clean)
+	c.srv.disconnected(c, false)
 }
 
-// readLoop routes what the client sends. It reports whether the stream, and so
-// the session, ended on purpose, and has then queued our end of the stream.
+// readLoop routes what the client sends. It reports whether the stream ended on
+// purpose, and has then ended the session and queued our end of the stream.
 func (c *conn) readLoop() (clean bool) {
 	for {
 		e, err := c.t.read()
@@ -127,6 +126,9 @@ func (c *conn) readLoop() (clean bool) {
 		if se == nil && err != io.EOF {
 			return false
 		}
+		c.srv.mu.Lock()
+		c.srv.disconnected(c, true) // before the client hears of it
+		c.srv.mu.Unlock()
 		c.finish(se)
 		return true
 	}

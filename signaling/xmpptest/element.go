@@ -197,14 +197,17 @@ func (e *Element) Text() string {
 }
 
 // String returns e as XML that stands alone.
-func (e *Element) String() string { return string(e.appendXML(nil, "")) }
+func (e *Element) String() string { return string(e.appendXML(nil, noParent)) }
 
 // Decode fills v as encoding/xml does.
-func (e *Element) Decode(v any) error { return xml.Unmarshal(e.appendXML(nil, ""), v) }
+func (e *Element) Decode(v any) error { return xml.Unmarshal(e.appendXML(nil, noParent), v) }
+
+// noParent is not a namespace: an element that stands alone declares its own.
+const noParent = "\x00"
 
 // appendXML writes e as a child of an element whose default namespace is
 // parent. Stream elements keep their prefix, which the stream header of a TCP
-// stream declares; "" as parent writes that declaration too.
+// stream declares; noParent writes that declaration too.
 func (e *Element) appendXML(b []byte, parent string) []byte {
 	name, inner := e.Name.Local, e.Name.Space
 	if e.Name.Space == nsStream {
@@ -212,7 +215,7 @@ func (e *Element) appendXML(b []byte, parent string) []byte {
 	}
 	b = append(append(b, '<'), name...)
 	switch {
-	case e.Name.Space == nsStream && parent == "":
+	case e.Name.Space == nsStream && parent == noParent:
 		b = append(b, ` xmlns:stream="`+nsStream+`"`...)
 	case e.Name.Space != nsStream && e.Name.Space != parent:
 		b = appendAttr(b, "xmlns", e.Name.Space)

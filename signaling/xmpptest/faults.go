@@ -171,9 +171,16 @@ func (s *Server) each(jid string, f func(*session)) int {
 }
 
 // Cut closes the connections of the sessions that jid covers: a full JID, a
-// bare one, or "" for all. What the server has queued but not written is lost,
+// bare one, or "" for all, then also of those still logging in. What the server has queued but not written is lost,
 // and so is what it has not read. Cut returns how many sessions there were.
 func (s *Server) Cut(jid string) int {
+	if jid == "" {
+		s.mu.Lock()
+		for c := range s.conns {
+			c.kill()
+		}
+		s.mu.Unlock()
+	}
 	return s.each(jid, func(sess *session) {
 		if sess.conn != nil {
 			sess.conn.kill()

@@ -207,7 +207,8 @@ func (a *authState) step(c *conn, e *Element) (out []byte, acct *account, err er
 			binding: func(name string) ([]byte, error) {
 				return bindingData(cs, c.srv.auth.leaf.Certificate[0], name)
 			},
-			plus: slices.ContainsFunc(offered, func(n string) bool { return strings.HasSuffix(n, "-PLUS") }),
+			plus:       slices.ContainsFunc(offered, func(n string) bool { return strings.HasSuffix(n, "-PLUS") }),
+			iterations: c.srv.cfg.Iterations,
 		})
 		if err != nil {
 			return nil, nil, err

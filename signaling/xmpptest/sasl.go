@@ -45,6 +45,8 @@ type exchange struct {
 	find    func(user string) (*account, error) // nil account when there is none
 	binding func(name string) ([]byte, error)
 	plus    bool // -PLUS mechanisms were offered
+
+	iterations int
 }
 
 func newMechanism(name string, x exchange) (mechanism, error) {
@@ -71,13 +73,31 @@ func (p *plain) step(in []byte) ([]byte, *account, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if acct == nil || subtle.ConstantTimeCompare([]byte(acct.password), []byte(parts[2])) != 1 {
+	if acct == nil || subtle.ConstantTimeCompare([]byte(acct.secrets.Load().password), []byte(parts[2])) != 1 {
 		return nil, nil, saslError("not-authorized")
 	}
 	if parts[0] != "" && parts[0] != acct.jid.String() {
 		return nil, nil, saslError("invalid-authzid")
 	}
 	return nil, acct, nil
+}
+
+// secrets are what the server knows to authenticate an account.
+type secrets struct {
+	password string
+	scram    map[int]credentials // 1: SHA-1, 256: SHA-256
+}
+
+func newSecrets(password string, iterations int) (*secrets, error) {
+	s := &secrets{password: password, scram: make(map[int]credentials)}
+	for id, h := range map[int]func() hash.Hash{1: sha1.New, 256: sha256.New} {
+		c, err := newCredentials(h, password, iterations)
+		if err != nil {
+			return nil, err
+		}
+		s.scram[id] = c
+	}
+	return s, nil
 }
 
 // credentials are what a server keeps of a password. RFC 5802 §3
@@ -163,8 +183,8 @@ func (s *scram) first(msg string) ([]byte, error) {
 		return nil, saslError("invalid-authzid")
 	}
 	if acct != nil {
-		s.creds = acct.creds[s.id]
-	} else if s.creds, err = newCredentials(s.hash, rand.Text(), 4096); err != nil {
+		s.creds = acct.secrets.Load().scram[s.id]
+	} else if s.creds, err = newCredentials(s.hash, rand.Text(), s.iterations); err != nil {
 		return nil, err // unknown users look like wrong passwords
 	}
 	s.acct, s.firstBare = acct, bare

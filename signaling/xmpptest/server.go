@@ -1,8 +1,6 @@
 package xmpptest
 
 import (
-	"crypto/sha1"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -44,6 +43,9 @@ type Config struct {
 	// CertLifetime is how long the certificate is valid. Zero means a day;
 	// negative means it has expired.
 	CertLifetime time.Duration
+	// MaxTLS is the newest TLS version, such as tls.VersionTLS12, whose channel
+	// binding is tls-unique. Zero means the newest there is.
+	MaxTLS uint16
 	// InMemory opens no sockets: clients connect with [Server.DialContext]
 	// only, as tests under testing/synctest must.
 	InMemory bool
@@ -76,11 +78,11 @@ type Server struct {
 	lastID     int // of archived messages
 }
 
-// An account is guarded by Server.mu, except jid, password and creds, which do not change.
+// An account is guarded by Server.mu, except jid, which does not change, and
+// secrets.
 type account struct {
-	jid      addr // bare
-	password string
-	creds    map[int]credentials // 1: SHA-1, 256: SHA-256
+	jid     addr // bare
+	secrets atomic.Pointer[secrets]
 
 	sessions map[string]*session // by resource
 	roster   map[addr]*rosterItem
@@ -134,7 +136,7 @@ func NewServer(cfg Config) *Server {
 	if s.auth, err = newAuthority(cfg.CertNames, cfg.CertLifetime); err != nil {
 		panic("xmpptest: " + err.Error())
 	}
-	s.tls = &tls.Config{Certificates: []tls.Certificate{s.auth.leaf}, MinVersion: tls.VersionTLS12}
+	s.tls = &tls.Config{Certificates: []tls.Certificate{s.auth.leaf}, MinVersion: tls.VersionTLS12, MaxVersion: cfg.MaxTLS}
 	s.starttls = s.listen(5222)
 	s.direct = s.listen(5223)
 	s.web = newWebServer(s, s.listen(5281))
@@ -255,28 +257,30 @@ func (s *Server) CAFile(t testing.TB) string {
 }
 
 // AddAccount creates an account. It panics when jid is no bare JID of one of
-// the server's domains. An account that exists gets a new password and stays otherwise empty-handed.
+// the server's domains. An account that exists gets a new password.
 func (s *Server) AddAccount(jid, password string) {
 	a := mustAddr(jid)
 	if a.local == "" || a.resource != "" || !slices.Contains(s.domains, a.domain) {
 		panic(fmt.Sprintf("xmpptest: %s is not an account of %v", a, s.domains))
 	}
-	sha1Creds, err1 := newCredentials(sha1.New, password, s.cfg.Iterations)
-	sha256Creds, err256 := newCredentials(sha256.New, password, s.cfg.Iterations)
-	if err1 != nil || err256 != nil {
-		panic(fmt.Sprintf("xmpptest: password of %s: %v %v", a, err1, err256))
+	known, err := newSecrets(password, s.cfg.Iterations)
+	if err != nil {
+		panic(fmt.Sprintf("xmpptest: add %s: %v", a, err))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.accounts[a] = &account{
-		jid:      a,
-		password: password,
-		creds:    map[int]credentials{1: sha1Creds, 256: sha256Creds},
-		sessions: make(map[string]*session),
-		roster:   make(map[addr]*rosterItem),
-		requests: make(map[addr]*Element),
-		blocked:  make(map[addr]bool),
+	acct := s.accounts[a]
+	if acct == nil {
+		acct = &account{
+			jid:      a,
+			sessions: make(map[string]*session),
+			roster:   make(map[addr]*rosterItem),
+			requests: make(map[addr]*Element),
+			blocked:  make(map[addr]bool),
+		}
+		s.accounts[a] = acct
 	}
+	acct.secrets.Store(known)
 }
 
 // SetMechanisms changes what SASL mechanisms are offered from now on, for

@@ -158,7 +158,7 @@ func (t *wsTransport) reply(h header) error {
 	return t.writeRaw(append(b, "/>"...))
 }
 
-func (t *wsTransport) write(e *Element) error { return t.writeRaw(e.appendXML(nil, "")) }
+func (t *wsTransport) write(e *Element) error { return t.writeRaw(e.appendXML(nil, noParent)) }
 
 func (t *wsTransport) writeRaw(b []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
