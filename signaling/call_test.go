@@ -416,4 +416,6 @@ func TestHangUpBetweenAnswerAndSession(t *testing.T) {
 	if !open(callee.attached) {
 		t.Error("the application of a call that never began was attached")
 	}
+	remove()
+	heal(t, srv, b)
 }

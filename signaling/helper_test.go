@@ -335,3 +335,16 @@ func terminate(s *jingle.Session) ([]jingle.Effect, error) {
 }
 
 type mediaOf = rtp.Media
+
+// heal makes up for stanzas that an interceptor lost: the stream is resumed and
+// sends them again. Otherwise closing waits for their acknowledgement.
+func heal(t testing.TB, srv *xmpptest.Server, c *Client) {
+	t.Helper()
+	events := c.Subscribe(10)
+	defer events.Close()
+	srv.Cut(c.JID().String())
+	event[Offline](t, events, nil)
+	c.NetworkChanged()
+	event[Online](t, events, nil)
+	settled(t, c, c)
+}

@@ -355,13 +355,14 @@ func TestTooManyCandidates(t *testing.T) {
 func TestAnswerOfSomebodyElse(t *testing.T) {
 	srv := newServer(t, xmpptest.Config{})
 	a, b, m := login(t, srv, alice), login(t, srv, bob), login(t, srv, mallory)
-	defer srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
+	remove := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
 		// Bob's own answer is lost; mallory, who guessed the id, answers instead.
 		if st.Dir == xmpptest.FromClient && st.JID == b.JID().String() && st.Get("type") == "result" && st.Get("to") == a.JID().String() {
 			return xmpptest.Verdict{Drop: true}
 		}
 		return xmpptest.Verdict{}
-	})()
+	})
+	defer remove()
 	ids := make(chan string, 1)
 	defer srv.Tap(func(st xmpptest.Stanza) {
 		if st.Dir == xmpptest.FromClient && st.JID == a.JID().String() && st.Child("urn:xmpp:ping", "ping") != nil {
@@ -379,4 +380,6 @@ func TestAnswerOfSomebodyElse(t *testing.T) {
 	if err := wait(t, "end of waiting", done); err == nil {
 		t.Error("mallory answered for bob")
 	}
+	remove()
+	heal(t, srv, b)
 }
