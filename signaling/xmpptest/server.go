@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -146,8 +145,17 @@ func NewServer(cfg Config) *Server {
 	return s
 }
 
+// TB is what the helpers for tests need of a testing.TB. Programs that run a
+// server, such as a demonstration, do not link package testing.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	TempDir() string
+	Fatal(args ...any)
+}
+
 // Run starts a server that is closed when the test ends.
-func Run(t testing.TB, cfg Config) *Server {
+func Run(t TB, cfg Config) *Server {
 	t.Helper()
 	s := NewServer(cfg)
 	t.Cleanup(s.Close)
@@ -247,7 +255,7 @@ func (s *Server) CertPool() *x509.CertPool { return s.auth.pool.Clone() }
 func (s *Server) CAPEM() []byte { return slices.Clone(s.auth.pem) }
 
 // CAFile writes that authority to a file that lives as long as the test.
-func (s *Server) CAFile(t testing.TB) string {
+func (s *Server) CAFile(t TB) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(name, s.auth.pem, 0o600); err != nil {

@@ -113,18 +113,22 @@ func TestCertificates(t *testing.T) {
 }
 
 func TestHostMetaNamesWebSocket(t *testing.T) {
-	srv := newTestServer(t)
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: srv.CertPool()}}
-	defer tr.CloseIdleConnections()
-	for _, url := range []string{srv.HostMetaURL(), srv.HostMetaURL() + ".json"} {
-		resp, err := (&http.Client{Transport: tr}).Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || !strings.Contains(string(b), srv.WebSocketURL()) || !strings.Contains(string(b), "urn:xmpp:alt-connections:websocket") {
-			t.Errorf("%s = %s, %v, want %s in it", url, b, err, srv.WebSocketURL())
+	for _, inMemory := range []bool{false, true} {
+		cfg := testConfig()
+		cfg.InMemory = inMemory
+		srv := Run(t, cfg)
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: srv.CertPool()}, DialContext: srv.DialContext}
+		defer tr.CloseIdleConnections()
+		for _, url := range []string{srv.HostMetaURL(), srv.HostMetaURL() + ".json"} {
+			resp, err := (&http.Client{Transport: tr}).Get(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || !strings.Contains(string(b), srv.WebSocketURL()) || !strings.Contains(string(b), "urn:xmpp:alt-connections:websocket") {
+				t.Errorf("%s = %s, %v, want %s in it", url, b, err, srv.WebSocketURL())
+			}
 		}
 	}
 }
