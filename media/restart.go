@@ -16,9 +16,11 @@ const restartWait = 10 * time.Second
 
 // A restart is what goes on of one.
 type restart struct {
-	offered bool // by us, not answered
-	tried   bool // since media flowed last
-	told    bool // Reconnecting was said
+	offered  bool // by us, not answered
+	answered bool // by us; the peer's offer is being followed
+	again    bool // the network changed once more meanwhile
+	tried    bool // since media flowed last
+	told     bool // Reconnecting was said
 }
 
 // canRestart reports whether the peer is of the kind that restarts: it bundles.
@@ -39,7 +41,12 @@ func (c *Call) sayReconnecting(cause string) {
 // reconnect looks for a new path, with a peer that can. now means even though
 // the old one still seems to work.
 func (c *Call) reconnect(cause string, now bool) {
-	if c.ending || c.connectedAt.IsZero() || c.restart.offered {
+	if c.ending || c.connectedAt.IsZero() {
+		return
+	}
+	if c.restart.offered || c.restart.answered {
+		// The old path may be found dead while a new one is being made.
+		c.restart.again = c.restart.again || now
 		return
 	}
 	if !now || c.canRestart() {
@@ -52,13 +59,13 @@ func (c *Call) reconnect(cause string, now bool) {
 
 // lost ends the call when no path is left, after all was tried.
 func (c *Call) lost() {
+	if c.restart.offered || c.restart.answered {
+		return // the timer decides
+	}
 	if c.canRestart() && !c.restart.tried {
 		c.sayReconnecting("the connection was lost")
 		c.offerRestart()
 		return
-	}
-	if c.restart.offered {
-		return // its timer decides
 	}
 	if c.connectedAt.IsZero() {
 		c.fail(refuse(jingle.ConnectivityError, "no path to the other side was found"))
@@ -96,7 +103,11 @@ func (cl *callLink) restarted() {
 // restartDone is when media flows again.
 func (c *Call) restartDone() {
 	c.restartTimer.Stop()
+	again := c.restart.again
 	c.restart = restart{}
+	if again {
+		c.reconnect("the network changed", true)
+	}
 }
 
 func (c *Call) restartOverdue() {
@@ -160,7 +171,7 @@ func (c *Call) restartOffered(cl *callLink, tr *iceudp.Transport) error {
 	}
 	cl.restarted()
 	cl.begin(*cl.withFingerprints(tr))
-	c.restart.tried = true
+	c.restart.tried, c.restart.answered = true, true
 	c.restartTimer.Reset(restartWait)
 	return nil
 }

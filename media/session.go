@@ -426,7 +426,6 @@ func (c *Call) linkState(cl *callLink, s linkState, main bool) {
 
 func (c *Call) nowConnected() {
 	c.connectTimer.Stop()
-	c.restartDone()
 	if c.connectedAt.IsZero() {
 		c.connectedAt = time.Now()
 		if c.sender != nil {
@@ -442,6 +441,7 @@ func (c *Call) nowConnected() {
 		Pair: c.Stats().Pair, SinceAccept: time.Since(c.acceptedAt),
 		Verification: verification(local, c.links[0].remote),
 	})
+	c.restartDone()
 }
 
 func (c *Call) firstAudio(at, packet time.Time) {

@@ -63,3 +63,16 @@ func TestToneSurvivesLossAndDelay(t *testing.T) {
 	mediatest.WaitTone(t, bob, mediatest.AliceTone)
 	mediatest.WaitTone(t, alice, mediatest.BobTone)
 }
+
+func TestCallComesBackAfterAnOutage(t *testing.T) {
+	n := mediatest.NewNetwork(t, mediatest.RestrictedNAT, mediatest.FullConeNAT)
+	alice, bob := n.Call(t, mediatest.Audio)
+	mediatest.WaitTone(t, bob, mediatest.AliceTone)
+	n.Cut()
+	mediatest.Wait[media.Reconnecting](t, alice)
+	mediatest.WaitSilence(t, bob)
+	n.Mend()
+	mediatest.Wait[media.Connected](t, alice)
+	mediatest.WaitTone(t, bob, mediatest.AliceTone)
+	mediatest.WaitTone(t, alice, mediatest.BobTone)
+}
