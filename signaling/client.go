@@ -64,22 +64,23 @@ type Client struct {
 	catching   sync.Once     // closes it
 	setups     chan struct{} // holds one token; who has it sets up a login
 
-	self     *self
-	caps     capsCache
-	roster   roster
-	presence presences
-	directed directed
-	services *services
-	seen     seenMessages
-	archive  archive
-	marks    marks
-	recorder *recorder
-	records  recent
-	ledger   liveLedger
-	calls    calls
-	sessions sessions
-	handlers handlers
-	incoming chan *IncomingCall
+	self       *self
+	caps       capsCache
+	roster     roster
+	presence   presences
+	directed   directed
+	services   *services
+	seen       seenMessages
+	archive    archive
+	marks      marks
+	recorder   *recorder
+	records    recent
+	ledger     liveLedger
+	calls      calls
+	sessions   sessions
+	handlers   handlers
+	iqHandlers iqHandlers
+	incoming   chan *IncomingCall
 }
 
 // Dial logs in and returns once contacts can see and call us, or with the

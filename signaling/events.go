@@ -8,7 +8,8 @@ import (
 
 // An Event says that something happened to a [Client]. Events are plain data;
 // they are [Online], [Offline], [RosterChanged], [PresenceChanged],
-// [SubscriptionRequest], [CallRecorded], [ServicesChanged] and [Missed].
+// [SubscriptionRequest], [CallRecorded], [ServicesChanged], [StrangerOffered]
+// and [Missed].
 type Event interface{ event() }
 
 // Online says that the client is logged in, for the first time or again.
@@ -46,6 +47,11 @@ type CallRecorded struct{ Record CallRecord }
 // services; [Client.Services] returns the new ones.
 type ServicesChanged struct{}
 
+// StrangerOffered says that somebody who may not know that we are online
+// offered a session that [Client.Handle] would take, and was answered as if
+// nobody were here. See [StrangersQuiet].
+type StrangerOffered struct{ Offer Offer }
+
 // Missed says that a subscriber was too slow and lost events, the oldest first.
 type Missed struct{ Count int }
 
@@ -56,6 +62,7 @@ func (PresenceChanged) event()     {}
 func (SubscriptionRequest) event() {}
 func (CallRecorded) event()        {}
 func (ServicesChanged) event()     {}
+func (StrangerOffered) event()     {}
 func (Missed) event()              {}
 
 // A Subscription delivers events until it is closed.

@@ -70,6 +70,11 @@ func (c *Client) handleIQ(st *stream.Stanza, payload *stream.Element) (result an
 	case xml.Name{Space: jingle.NS, Local: "jingle"}: // a get; sets went elsewhere
 		return nil, errBadRequest()
 	default:
+		if typ == "set" {
+			if e, taken := c.handOut(st.From, payload); taken {
+				return nil, e
+			}
+		}
 		return nil, errUnavailable()
 	}
 	if typ != "get" {

@@ -24,6 +24,10 @@ func NewRegistry() *jingle.Registry {
 	return reg
 }
 
+// acceptNever lets sessions wait to be accepted for as long as their
+// application does: a person may think about an offer.
+const acceptNever = -1
+
 // An Offer is a session-initiate that is not a call.
 type Offer struct {
 	SID    string
@@ -88,8 +92,9 @@ func (c *Client) Advertise(features ...string) (remove func()) {
 }
 
 // Open starts a session with one device without a proposal. app is attached at
-// once and initiates it. sid may be empty; ctx is for the starting only. The
-// session is over when Done of the returned Conn is closed.
+// once and initiates it. sid may be empty; ctx is for the starting only. How
+// long it waits to be accepted is up to app. The session is over when Done of
+// the returned Conn is closed.
 func (c *Client) Open(ctx context.Context, peer jid.JID, sid string, app jingle.Application) (jingle.Conn, error) {
 	fail := func(err error) (jingle.Conn, error) { return nil, fmt.Errorf("open a session with %s: %w", peer, err) }
 	switch {
@@ -114,7 +119,7 @@ func (c *Client) Open(ctx context.Context, peer jid.JID, sid string, app jingle.
 			c.takeBack(peer)
 		}
 	}
-	s, err := c.newSession(jingle.Initiator, peer, sid, 0, sessionWatch{ended: func(jingle.Ended) { takeBack() }})
+	s, err := c.newSession(jingle.Initiator, peer, sid, acceptNever, sessionWatch{ended: func(jingle.Ended) { takeBack() }})
 	if err != nil {
 		takeBack()
 		return fail(err)
@@ -166,6 +171,7 @@ func (c *Client) onInitiate(st *stream.Stanza, j *jingle.Jingle) {
 		}
 	}
 	if !c.mayKnow(st.From) {
+		c.strangerOffers(st.From, j)
 		c.answer(st, nil, errUnavailable())
 		return
 	}
@@ -185,6 +191,17 @@ func (c *Client) onInitiate(st *stream.Stanza, j *jingle.Jingle) {
 		return
 	}
 	c.directCall(st, j, media)
+}
+
+// strangerOffers tells what a stranger wants that Handle would take. They are
+// told that nobody is here.
+func (c *Client) strangerOffers(from jid.JID, j *jingle.Jingle) {
+	if c.cfg.Strangers != StrangersQuiet || len(j.Contents) == 0 || j.Contents[0].Description == nil {
+		return
+	}
+	if c.handlers.get(j.Contents[0].Description.Namespace()) != nil {
+		c.hub.emit(StrangerOffered{Offer{SID: j.SID, From: from, Jingle: j}})
+	}
 }
 
 // handOver gives a session to the application that wants its kind.
