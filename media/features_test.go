@@ -165,13 +165,20 @@ func TestStats(t *testing.T) {
 	ctx := testContext(t)
 	a, b := talk(t, ctx, func(cfg *Config) { cfg.StatsInterval = 100 * time.Millisecond })
 	for _, p := range []*phone{a, b} {
-		var s Stats
-		for s.RTT == 0 || s.BitrateIn == 0 || s.PacketsIn < 20 || s.PacketsOut < 20 {
+		// Each figure comes when there is something to tell.
+		told := func(s Stats) bool {
+			return s.RTT > 0 && s.Jitter >= 0 && s.BitrateIn > 0 && s.BitrateOut > 0 && s.PacketsIn >= 20 &&
+				s.PacketsOut >= 20 && s.BytesIn > 0 && s.BytesOut > 0 && s.LevelIn > -20 && s.LevelOut > -20
+		}
+		s := next[Stats](t, ctx, p)
+		for !told(s) {
 			s = next[Stats](t, ctx, p)
 		}
-		if s.Connected <= 0 || s.LevelIn < -20 || s.LevelOut < -20 || s.BitrateOut < 5000 || s.LossIn > 0.1 ||
-			s.RTT > time.Second || s.Pair.Local.Type != iceudp.Host {
+		if s.Connected <= 0 || s.Codec != "opus" || s.Pair.Local.Type != iceudp.Host || s.Pair.Relayed() {
 			t.Errorf("%+v", s)
+		}
+		if s.LossIn < 0 || s.LossIn > 1 || s.LossOut < 0 || s.LossOut > 1 || s.Concealed < 0 || s.Concealed > 1 {
+			t.Errorf("shares out of range: %+v", s)
 		}
 	}
 }

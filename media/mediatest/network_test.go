@@ -27,7 +27,11 @@ func TestCallThroughNATs(t *testing.T) {
 		t.Run(tt.alice.String()+" to "+tt.bob.String(), func(t *testing.T) {
 			t.Parallel()
 			n := mediatest.NewNetwork(t, tt.alice, tt.bob)
-			alice, bob := n.Call(t, mediatest.Audio)
+			alice, bob := n.Call(t, mediatest.Audio, func(cfg *media.Config) {
+				if !tt.relayed {
+					cfg.ICEServers = cfg.ICEServers[:1] // STUN must do
+				}
+			})
 			mediatest.WaitTone(t, bob, mediatest.AliceTone)
 			mediatest.WaitTone(t, alice, mediatest.BobTone)
 			for _, p := range []*mediatest.Phone{alice, bob} {
