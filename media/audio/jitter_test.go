@@ -353,6 +353,9 @@ func TestJitterStall(t *testing.T) {
 }
 
 func TestJitterFollowsClockSkew(t *testing.T) {
+	if slow {
+		t.Skip("takes too long with the race detector")
+	}
 	for _, skew := range []float64{200e-6, -200e-6} {
 		r := simulation{seconds: 120, sound: tone(), skew: skew}.run(t)
 		r.log(t)

@@ -184,6 +184,9 @@ func checkPlays(t *testing.T, path string, said []int16, missing time.Duration) 
 func TestCompareTellsVoicesApart(t *testing.T) {
 	const frames = 200
 	voices := make([][]int16, 8)
+	if slow {
+		voices = voices[:3]
+	}
 	for i := range voices {
 		voices[i] = record(NewSpeech(uint32(i+1)), frames)
 		if l := Measure(voices[i]); l.RMS < -32 || l.RMS > -10 || l.Peak > -0.5 {

@@ -5,8 +5,8 @@
 //	Sink.Write, 10 ms frames -> credit of 20 ms -> server -> speaker
 //
 // Sound goes through the PulseAudio protocol, which PipeWire speaks, too, in
-// pure Go. Programs built with -tags native use PortAudio first, which also
-// reaches the sound of macOS and Windows.
+// pure Go. Where no such server runs, programs built with -tags native use
+// PortAudio, which also reaches the sound of macOS and Windows.
 //
 // A device may vanish or its server may die in the middle of a call. The call
 // goes on: a Source then gives silence and a Sink discards at the pace of real
@@ -109,14 +109,16 @@ type stream interface {
 	close()
 }
 
-// backends are those of this build, best first.
+// backends are those of this build, best first. Where a sound server runs its
+// own protocol is better than PortAudio, which reaches it through ALSA: measured
+// from mouth to ear that is 77 ms and 107 ms, and the devices have their names.
 func backends() []backend {
 	var list []backend
-	if b := portAudio(); b != nil {
-		list = append(list, b)
-	}
 	if runtime.GOOS != "windows" {
 		list = append(list, pulse{})
+	}
+	if b := portAudio(); b != nil {
+		list = append(list, b)
 	}
 	return list
 }

@@ -47,6 +47,10 @@ import (
 // portAudioLatency is asked for in each direction.
 const portAudioLatency = 20 * time.Millisecond
 
+// portAudioAhead is what may wait here for PortAudio to fetch it. It fetches
+// 10 ms at a time, and with that much only, a writer that is late is heard.
+const portAudioAhead = 2 * audio.HalfFrame
+
 // portAudioClose bounds the closing of a stream. PortAudio may never return
 // from it when the server behind ALSA has died (PortAudio issue 1037).
 const portAudioClose = 2 * time.Second
@@ -136,7 +140,7 @@ type portAudioStream struct {
 	t target
 
 	mu   sync.Mutex
-	fifo []int16 // to be played, at most one piece
+	fifo []int16 // to be played, at most portAudioAhead
 	once sync.Once
 }
 
@@ -168,7 +172,7 @@ func (b portAudioBackend) open(ctx context.Context, kind Kind, id string, t targ
 			return fmt.Errorf("open %s: %w", info.Name, err)
 		}
 		if kind == Playback {
-			t.wanted(audio.HalfFrame)
+			t.wanted(portAudioAhead)
 		}
 		if err := s.s.Start(); err != nil {
 			return errors.Join(fmt.Errorf("start %s: %w", info.Name, err), s.s.Close())

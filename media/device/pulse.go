@@ -33,9 +33,13 @@ const (
 	// asked for in playback.
 	pieceBytes = audio.HalfFrame * 2
 	// pulsePlayback is what lies in the server before it is played. With 20 ms
-	// a process may be late by 10 ms.
-	pulsePlayback = 2 * pieceBytes
-	pulseVersion  = 32
+	// a process may be late by 10 ms. Where that is not enough, and the speaker
+	// ran dry underrunLimit times in underrunSpan, it grows by a piece.
+	pulsePlayback    = 2 * pieceBytes
+	pulsePlaybackMax = 6 * pieceBytes
+	underrunLimit    = 2
+	underrunSpan     = 10 * time.Second
+	pulseVersion     = 32
 )
 
 func (pulse) name() string { return "pulse" }
@@ -256,10 +260,14 @@ type pulseStream struct {
 
 	pcm []int16 // of the goroutine that reads
 	buf []byte  // of the goroutine that writes
+
+	dry   []time.Time   // when the speaker ran dry, of late
+	wrote time.Time     // guarded by mu
+	grow  chan struct{} // asks watch for a larger buffer
 }
 
 func (pulse) open(ctx context.Context, kind Kind, id string, t target) (stream, error) {
-	s := &pulseStream{kind: kind, target: t, ended: make(chan struct{})}
+	s := &pulseStream{kind: kind, target: t, ended: make(chan struct{}), grow: make(chan struct{}, 1)}
 	p, err := dialPulse(ctx, s.message)
 	if err != nil {
 		return nil, err
@@ -389,6 +397,10 @@ func (s *pulseStream) deal(m any) {
 		if m.StreamIndex == s.index {
 			s.target.wanted(int(m.Length) / 2)
 		}
+	case *proto.Underflow:
+		if m.StreamIndex == s.index && s.kind == Playback {
+			s.ranDry(time.Now())
+		}
 	case *proto.PlaybackStreamKilled:
 		if m.StreamIndex == s.index && s.kind == Playback {
 			s.target.closed(errKilled)
@@ -402,14 +414,55 @@ func (s *pulseStream) deal(m any) {
 
 var errKilled = fmt.Errorf("the sound server ended the stream: %w", ErrNoDevice)
 
-// watch reports the end of the connection.
+// ranDry notes that there was nothing to play. s.mu is held.
+func (s *pulseStream) ranDry(now time.Time) {
+	if now.Sub(s.wrote) > 10*halfFrame {
+		return // because nothing is written: the call is on hold
+	}
+	s.dry = append(s.dry, now)
+	for now.Sub(s.dry[0]) > underrunSpan {
+		s.dry = s.dry[1:]
+	}
+	if len(s.dry) >= underrunLimit {
+		s.dry = s.dry[:0]
+		select {
+		case s.grow <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch reports the end of the connection and gives the speaker a larger buffer
+// when it needs one.
 func (s *pulseStream) watch() {
 	defer close(s.ended)
-	<-s.done
-	s.target.closed(fmt.Errorf("connection to the sound server: %w", s.err))
+	size := uint32(pulsePlayback)
+	for {
+		select {
+		case <-s.done:
+			s.target.closed(fmt.Errorf("connection to the sound server: %w", s.err))
+			return
+		case <-s.grow:
+		}
+		if size += pieceBytes; size > pulsePlaybackMax {
+			continue
+		}
+		// If it fails the buffer stays as it is.
+		_ = s.c.Request(&proto.SetPlaybackStreamBufferAttr{
+			StreamIndex:           s.index,
+			BufferMaxLength:       4 * pulsePlaybackMax,
+			BufferTargetLength:    size,
+			BufferPrebufferLength: pieceBytes,
+			BufferMinimumRequest:  pieceBytes,
+			AdjustLatency:         true,
+		}, &proto.SetPlaybackStreamBufferAttrReply{})
+	}
 }
 
 func (s *pulseStream) write(pcm []int16) error {
+	s.mu.Lock()
+	s.wrote = time.Now()
+	s.mu.Unlock()
 	s.buf = s.buf[:0]
 	for _, v := range pcm {
 		s.buf = binary.LittleEndian.AppendUint16(s.buf, uint16(v))

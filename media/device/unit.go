@@ -23,6 +23,9 @@ const (
 	// firstRetry and lastRetry bound the pauses between attempts to open again.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 3 * time.Second
+	// fallBackAfter is how long a device may be missing before the default one
+	// takes its place. A server that starts again finds its devices one by one.
+	fallBackAfter = time.Second
 	// openTimeout bounds one attempt.
 	openTimeout = 2 * time.Second
 
@@ -225,10 +228,11 @@ func (u *unit) replace(ctx context.Context, why error) bool {
 		old.close()
 	}
 	u.event(Event{Kind: Lost, Err: why})
+	start := time.Now()
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		id, kind := u.id, Restored
 		err := u.attempt(ctx, id)
-		if errors.Is(err, ErrNoDevice) && id != "" {
+		if errors.Is(err, ErrNoDevice) && id != "" && time.Since(start) >= fallBackAfter {
 			kind = FellBack
 			if err = u.attempt(ctx, ""); err == nil {
 				u.id = "" // do not go back and forth
