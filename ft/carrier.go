@@ -90,13 +90,18 @@ type Env struct {
 	// Loopback offers and tries loopback addresses too. Without it they are
 	// refused, so that no peer makes us talk to services of this machine.
 	Loopback bool
-	Services []Service
+	// Services are STUN and TURN servers. FindServices, if not nil, is asked for
+	// more, once in a transfer, before a carrier whose method UsesServices
+	// returns true.
+	Services     []Service
+	FindServices func(context.Context) []Service
 	// Ask sends an IQ and returns a function that waits for the payload of its
 	// answer; an error answer comes back as an error. Stanzas leave in the
 	// order of the calls. Nil when the carrier has no way to send stanzas.
 	Ask func(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (wait func(context.Context) (xml.TokenReader, error), err error)
 	// HandleIQ registers who takes IQ sets whose payload has the namespace. An
-	// error from h becomes the IQ error. Nil when there is no way.
+	// error from h becomes the IQ error. Several may take one namespace: those
+	// who answer item-not-found leave it to the next. Nil when there is no way.
 	HandleIQ func(ns string, h func(from jid.JID, payload xml.TokenReader) error) (remove func())
 	// Logger receives one line per event. Nil discards.
 	Logger *slog.Logger

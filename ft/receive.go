@@ -17,14 +17,17 @@ type ReceiveConfig struct {
 	Carriers []Carrier
 	Env      Env // SID, Content, Local and Peer are filled in
 	// Decide is asked about the offer, and may take as long as a person does.
-	// An error declines. Nothing of ours is revealed before it returns nil. A
-	// nil Decide accepts.
+	// An error declines; only a [RefusedError] tells the sender why. Nothing of
+	// ours is revealed before it returns nil. A nil Decide accepts.
 	Decide func(context.Context, Offer) error
 	// Accept is asked about the manifest before anything is written; an error
 	// refuses, and is told to the sender.
-	Accept  func(exchange.Manifest) error
-	SHA256  bool
-	OnEvent func(Event)
+	Accept func(exchange.Manifest) error
+	// Finished, if not nil, is asked whether all of a manifest has come in an
+	// earlier transfer, see [exchange.ReceiveOptions].
+	Finished func(exchange.Manifest) *exchange.Result
+	SHA256   bool
+	OnEvent  func(Event)
 }
 
 // NewReceiver returns the responder's side of a transfer.
@@ -81,7 +84,7 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 
 func (t *Transfer) receiveOptions(cfg ReceiveConfig) exchange.ReceiveOptions {
 	return exchange.ReceiveOptions{
-		Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, SHA256: cfg.SHA256,
+		Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, Finished: cfg.Finished, SHA256: cfg.SHA256,
 		Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
 	}
 }

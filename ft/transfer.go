@@ -151,6 +151,10 @@ func (t *Transfer) Pause() { t.cancel(exchange.ErrPaused) }
 // Cancel ends the transfer for good.
 func (t *Transfer) Cancel() { t.cancel(exchange.ErrCancelled) }
 
+// Stop ends the session with err as the result, as when the peer has come back
+// in another session. What has arrived stays.
+func (t *Transfer) Stop(err error) { t.cancel(err) }
+
 func (t *Transfer) run() {
 	defer close(t.done)
 	err := t.work(t.ctx)
@@ -170,8 +174,11 @@ func (t *Transfer) finish(err error) {
 		return
 	}
 	reason := jingle.Reason{Condition: jingle.Success}
+	var refused *RefusedError
 	switch {
 	case err == nil:
+	case errors.As(err, &refused):
+		reason.Condition, reason.Text = jingle.Decline, refused.Text
 	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled):
 		reason.Condition = jingle.Cancel
 	case errors.Is(err, ErrDeclined):
@@ -225,9 +232,17 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("the peer ended the transfer: %s", e.Reason.Condition)
 }
 
+// A RefusedError declines an offer with a reason that the sender may read.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
 func (t *Transfer) endError(e jingle.Ended) error {
 	switch e.Reason.Condition {
 	case jingle.Decline:
+		if e.Reason.Text != "" {
+			return fmt.Errorf("%w: %s", ErrDeclined, printable(e.Reason.Text))
+		}
 		return ErrDeclined
 	case jingle.Cancel:
 		return exchange.ErrCancelled
@@ -249,6 +264,10 @@ func (t *Transfer) carrier(ns string) Carrier {
 
 // begin makes a negotiation of this session.
 func (t *Transfer) begin(c Carrier) (Negotiation, error) {
+	if u, ok := c.(interface{ UsesServices() bool }); ok && u.UsesServices() && t.env.FindServices != nil {
+		t.env.Services = append(t.env.Services, t.env.FindServices(t.ctx)...)
+		t.env.FindServices = nil
+	}
 	env := t.env
 	env.Content = t.content
 	return c.New(env, t.role)

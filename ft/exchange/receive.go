@@ -37,6 +37,11 @@ type ReceiveOptions struct {
 	// Accept, if not nil, is asked before anything is written; an error from
 	// it refuses the transfer and is told to the sender.
 	Accept func(Manifest) error
+	// Finished, if not nil, is asked whether everything in a manifest has come
+	// in an earlier transfer from this peer and is still there, so that a sender
+	// who missed the last word does not send it all again. It returns the result
+	// of that transfer, or nil.
+	Finished func(Manifest) *Result
 	// SHA256 asks for the SHA-256 of each file in the result.
 	SHA256 bool
 	// Progress, if not nil, is called for every block settled.
@@ -118,6 +123,11 @@ func (r *receiver) run(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.opt.Finished != nil {
+		if res := r.opt.Finished(r.man); res != nil {
+			return r.again(res)
+		}
+	}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -142,6 +152,17 @@ func (r *receiver) run(ctx context.Context) error {
 	close(stop)
 	wg.Wait()
 	return err
+}
+
+// again tells a sender that missed it that everything is in its place.
+func (r *receiver) again(res *Result) error {
+	r.res = res
+	if err := r.send(frameDone, nil); err != nil {
+		return err
+	}
+	r.s.SetReadDeadline(time.Now().Add(lastWords))
+	readFrame(r.s, make([]byte, maxBody)) // the sender closes; nothing else is to come
+	return nil
 }
 
 func (r *receiver) readManifest() error {

@@ -89,8 +89,10 @@ func (s *sender) run(ctx context.Context) error {
 	if err := s.sendManifest(); err != nil {
 		return err
 	}
-	if err := s.readHave(); err != nil {
+	if done, err := s.readHave(); err != nil {
 		return err
+	} else if done {
+		return s.already(ctx)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -131,35 +133,85 @@ func (s *sender) sendManifest() error {
 	return s.send(frameEnd, nil)
 }
 
-// readHave collects what the receiver has, until its start.
-func (s *sender) readHave() error {
+// readHave collects what the receiver has, until its start. done reports that
+// everything was in its place before: it had said so, and nobody heard it.
+func (s *sender) readHave() (done bool, err error) {
 	buf := make([]byte, maxBody)
 	var held int64
 	for {
 		t, body, err := s.recv(buf)
 		if err != nil {
-			return err
+			return false, err
 		}
 		switch t {
 		case frameStart:
-			return nil
+			return false, nil
+		case frameDone:
+			return true, nil
 		case frameHave:
 			f, p, err := fields(body, 2)
 			if err != nil {
-				return err
+				return false, err
 			}
 			file, first := f[0], f[1]
 			if int(file) >= len(s.src.Manifest) || len(p)%blocktree.HashSize != 0 || int(first) != len(s.have[file]) {
-				return fmt.Errorf("%w: have of file %d", ErrProtocol, file)
+				return false, fmt.Errorf("%w: have of file %d", ErrProtocol, file)
 			}
 			if held += int64(len(p)); int64(len(s.have[file])+len(p)/blocktree.HashSize) > blocktree.Blocks(s.src.Manifest[file].Size) {
-				return fmt.Errorf("%w: more blocks than file %d has", ErrProtocol, file)
+				return false, fmt.Errorf("%w: more blocks than file %d has", ErrProtocol, file)
 			}
 			for ; len(p) > 0; p = p[blocktree.HashSize:] {
 				s.have[file] = append(s.have[file], blocktree.Hash(p))
 			}
 		default:
-			return unexpected(t)
+			return false, unexpected(t)
+		}
+	}
+}
+
+// already makes the result of a transfer that an earlier session brought to
+// its end.
+func (s *sender) already(ctx context.Context) error {
+	for i, e := range s.src.Manifest {
+		if e.Dir {
+			continue
+		}
+		r := FileResult{Path: e.Path, Size: e.Size}
+		if s.opt.SHA256 {
+			var err error
+			if r.SHA256, err = sumFile(ctx, s.src.Local(i)); err != nil {
+				return err
+			}
+		}
+		s.res.Files = append(s.res.Files, r)
+	}
+	s.count()
+	s.res.Kept = s.total
+	if s.opt.Progress != nil {
+		s.opt.Progress(Progress{Bytes: s.total, Total: s.total, Kept: s.total})
+	}
+	return nil
+}
+
+// sumFile returns the SHA-256 of a file.
+func sumFile(ctx context.Context, name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, blocktree.BlockSize)
+	for {
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		switch {
+		case err == io.EOF:
+			return h.Sum(nil), nil
+		case err != nil:
+			return nil, fmt.Errorf("hash %s: %w", name, err)
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -252,8 +252,8 @@ func (s *stream) handle(from jid.JID, r xml.TokenReader) error {
 		if d.DecodeElement(&o, &start) != nil || o.BlockSize < minBlock {
 			return stanzaError(stanza.BadRequest)
 		}
-		if o.SID != s.sid {
-			return stanzaError(stanza.NotAcceptable)
+		if o.SID != s.sid { // perhaps of another transfer with this peer
+			return stanzaError(stanza.ItemNotFound)
 		}
 		s.opened(min(int(o.BlockSize), maxBlock))
 		return nil
