@@ -19,8 +19,7 @@ import (
 type CarillonConfig struct {
 	Server *Prosody
 	User   string
-	Addr   string   // instead of the server's address for STARTTLS
-	URL    string   // --server as it is, instead of Addr
+	Via    string   // --server, instead of the server's address for STARTTLS
 	Pulse  *Pulse   // whose devices --mic device and --speaker device are; nil for none
 	Args   []string // command, such as "call", "bob@lab.test", and flags
 }
@@ -77,15 +76,12 @@ func StartCarillon(t testing.TB, path string, cfg CarillonConfig) *Carillon {
 	t.Helper()
 	dir := tempDir(t)
 	write(t, filepath.Join(dir, "password"), Password(cfg.User)+"\n")
-	server := cfg.URL
-	if server == "" {
-		server = cfg.Addr
-	}
-	if server == "" {
-		server = cfg.Server.Addr
+	via := cfg.Via
+	if via == "" {
+		via = "starttls://" + cfg.Server.Addr
 	}
 	args := append([]string{"--json", "--account", cfg.Server.JID(cfg.User), "--password-file", filepath.Join(dir, "password"),
-		"--server", server, "--ca-file", cfg.Server.CAFile, "--log-level", "debug"}, cfg.Args...)
+		"--server", via, "--ca-file", cfg.Server.CAFile, "--log-level", "debug"}, cfg.Args...)
 	cmd := exec.Command(path, args...)
 	cmd.Env = os.Environ()
 	if cfg.Pulse != nil {

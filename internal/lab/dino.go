@@ -102,7 +102,7 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 		}
 	}
 	bus := "unix:path=" + filepath.Join(dir, "bus")
-	d.env = append(d.Pulse.Env(), "HOME="+filepath.Join(dir, "home"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"),
+	d.env = append(os.Environ(), "PULSE_SERVER="+d.Pulse.Server, "HOME="+filepath.Join(dir, "home"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"),
 		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR="+filepath.Join(dir, "run"),
 		"DBUS_SESSION_BUS_ADDRESS="+bus, "LANG=C.UTF-8", "WAYLAND_DISPLAY=")
 
@@ -140,8 +140,8 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 	}
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(d.env, "LAB_HOSTS="+filepath.Join(dir, "hosts"), "LAB_CAS="+filepath.Join(dir, "cas"),
-		"DINO_PLUGIN_DIR="+filepath.Dir(cfg.Plugin), "GSK_RENDERER=cairo", "GDK_BACKEND=x11", "LIBGL_ALWAYS_SOFTWARE=1",
-		"GTK_A11Y=none", "GSETTINGS_BACKEND=memory", "GIO_USE_VFS=local", "GTK_USE_PORTAL=0")
+		"DINO_PLUGIN_DIR="+filepath.Dir(cfg.Plugin), "GST_REGISTRY="+filepath.Join(filepath.Dir(cfg.Plugin), "gstreamer.bin"), "GSK_RENDERER=cairo", "GDK_BACKEND=x11", "LIBGL_ALWAYS_SOFTWARE=1",
+		"GTK_A11Y=none", "GSETTINGS_BACKEND=memory", "GIO_USE_VFS=local", "GTK_USE_PORTAL=0", "G_MESSAGES_DEBUG=ice rtp libdino")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

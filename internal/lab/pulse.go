@@ -36,7 +36,7 @@ func StartPulse(t testing.TB, people ...string) *Pulse {
 	dir := tempDir(t)
 	p := &Pulse{Server: "unix:" + filepath.Join(dir, "native"), t: t, dir: dir}
 	args := []string{"-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--realtime=no", "--high-priority=no",
-		"--log-level=notice", "--log-target=stderr",
+		"--log-level=notice", "--log-target=stderr", "--disable-shm=yes",
 		"-L", "module-native-protocol-unix auth-anonymous=1 socket=" + filepath.Join(dir, "native")}
 	alsa := "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 	for _, who := range people {

@@ -218,7 +218,8 @@ func (e *EarRecord) FirstTone(hz float64, since time.Time, timeout time.Duration
 
 // Heard is how much of a while a tone was heard.
 type Heard struct {
-	Share      float64 // of the time
+	For        time.Duration // the while
+	Share      float64       // of the time
 	LongestGap time.Duration
 }
 
@@ -230,18 +231,11 @@ func (e *EarRecord) Tone(hz float64, d time.Duration) Heard {
 	if err != nil {
 		e.t.Fatalf("listen at %s for %v: %v", e.source, d, err)
 	}
-	var h Heard
-	good, gap := 0, 0
-	for _, b := range blocks {
-		if b.share[i] >= toneShare {
-			good, gap = good+1, 0
-		} else {
-			gap++
-			h.LongestGap = max(h.LongestGap, time.Duration(gap)*blockTime)
-		}
+	good := make([]bool, len(blocks))
+	for n, b := range blocks {
+		good[n] = b.share[i] >= toneShare
 	}
-	h.Share = float64(good) / float64(len(blocks))
-	return h
+	return share(good)
 }
 
 // WaitSilence waits until a tone has not been heard for d.
