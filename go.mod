@@ -19,6 +19,7 @@ require (
 	github.com/pion/transport/v5 v5.0.0
 	github.com/pion/turn/v5 v5.1.3
 	github.com/pion/webrtc/v4 v4.2.26
+	github.com/quic-go/quic-go v0.65.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/thesyncim/gopus v0.1.1
 	github.com/zalando/go-keyring v0.2.8
