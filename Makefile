@@ -1,7 +1,7 @@
 # Carillon. "make help" lists what there is to make.
 
 GO     ?= go
-NATIVE  = native,nolibopusfile
+NATIVE  = native
 TOOL    = $(GO) tool -modfile=internal/tools/go.mod
 
 # What the two programs are built for without a C compiler.
