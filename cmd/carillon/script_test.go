@@ -38,7 +38,13 @@ import (
 //	mode FILE OCTAL          the permissions of a file
 //	server TEXT...           do something to the server, see serverCommand
 
+// runAsCarillon in the environment makes the test binary be carillon.
+const runAsCarillon = "CARILLON_TEST_RUN_MAIN"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(runAsCarillon) != "" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"carillon": main})
 }
 

@@ -48,6 +48,9 @@ func classify(local []netip.Addr, got []mapping, asked int) NAT {
 	}
 	servers := make(map[netip.AddrPort]bool)
 	for _, m := range got {
+		if m.seen.Addr().Is4() != got[0].seen.Addr().Is4() {
+			continue // the other family has its own mapping
+		}
 		servers[m.server] = true
 		if m.seen != got[0].seen {
 			return Symmetric
@@ -87,7 +90,8 @@ func bind(ctx context.Context, conn net.PacketConn, server netip.AddrPort) (mapp
 				return m, err
 			}
 			answer := &stun.Message{Raw: append([]byte(nil), buf[:n]...)}
-			if answer.Decode() != nil || answer.TransactionID != request.TransactionID {
+			if answer.Decode() != nil || answer.TransactionID != request.TransactionID ||
+				answer.Type.Class == stun.ClassRequest {
 				continue
 			}
 			if answer.Type != stun.BindingSuccess {

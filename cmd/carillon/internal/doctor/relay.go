@@ -149,7 +149,7 @@ func (e *examination) turn(ctx context.Context, u *stun.URI, secret media.ICESer
 		e.add(name, OK, "", "gives an address in %d ms; it does not relay to this machine itself (%v)", refused.allocated.Sub(began).Milliseconds(), refused.err)
 	case err != nil:
 		means := "calls that need this relay over " + way + " do not connect"
-		if strings.Contains(err.Error(), "401") || strings.Contains(strings.ToLower(err.Error()), "unauthorized") {
+		if strings.Contains(err.Error(), "error 401") { // pion has no type for it
 			means = "the relay does not know the credentials; tell the operator"
 		}
 		e.add(name, Warn, means, "%v", err)
@@ -175,15 +175,15 @@ func (e *refusedError) Error() string { return e.err.Error() }
 // echo gets an address on a relay and sends something there and back. It
 // returns how long that took.
 func echo(ctx context.Context, u *stun.URI, secret media.ICEServer, tlsConfig *tls.Config) (time.Duration, error) {
-	conn, err := dialRelay(ctx, u, tlsConfig)
-	if err != nil {
-		return 0, fmt.Errorf("connect: %w", err)
-	}
-	defer conn.Close()
 	addr, err := resolve(ctx, u)
 	if err != nil {
 		return 0, err
 	}
+	conn, err := dialRelay(ctx, u, addr, tlsConfig)
+	if err != nil {
+		return 0, fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
 	client, err := turn.NewClient(&turn.ClientConfig{
 		STUNServerAddr: addr.String(), TURNServerAddr: addr.String(), Conn: conn,
 		Username: secret.Username, Password: string(secret.Password),
@@ -203,24 +203,35 @@ func echo(ctx context.Context, u *stun.URI, secret media.ICEServer, tlsConfig *t
 	defer relayed.Close()
 	allocated := time.Now()
 
-	peer, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", ":0")
+	// A permission is for an address and all its ports, so it is enough to know
+	// how the relay sees our address on the connection we have. RFC 8656 §9
+	us, err := client.SendBindingRequest()
+	if err != nil {
+		return 0, fmt.Errorf("ask for our address: %w", err)
+	}
+	if err := client.CreatePermission(us); err != nil {
+		return 0, &refusedError{allocated, err}
+	}
+	peer, err := (&net.ListenConfig{}).ListenPacket(ctx, udp(addr), ":0")
 	if err != nil {
 		return 0, err
 	}
 	defer peer.Close()
-	us, err := bind(ctx, peer, addr)
-	if err != nil {
-		return 0, &refusedError{allocated, fmt.Errorf("an echo over UDP was not possible: %w", err)}
-	}
-	if err := client.CreatePermission(net.UDPAddrFromAddrPort(us.seen)); err != nil {
-		return 0, &refusedError{allocated, err}
-	}
 	return bounce(ctx, peer, relayed)
 }
 
-func dialRelay(ctx context.Context, u *stun.URI, tlsConfig *tls.Config) (net.PacketConn, error) {
+// udp is the network of sockets that reach addr: an allocation is of the family
+// of the socket.
+func udp(addr netip.AddrPort) string {
+	if addr.Addr().Is4() {
+		return "udp4"
+	}
+	return "udp6"
+}
+
+func dialRelay(ctx context.Context, u *stun.URI, addr netip.AddrPort, tlsConfig *tls.Config) (net.PacketConn, error) {
 	if u.Proto == stun.ProtoTypeUDP && u.Scheme == stun.SchemeTypeTURN {
-		return (&net.ListenConfig{}).ListenPacket(ctx, "udp", ":0")
+		return (&net.ListenConfig{}).ListenPacket(ctx, udp(addr), ":0")
 	}
 	if u.Proto == stun.ProtoTypeUDP {
 		return nil, errors.New("TURN over DTLS is not used by calls")
@@ -228,9 +239,9 @@ func dialRelay(ctx context.Context, u *stun.URI, tlsConfig *tls.Config) (net.Pac
 	var conn net.Conn
 	var err error
 	if u.Scheme == stun.SchemeTypeTURNS {
-		conn, err = (&tls.Dialer{Config: tlsConfig}).DialContext(ctx, "tcp", hostPort(u))
+		conn, err = (&tls.Dialer{Config: tlsConfig}).DialContext(ctx, "tcp", addr.String())
 	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", hostPort(u))
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
 	}
 	if err != nil {
 		return nil, err

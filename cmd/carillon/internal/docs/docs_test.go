@@ -1,0 +1,145 @@
+package docs
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// small is a command line with one of everything.
+type small struct {
+	Config string `placeholder:"FILE" help:"A file."`
+	Loud   bool   `short:"l" help:"It's [very] loud: really."`
+	Secret string `hidden:"" help:"Not shown."`
+
+	Call struct {
+		JID string `arg:"" name:"jid" help:"Whom."`
+		Mic string `placeholder:"SOURCE" help:"What."`
+	} `cmd:"" help:"Call somebody."`
+	Contacts struct {
+		Add struct {
+			JID  string `arg:"" name:"jid" help:"Whom."`
+			Name string `placeholder:"NAME" help:"How."`
+		} `cmd:"" help:"Add one."`
+	} `cmd:"" help:"Contacts."`
+	Completion struct {
+		Shell string `arg:"" enum:"bash,zsh,fish" help:"Which."`
+	} `cmd:"" help:"Completion."`
+	Hidden struct{} `cmd:"" hidden:"" help:"Not shown."`
+}
+
+func model(t *testing.T) *kong.Application {
+	t.Helper()
+	k, err := kong.New(new(small), kong.Name("carillon"), kong.Description("Calls."), kong.NoDefaultHelp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Model
+}
+
+func TestManPages(t *testing.T) {
+	pages := make(map[string]string)
+	for _, p := range ManPages(model(t), "1.2-rc") {
+		pages[p.Name] = string(p.Text)
+	}
+	for _, name := range []string{"carillon.1", "carillon-call.1", "carillon-contacts.1", "carillon-contacts-add.1", "carillon-completion.1"} {
+		if pages[name] == "" {
+			t.Errorf("there is no page %s", name)
+		}
+	}
+	if len(pages) != 5 {
+		t.Errorf("%d pages, want 5", len(pages))
+	}
+	for page, wants := range map[string][]string{
+		"carillon.1":              {".SH NAME\ncarillon \\- Calls\n", "\\fB\\-l\\fR, \\fB\\-\\-loud\\fR", "\\fB\\-\\-config\\fR=\\fIFILE\\fR", "\\fBcarillon\\-call\\fR(1)"},
+		"carillon-contacts-add.1": {"\\fBcarillon contacts add\\fR \\fIJID\\fR", ".SH GLOBAL OPTIONS", "\\fBcarillon\\-contacts\\fR(1)"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(pages[page], want) {
+				t.Errorf("%s lacks %q:\n%s", page, want, pages[page])
+			}
+		}
+		if strings.Contains(pages[page], "Not shown") {
+			t.Errorf("%s shows what is hidden", page)
+		}
+	}
+}
+
+func TestProse(t *testing.T) {
+	got := prose("One.\n\n    $ a --b\n    $ c\n\n.Two starts with a dot.")
+	want := "One.\n.PP\n.PP\n.RS 4\n.nf\n$ a \\-\\-b\n$ c\n.fi\n.RE\n.PP\n\\&.Two starts with a dot.\n"
+	if got != want {
+		t.Errorf("prose:\n got %q\nwant %q", got, want)
+	}
+}
+
+// complete asks bash what it would complete.
+func complete(t *testing.T, script string, words ...string) string {
+	t.Helper()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("bash is not installed")
+	}
+	cmd := exec.Command(bash, append([]string{"--norc", "-c", script + `
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _carillon; echo "${COMPREPLY[*]}"`, "x"}, words...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("bash: %v\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestBashCompletion(t *testing.T) {
+	var b bytes.Buffer
+	if err := Completion(&b, model(t), "bash"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ line, want string }{
+		{"carillon ", "call contacts completion"},
+		{"carillon con", "contacts"},
+		{"carillon contacts ", "add"},
+		{"carillon contacts add --", "--name --config --loud"},
+		{"carillon call bob --mic ", "device file: tone:440 speech silence"},
+		{"carillon --loud completion z", "zsh"},
+	} {
+		if got := complete(t, b.String(), strings.Split(tt.line, " ")...); got != tt.want {
+			t.Errorf("completion of %q = %q, want %q", tt.line, got, tt.want)
+		}
+	}
+}
+
+func TestOtherShells(t *testing.T) {
+	for shell, wants := range map[string][]string{
+		"zsh": {"#compdef carillon\n", "'--loud[It'\\''s \\[very\\] loud\\: really.]'", "'--mic[What.]:source:(device file\\: tone\\:440 speech silence)'",
+			"'1:shell:(bash zsh fish)'", "call) _carillon_call ;;"},
+		"fish": {"complete -c carillon -n __fish_use_subcommand -a call -d 'Call somebody.'",
+			"complete -c carillon -l loud -s l -d 'It\\'s [very] loud: really.'",
+			"-n '__fish_seen_subcommand_from call' -l mic -x -a 'device file: tone:440 speech silence'"},
+	} {
+		var b bytes.Buffer
+		if err := Completion(&b, model(t), shell); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s completion lacks %q:\n%s", shell, want, &b)
+			}
+		}
+		if strings.Contains(b.String(), "hidden") || strings.Contains(b.String(), "secret") {
+			t.Errorf("%s completion shows what is hidden", shell)
+		}
+		if path, err := exec.LookPath(shell); err == nil {
+			cmd := exec.Command(path, "-n", "/dev/stdin")
+			cmd.Stdin = &b
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s does not understand it: %v\n%s", shell, err, out)
+			}
+		}
+	}
+	if err := Completion(new(bytes.Buffer), model(t), "tcsh"); err == nil {
+		t.Error("there is a completion for tcsh")
+	}
+}
