@@ -30,7 +30,7 @@ import (
 const (
 	maxRemote    = iceudp.MaxCandidates // of the peer, in all its elements
 	maxLocal     = 32                   // of ours
-	maxAddresses = 16                   // of this machine
+	maxAddresses = 8                    // of this machine; each is checked with each of the peer
 	maxServices  = 8
 	socketBuffer = 4 << 20 // bytes; the system may grant less
 )
@@ -38,8 +38,8 @@ const (
 // Times of a path.
 const (
 	gatherPatience = 150 * time.Millisecond // for STUN and TURN to get into the first element; later they trickle
-	checkInterval  = 200 * time.Millisecond
-	maxChecks      = 60 // of a pair, so that a pair is tried while its carrier has time
+	checkInterval  = 50 * time.Millisecond  // nomination waits for it, too
+	maxChecks      = 100                    // of a pair; afterwards it only answers
 	// A direct path is worth waiting for when a longer one works already.
 	reflexiveWait = 100 * time.Millisecond
 	relayWait     = 500 * time.Millisecond
