@@ -97,3 +97,9 @@ func printable(s string) string {
 	}
 	return s
 }
+
+// Summary is what the offer of a manifest looks like to the receiver.
+func Summary(m exchange.Manifest) Offer {
+	o, _ := ReadOffer(describe(m))
+	return o
+}

@@ -66,7 +66,7 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 	transport, replacing := content.Transport, false
 	for {
 		err := t.respond(ctx, c, description, transport, replacing, cfg)
-		if err == nil || ctx.Err() != nil || t.ended != nil || !retry(err) {
+		if err == nil || !t.accepted || ctx.Err() != nil || t.ended != nil || !retry(err) {
 			return err
 		}
 		if t.plain != nil && !errors.Is(err, ErrNoPath) && !errors.Is(err, errReplaced) {
@@ -145,7 +145,7 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		if replacing {
 			return errors.Join(err, t.refuse(ctx))
 		}
-		return err
+		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	defer neg.Close()
 	if err := neg.Remote(remote); err != nil {
@@ -166,6 +166,7 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		return fmt.Errorf("accept transport %q: %w", c.Namespace(), err)
 	}
 	if !replacing {
+		t.accepted = true
 		t.onEvent(Accepted{})
 	}
 	return t.carry(ctx, neg, func(ctx context.Context, s Stream) error {

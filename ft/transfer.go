@@ -20,6 +20,8 @@ const (
 	answerTimeout = 30 * time.Second // for an answer to a transport-replace
 	returnTimeout = 60 * time.Second // for the sender to come back with another transport
 	endTimeout    = 5 * time.Second  // for the peer to end a session that is done
+
+	lastWordTimeout = 500 * time.Millisecond // for what was on its way when the session ended
 )
 
 // maxFruitless is how many streams in a row may break without a byte of
@@ -81,6 +83,7 @@ type Transfer struct {
 
 	content  string
 	answer   *jingle.Jingle // the session-accept
+	accepted bool           // by us, as the responder
 	infos    chan *filetransfer.Info
 	plain    *exchange.PlainFile // of a receiver that talks to another client
 	replaced *jingle.Jingle      // a transport-replace that interrupted a carrier
@@ -179,7 +182,9 @@ func (t *Transfer) finish(err error) {
 	case err == nil:
 	case errors.As(err, &refused):
 		reason.Condition, reason.Text = jingle.Decline, refused.Text
-	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled):
+	case errors.Is(err, exchange.ErrPaused):
+		reason.Condition = jingle.Gone // and coming back
+	case errors.Is(err, exchange.ErrCancelled):
 		reason.Condition = jingle.Cancel
 	case errors.Is(err, ErrDeclined):
 		reason.Condition = jingle.Decline
@@ -246,10 +251,18 @@ func (t *Transfer) endError(e jingle.Ended) error {
 		return ErrDeclined
 	case jingle.Cancel:
 		return exchange.ErrCancelled
+	case jingle.Gone:
+		return exchange.ErrPaused
 	case jingle.UnsupportedApplications, jingle.UnsupportedTransports:
 		return fmt.Errorf("%w: %w", ErrUnsupported, &EndedError{e.Reason})
 	}
 	return &EndedError{e.Reason}
+}
+
+// lastWord reports whether the peer said on the stream why it gives up.
+func lastWord(err error) bool {
+	var said *exchange.PeerError
+	return errors.As(err, &said) || errors.Is(err, exchange.ErrPaused) || errors.Is(err, exchange.ErrCancelled)
 }
 
 // carrier returns the carrier for a transport, or nil.
@@ -301,14 +314,19 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.
 		t.onEvent(Carrying{s.Info()})
 		result <- use(ctx, s)
 	}()
-	var interrupted error
+	var (
+		interrupted error
+		listen      <-chan time.Time // for the last word on the stream, which says more than a reason
+	)
 	for {
 		select {
 		case err := <-result:
-			if interrupted != nil {
+			if interrupted != nil && !lastWord(err) {
 				return interrupted
 			}
 			return err
+		case <-listen:
+			cancel(interrupted)
 		case info := <-neg.Infos():
 			t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
 				return s.TransportInfo(&jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Transport: info}}})
@@ -338,7 +356,7 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.
 					interrupted = nil // what was said on the stream counts
 					continue
 				}
-				cancel(interrupted)
+				listen = time.After(lastWordTimeout)
 			}
 		}
 	}

@@ -400,7 +400,7 @@ func TestPauseIsTold(t *testing.T) {
 		t.Errorf("sender: %v, want context.Canceled", err)
 	}
 	list, err := Partials(to)
-	if err != nil || len(list) != 1 || list[0].Name != "f" || list[0].Peer != "a" || list[0].Active || list[0].Received == 0 {
+	if err != nil || len(list) != 1 || list[0].Name != "f" || list[0].Peer != "a" || list[0].Active() || list[0].Received == 0 {
 		t.Fatalf("partial transfers: %+v, %v", list, err)
 	}
 	if err := Forget(list[0]); err != nil {

@@ -118,3 +118,16 @@ type bits []uint64
 func newBits(n int64) bits      { return make(bits, (n+63)/64) }
 func (b bits) has(i int64) bool { return b[i/64]&(1<<(i%64)) != 0 }
 func (b bits) set(i int64)      { b[i/64] |= 1 << (i % 64) }
+
+// CheckDir reports whether files can be received into dir, and makes it when
+// it is not there.
+func CheckDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("open the folder for received files: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".carillon-*")
+	if err != nil {
+		return fmt.Errorf("write to the folder for received files: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

@@ -29,9 +29,9 @@ func renameNew(from, to string) error {
 	return nil
 }
 
-// free returns the bytes that a person may still write in dir; -1 when the
+// Free returns the bytes that a person may still write in dir; -1 when the
 // system does not say.
-func free(dir string) int64 {
+func Free(dir string) int64 {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {
 		return -1

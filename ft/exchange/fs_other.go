@@ -11,8 +11,8 @@ func lock(*os.File) (bool, error) { return true, nil }
 // renameNew renames without replacing anything.
 func renameNew(from, to string) error { return renameChecked(from, to) }
 
-// free returns -1: the system is not asked.
-func free(string) int64 { return -1 }
+// Free returns -1: the system is not asked.
+func Free(string) int64 { return -1 }
 
 // settle makes f durable.
 func settle(f *os.File) error { return f.Sync() }

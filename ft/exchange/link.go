@@ -1,16 +1,20 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
+
+	"golang.org/x/time/rate"
 )
 
 // A link is one side's end of the stream: it writes whole frames, pings when
@@ -18,27 +22,70 @@ import (
 type link struct {
 	s Stream
 
-	over atomic.Bool // nothing more is to be read
+	over    atomic.Bool // nothing more is to be read
+	leaving atomic.Bool // nothing more is to be written but the farewell
 
-	mu   sync.Mutex // held while a frame is written
-	busy bool       // something was written since the last look of the pinger
+	mu    sync.Mutex // held while a frame is written
+	busy  bool       // something was written since the last look of the pinger
+	piece int        // bytes written at once
+	limit *rate.Limiter
+	ctx   context.Context // of run; ends the waiting for limit
 }
 
-func newLink(s Stream) *link { return &link{s: s} }
+// maxPiece is how many bytes are written to the stream at once. A slow stream
+// needs a while for a frame, and is not silent meanwhile: each piece has its
+// own deadline.
+const maxPiece = 128 << 10
+
+func newLink(s Stream) *link { return &link{s: s, piece: maxPiece} }
+
+// slow limits the rate of what is written, in bytes a second.
+func (l *link) slow(limit int64) {
+	if limit > 0 {
+		l.piece = int(min(max(limit/4, 1<<10), maxPiece))
+		l.limit = rate.NewLimiter(rate.Limit(limit), l.piece)
+	}
+}
 
 // Write writes whole frames.
-func (l *link) Write(frames []byte) (int, error) {
+func (l *link) Write(frames []byte) (n int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.busy = true
-	if err := l.s.SetWriteDeadline(time.Now().Add(stallAfter)); err != nil {
+	for n < len(frames) {
+		p := frames[n:min(n+l.piece, len(frames))]
+		if l.limit != nil {
+			if err := l.limit.WaitN(l.ctx, len(p)); err != nil {
+				return n, cmp.Or(context.Cause(l.ctx), err)
+			}
+		}
+		if err := l.s.SetWriteDeadline(time.Now().Add(stallAfter)); err != nil {
+			return n, err
+		}
+		if l.leaving.Load() { // checked after the deadline is set, see farewell
+			return n, net.ErrClosed
+		}
+		k, err := l.s.Write(p)
+		n += k
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = ErrStalled
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Read reads from the stream, which is not dead as long as something comes.
+func (l *link) Read(p []byte) (int, error) {
+	if err := l.s.SetReadDeadline(time.Now().Add(stallAfter)); err != nil {
 		return 0, err
 	}
-	n, err := l.s.Write(frames)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = ErrStalled
+	if l.over.Load() { // checked after the deadline is set, see unblock
+		return 0, errFinished
 	}
-	return n, err
+	return l.s.Read(p)
 }
 
 func (l *link) send(t frameType, body []byte) error {
@@ -52,14 +99,10 @@ func (l *link) send(t frameType, body []byte) error {
 // gives up comes back as an error.
 func (l *link) recv(buf []byte) (frameType, []byte, error) {
 	for {
-		if err := l.s.SetReadDeadline(time.Now().Add(stallAfter)); err != nil {
-			return 0, nil, err
-		}
-		if l.over.Load() { // checked after the deadline is set, see unblock
-			return 0, nil, errFinished
-		}
-		t, body, err := readFrame(l.s, buf)
+		t, body, err := readFrame(l, buf)
 		switch {
+		case errors.Is(err, errFinished):
+			return 0, nil, errFinished
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return 0, nil, ErrStalled
 		case errors.Is(err, ErrProtocol):
@@ -94,6 +137,7 @@ func (l *link) greet() error {
 // or fn fails, the peer is told why before that.
 func (l *link) run(ctx context.Context, fn func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	l.ctx = ctx
 	var wg sync.WaitGroup
 	wg.Go(func() { l.ping(ctx) })
 	wg.Go(func() {
@@ -156,6 +200,7 @@ func (l *link) farewell(cause error) {
 	case errors.As(cause, &said), errors.Is(cause, io.ErrUnexpectedEOF):
 		return // the peer knows
 	}
+	l.leaving.Store(true)
 	l.s.SetWriteDeadline(time.Now().Add(time.Second)) // also frees a write that is stuck
 	l.mu.Lock()
 	defer l.mu.Unlock()

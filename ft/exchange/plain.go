@@ -18,7 +18,6 @@ import (
 
 	"github.com/carillon-im/carillon/ft/internal/safename"
 	"golang.org/x/crypto/blake2b"
-	"golang.org/x/time/rate"
 )
 
 // plainBuffer is how much of a plain file is read or written at once.
@@ -86,17 +85,19 @@ func SendPlain(ctx context.Context, s Stream, src *Source, offset int64, opt Sen
 	if offset < 0 || offset > e.Size {
 		return res, fmt.Errorf("%w: it asks for byte %d of %d", ErrProtocol, offset, e.Size)
 	}
-	stop := context.AfterFunc(ctx, func() { s.SetWriteDeadline(time.Unix(1, 0)) })
+	l := newLink(s)
+	l.slow(opt.Limit)
+	l.ctx = ctx
+	stop := context.AfterFunc(ctx, func() {
+		l.leaving.Store(true)
+		s.SetWriteDeadline(time.Unix(1, 0))
+	})
 	defer stop()
 	var (
-		sum   = sha256.New()
-		buf   = make([]byte, plainBuffer)
-		limit *rate.Limiter
-		now   = Progress{Total: e.Size, File: e.Path, FileSize: e.Size, Kept: offset}
+		sum = sha256.New()
+		buf = make([]byte, plainBuffer)
+		now = Progress{Total: e.Size, File: e.Path, FileSize: e.Size, Kept: offset}
 	)
-	if opt.Limit > 0 {
-		limit = rate.NewLimiter(rate.Limit(opt.Limit), max(int(opt.Limit/4), plainBuffer))
-	}
 	for pos := int64(0); pos < e.Size; {
 		n, err := io.ReadFull(f, buf[:min(plainBuffer, e.Size-pos)])
 		if err != nil {
@@ -106,18 +107,7 @@ func SendPlain(ctx context.Context, s Stream, src *Source, offset int64, opt Sen
 		out := buf[min(max(offset-pos, 0), int64(n)):n]
 		pos += int64(n)
 		if len(out) > 0 {
-			if limit != nil {
-				if err := limit.WaitN(ctx, len(out)); err != nil {
-					return res, context.Cause(ctx)
-				}
-			}
-			if err := s.SetWriteDeadline(time.Now().Add(stallAfter)); err != nil {
-				return res, err
-			}
-			if ctx.Err() != nil {
-				return res, context.Cause(ctx)
-			}
-			if _, err := s.Write(out); err != nil {
+			if _, err := l.Write(out); err != nil {
 				return res, broken(ctx, "send data", err)
 			}
 			res.Wire += int64(len(out))
@@ -183,7 +173,7 @@ func ReceivePlain(offer PlainOffer, opt ReceiveOptions) (*PlainFile, error) {
 		return nil, fmt.Errorf("open the folder for received files: %w", err)
 	}
 	e := Entry{Path: safename.Name(offer.Name), Size: max(0, offer.Size), ModTime: offer.ModTime}
-	if n := free(opt.Dir); n >= 0 && offer.Size > n {
+	if n := Free(opt.Dir); n >= 0 && offer.Size > n {
 		return nil, fmt.Errorf("%w: %d bytes are missing", ErrDiskFull, offer.Size-n)
 	}
 	r, err := claim(opt.Dir, opt.Peer, e, 0)
@@ -260,7 +250,7 @@ func (p *PlainFile) Receive(ctx context.Context, s Stream) error {
 		}
 		p.got += int64(n)
 		if p.offer.Size < 0 {
-			if left := free(p.opt.Dir); left >= 0 && left < reserve {
+			if left := Free(p.opt.Dir); left >= 0 && left < reserve {
 				return fmt.Errorf("%w: a file of unknown size", ErrDiskFull)
 			}
 		}

@@ -216,7 +216,7 @@ func (r *receiver) prepare(ctx context.Context) error {
 			held += c.journal.Received
 		}
 	}
-	if n := free(r.opt.Dir); n >= 0 && r.total-held > n {
+	if n := Free(r.opt.Dir); n >= 0 && r.total-held > n {
 		r.dropEmpty()
 		return fmt.Errorf("%w: %d bytes are missing", ErrDiskFull, r.total-held-n)
 	}

@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/carillon-im/carillon/ft/internal/blocktree"
-	"golang.org/x/time/rate"
 )
 
 // readAhead is how many blocks are read and hashed before they are written to
@@ -51,9 +50,7 @@ func Send(ctx context.Context, s Stream, src *Source, opt SendOptions) (*Result,
 	for range cap(snd.bufs) {
 		snd.bufs <- nil
 	}
-	if opt.Limit > 0 {
-		snd.limit = rate.NewLimiter(rate.Limit(opt.Limit), max(int(opt.Limit/4), maxBody))
-	}
+	snd.link.slow(opt.Limit)
 	err := snd.link.run(ctx, snd.run)
 	return snd.res, err
 }
@@ -71,7 +68,6 @@ type sender struct {
 	src   *Source
 	opt   SendOptions
 	have  map[uint32][]blocktree.Hash // what the receiver says it has
-	limit *rate.Limiter
 	total int64
 	res   *Result
 	bytes int64 // settled by the reading goroutine
@@ -255,11 +251,6 @@ func (s *sender) write(ctx context.Context) error {
 	for c := range s.ready {
 		if c.err != nil {
 			return c.err
-		}
-		if s.limit != nil && c.data > 0 {
-			if err := s.limit.WaitN(ctx, len(c.buf)); err != nil {
-				return context.Cause(ctx)
-			}
 		}
 		if _, err := s.Write(c.buf); err != nil {
 			return fmt.Errorf("send data: %w", err)

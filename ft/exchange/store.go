@@ -71,7 +71,7 @@ func claim(dir, peer string, e Entry, index int) (*root, error) {
 
 // take makes r the owner of the journal in f if it may be.
 func (r *root) take(f *os.File, peer string) (bool, error) {
-	if locked, err := lock(f); err != nil || !locked {
+	if locked, err := lockPatiently(f); err != nil || !locked {
 		return false, err
 	}
 	if now, err := os.Stat(f.Name()); err != nil || !sameFile(f, now) {
@@ -105,6 +105,17 @@ func (r *root) take(f *os.File, peer string) (bool, error) {
 		r.prior = j.Received
 	}
 	return true, nil
+}
+
+// lockPatiently allows for somebody who only looks whether it is locked.
+func lockPatiently(f *os.File) (bool, error) {
+	for range 3 {
+		if ok, err := lock(f); ok || err != nil {
+			return ok, err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return lock(f)
 }
 
 func sameFile(f *os.File, info fs.FileInfo) bool {
@@ -180,7 +191,17 @@ type Partial struct {
 	Dir      bool
 	Received int64
 	Updated  time.Time
-	Active   bool // being received now
+}
+
+// Active reports whether a partial transfer is being received now.
+func (p Partial) Active() bool {
+	f, err := os.OpenFile(p.Path+".journal", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	free, err := lock(f)
+	return err == nil && !free
 }
 
 // Partials lists what lies unfinished in dir.
@@ -197,11 +218,10 @@ func Partials(dir string) ([]Partial, error) {
 		}
 		b := make([]byte, journalSize)
 		n, _ := f.ReadAt(b, 0)
-		free, err := lock(f)
 		f.Close()
 		var j journal
-		if err == nil && json.Unmarshal(b[:n], &j) == nil && j.Version == 1 {
-			list = append(list, Partial{Name: j.Name, Peer: j.Peer, Path: strings.TrimSuffix(name, ".journal"), Dir: j.Dir, Received: j.Received, Updated: j.Updated, Active: !free})
+		if json.Unmarshal(b[:n], &j) == nil && j.Version == 1 {
+			list = append(list, Partial{Name: j.Name, Peer: j.Peer, Path: strings.TrimSuffix(name, ".journal"), Dir: j.Dir, Received: j.Received, Updated: j.Updated})
 		}
 	}
 	slices.SortFunc(list, func(a, b Partial) int { return b.Updated.Compare(a.Updated) })
@@ -210,7 +230,7 @@ func Partials(dir string) ([]Partial, error) {
 
 // Forget removes a partial transfer and what it received.
 func Forget(p Partial) error {
-	if p.Active {
+	if p.Active() {
 		return fmt.Errorf("forget %q: it is being received now", p.Name)
 	}
 	if err := os.RemoveAll(p.Path); err != nil {

@@ -27,6 +27,9 @@ type tree struct {
 	Contacts   contactsCmd   `cmd:"" help:"List, add and remove contacts."`
 	Call       callCmd       `cmd:"" help:"Call somebody."`
 	Answer     answerCmd     `cmd:"" help:"Wait for calls and answer them."`
+	Send       sendCmd       `cmd:"" help:"Send files and folders to somebody."`
+	Receive    receiveCmd    `cmd:"" help:"Wait for files and folders and receive them."`
+	Transfers  transfersCmd  `cmd:"" help:"List transfers that are not finished, and go on with them."`
 	Devices    devicesCmd    `cmd:"" help:"List microphones and speakers."`
 	History    historyCmd    `cmd:"" help:"List past calls."`
 	Doctor     doctorCmd     `cmd:"" help:"Say what stands in the way of calls."`
@@ -46,6 +49,11 @@ Log in once, then call:
 
     carillon login alice@example.org
     carillon call bob@example.org
+
+Send files and folders, and receive them:
+
+    carillon send photos/ bob@example.org
+    carillon receive --dir inbox
 
 Take a call in a script, and keep what was heard:
 
@@ -156,6 +164,70 @@ func (answerCmd) Help() string {
 With --speaker file:heard.wav a second call is kept in heard-2.wav, and so on. Calls of people who are not contacts go through a relay where there is one, so that they do not see your address.`
 }
 
+// pathFlags are those of commands that transfer files.
+type pathFlags struct {
+	Transport []string `placeholder:"NAME" sep:"none" help:"Use these ways only, in this order: tcp, quic, datachannel, s5b or ibb. Default: the fastest that works."`
+	RelayOnly bool     `help:"Do not let the other side see the address of this machine."`
+	Loopback  bool     `hidden:"" help:"Use loopback addresses too, for tests."`
+}
+
+type sendCmd struct {
+	What  []string `arg:"" name:"path" help:"Files and folders, and then who gets them: one address or several."`
+	Wait  bool     `help:"Wait until they are online, and go on whenever they come back."`
+	Limit string   `placeholder:"RATE" help:"Send no faster, such as 5MB/s."`
+	Plain bool     `help:"Send as other clients do, one file at a time and without resuming (XEP-0234)."`
+	pathFlags
+}
+
+func (sendCmd) Help() string {
+	return `Files of any size go directly from device to device where that is possible, and every block is verified. Folders keep their times, executable files and empty folders; symbolic links are left out. To people with other clients, files go one by one.
+
+    carillon send report.pdf bob@example.org
+    carillon send photos/ video.mkv bob@example.org carol@example.org
+    carillon send backup.tar bob@example.org --wait --limit 5MB/s
+
+Ctrl-C pauses: the same command, or "carillon transfers resume", goes on from there. It exits with 3 when they decline, and with 4 when nobody is there.`
+}
+
+type receiveCmd struct {
+	Dir             string   `placeholder:"FOLDER" default:"." help:"Where files go. Default: the current folder."`
+	From            []string `placeholder:"JID" help:"Take files of this person only; may be given several times."`
+	Accept          string   `enum:"ask,contacts,all" default:"ask" placeholder:"WHO" help:"Whose files are taken without asking: ask (nobody's), contacts or all. Default: ask."`
+	Once            bool     `help:"End after one transfer was received or declined."`
+	Quota           string   `placeholder:"SIZE" help:"Receive no more than this altogether, such as 50GB."`
+	QuotaPerContact string   `placeholder:"SIZE" help:"Receive no more than this from one person."`
+	pathFlags
+}
+
+func (receiveCmd) Help() string {
+	return `In a terminal, a or Enter accepts and d declines. What is under way is called NAME.part; it gets its name when all of it is there and verified. Nothing is overwritten: a second report.pdf becomes "report (1).pdf". After an interruption it goes on from there as soon as the sender offers it again, without asking.
+
+    carillon receive
+    carillon receive --dir inbox --accept contacts --quota 50GB
+    carillon receive --from bob@example.org --accept contacts --once
+
+People who are no contacts are told nothing, and their offers are only shown, unless --accept all is given.`
+}
+
+type transfersCmd struct {
+	List   transfersListCmd   `cmd:"" default:"1" help:"List transfers that are not finished."`
+	Resume transfersResumeCmd `cmd:"" help:"Go on sending."`
+	Forget transfersForgetCmd `cmd:"" help:"Give transfers up, and delete what was received of them."`
+}
+
+type transfersListCmd struct{}
+
+type transfersResumeCmd struct {
+	ID       []string `arg:"" name:"id" optional:"" help:"Which, as listed; all when none is named."`
+	Wait     bool     `help:"Wait until they are online, and go on whenever they come back."`
+	Loopback bool     `hidden:"" help:"Use loopback addresses too, for tests."`
+}
+
+type transfersForgetCmd struct {
+	ID  []string `arg:"" name:"id" optional:"" help:"Which, as listed."`
+	All bool     `help:"All of them."`
+}
+
 type devicesCmd struct{}
 
 type historyCmd struct {
@@ -213,5 +285,5 @@ type runner interface {
 
 var _ = []runner{
 	loginCmd{}, logoutCmd{}, accountsCmd{}, contactsListCmd{}, contactsAddCmd{}, contactsRemoveCmd{},
-	callCmd{}, answerCmd{}, devicesCmd{}, historyCmd{}, doctorCmd{}, demoCmd{}, completionCmd{}, manCmd{}, versionCmd{},
+	callCmd{}, answerCmd{}, sendCmd{}, receiveCmd{}, transfersListCmd{}, transfersResumeCmd{}, transfersForgetCmd{}, devicesCmd{}, historyCmd{}, doctorCmd{}, demoCmd{}, completionCmd{}, manCmd{}, versionCmd{},
 }

@@ -141,7 +141,11 @@ func (s *Screen) Show(st Status) {
 	if !s.live {
 		return
 	}
-	line := Line(st, Style{Width: s.width(), Color: s.color, Tricks: s.tricks})
+	s.draw(Line(st, Style{Width: s.width(), Color: s.color, Tricks: s.tricks}))
+}
+
+// draw puts a line in place of the live line.
+func (s *Screen) draw(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if line == s.status {

@@ -74,7 +74,7 @@ func Describe(err error) Trouble {
 }
 
 func describe(err error) Trouble {
-	for _, try := range []func(error) (Trouble, bool){ours, calls, sound, login} {
+	for _, try := range []func(error) (Trouble, bool){ours, calls, transfers, sound, login} {
 		if t, ok := try(err); ok {
 			return t
 		}

@@ -1,0 +1,146 @@
+package files
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/internal/courier"
+)
+
+// maxRecord bounds the file that keeps one transfer.
+const maxRecord = 1 << 20
+
+// A Box keeps what is needed to go on with interrupted transfers: what was to
+// be sent to whom, and in which folders something was received. Every
+// transfer has a file of its own, so that programs that run at once do not
+// meet.
+type Box struct{ dir string }
+
+// OpenBox returns the box in a folder, which is made when needed.
+func OpenBox(dir string) Box { return Box{filepath.Join(dir, "transfers")} }
+
+// An Outgoing is a transfer that was begun and has not arrived.
+type Outgoing struct {
+	ID        string    `json:"-"`
+	Account   string    `json:"account"`
+	To        string    `json:"to"`
+	Paths     []string  `json:"paths"` // absolute
+	Bytes     int64     `json:"bytes"` // in all
+	Transport []string  `json:"transport,omitempty"`
+	Limit     string    `json:"limit,omitempty"`
+	RelayOnly bool      `json:"relay_only,omitempty"`
+	Plain     bool      `json:"plain,omitempty"`
+	Began     time.Time `json:"began"`
+}
+
+// key is the same for the same files to the same person.
+func key(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:3])
+}
+
+// Put keeps a transfer, in place of the one of the same files to the same
+// person, and returns its id.
+func (b Box) Put(o Outgoing) (string, error) {
+	id := "s" + key(append([]string{o.Account, o.To}, o.Paths...)...)
+	return id, b.write(id, o)
+}
+
+// Remove forgets a transfer.
+func (b Box) Remove(id string) error {
+	if err := os.Remove(b.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget a transfer: %w", err)
+	}
+	return nil
+}
+
+func (b Box) path(id string) string { return filepath.Join(b.dir, id+".json") }
+
+func (b Box) write(id string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("keep a transfer: %w", err)
+	}
+	if err := safefile.Write(b.path(id), text); err != nil {
+		return fmt.Errorf("keep a transfer: %w", err)
+	}
+	return nil
+}
+
+// read reads every file whose name begins with kind. Those that cannot be read
+// may be of another version and are left out.
+func (b Box) read(kind string, each func(id string, text []byte)) error {
+	names, err := os.ReadDir(b.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list transfers: %w", err)
+	}
+	for _, n := range names {
+		id, ok := strings.CutSuffix(n.Name(), ".json")
+		if !ok || !strings.HasPrefix(id, kind) {
+			continue
+		}
+		text, err := safefile.Read(b.path(id), maxRecord)
+		if err == nil && text != nil {
+			each(id, text)
+		}
+	}
+	return nil
+}
+
+// Outgoing returns what has not arrived yet, the oldest first.
+func (b Box) Outgoing() (list []Outgoing, err error) {
+	err = b.read("s", func(id string, text []byte) {
+		var o Outgoing
+		if json.Unmarshal(text, &o) == nil && o.To != "" && len(o.Paths) > 0 {
+			o.ID = id
+			list = append(list, o)
+		}
+	})
+	slices.SortFunc(list, func(a, b Outgoing) int { return a.Began.Compare(b.Began) })
+	return list, err
+}
+
+type folder struct {
+	Dir string `json:"dir"`
+}
+
+// AddFolder remembers where files are received.
+func (b Box) AddFolder(dir string) error { return b.write("d"+key(dir), folder{dir}) }
+
+// An Incoming is something that was received in part.
+type Incoming struct {
+	ID string
+	exchange.Partial
+}
+
+// Incoming returns what has been received in part.
+func (b Box) Incoming() (list []Incoming, err error) {
+	err = b.read("d", func(id string, text []byte) {
+		var f folder
+		if json.Unmarshal(text, &f) != nil || f.Dir == "" {
+			return
+		}
+		partials, err := exchange.Partials(f.Dir)
+		if err != nil {
+			return // the folder may be on a disk that is not there now
+		}
+		for _, p := range partials {
+			list = append(list, Incoming{"r" + key(p.Path), p})
+		}
+	})
+	return list, err
+}
+
+// Ledger remembers what has arrived.
+func (b Box) Ledger() *courier.Ledger { return courier.OpenLedger(filepath.Join(b.dir, "arrived")) }

@@ -1,0 +1,198 @@
+package courier
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/stanza"
+)
+
+// maxEvents bounds the news of a client that wait to be looked at.
+const maxEvents = 256
+
+// A Target is a device that takes files.
+type Target struct {
+	JID      jid.JID // full
+	Ours     bool    // speaks ft.NS: folders, resuming, every block verified
+	Carriers []ft.Carrier
+}
+
+// A NobodyError reports that no device takes files now.
+type NobodyError struct {
+	To  jid.JID
+	Why string // one lower-case line
+}
+
+func (e *NobodyError) Error() string { return e.Why }
+
+// Find returns the device of somebody that takes files best: one of ours
+// before others, then by priority. A full JID names the device. It waits at
+// most so long for a device to come online; negative means for ever.
+func (c *Courier) Find(ctx context.Context, to jid.JID, patience time.Duration) (Target, error) {
+	news := c.Client.Subscribe(maxEvents) // before the first look, so that nothing is missed
+	defer news.Close()
+	var timeout <-chan time.Time
+	if patience >= 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	for {
+		t, err := c.look(ctx, to)
+		var nobody *NobodyError
+		if err == nil || !errors.As(err, &nobody) {
+			return t, err
+		}
+		for waiting := true; waiting; {
+			select {
+			case e, ok := <-news.Events():
+				if !ok {
+					return Target{}, fmt.Errorf("find %s: %w", to, c.Client.Err())
+				}
+				waiting = !concerns(e, to)
+			case <-timeout:
+				return Target{}, err
+			case <-ctx.Done():
+				return Target{}, context.Cause(ctx)
+			}
+		}
+	}
+}
+
+// concerns reports whether news may change who can be reached.
+func concerns(e signaling.Event, to jid.JID) bool {
+	switch e := e.(type) {
+	case signaling.PresenceChanged:
+		return e.Device.Available && sameBare(e.Device.JID, to)
+	case signaling.Online, signaling.Missed:
+		return true
+	case signaling.RosterChanged:
+		return sameBare(e.Contact.JID, to)
+	}
+	return false
+}
+
+// askTimeout bounds the question what a device can do.
+const askTimeout = 10 * time.Second
+
+func (c *Courier) look(ctx context.Context, to jid.JID) (Target, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if to.Resourcepart() != "" {
+		return c.lookAt(ctx, to)
+	}
+	devices, err := c.Client.Devices(ctx, to)
+	if err != nil {
+		return Target{}, fmt.Errorf("find %s: %w", to, err)
+	}
+	var ours, theirs []Target
+	others := 0
+	for _, d := range devices {
+		if d.JID.Equal(c.Client.JID()) {
+			continue
+		}
+		others++
+		if d.Info == nil {
+			continue
+		}
+		switch carriers, mine := ft.Choose(d.Info.Features, c.carriers()...); {
+		case len(carriers) == 0:
+		case mine:
+			ours = append(ours, Target{d.JID, true, carriers})
+		default:
+			theirs = append(theirs, Target{d.JID, false, carriers})
+		}
+	}
+	for _, list := range [][]Target{ours, theirs} {
+		if len(list) > 0 {
+			return c.first(ctx, list), nil
+		}
+	}
+	contact, known := c.Client.Contact(to)
+	own := sameBare(to, c.Client.JID())
+	why := fmt.Sprintf("%s is offline", to)
+	switch {
+	case others > 0:
+		why = fmt.Sprintf("no device of %s takes files now", to)
+	case own:
+		why = "no other device of yours is online"
+	case !known:
+		why = fmt.Sprintf("%s is not in your contacts, so nobody can tell whether they are online", to)
+	case !contact.SeenByUs():
+		why = fmt.Sprintf("%s has not let you see when they are online", to)
+	}
+	return Target{}, &NobodyError{To: to, Why: why}
+}
+
+// lookAt asks a device that was named.
+func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
+	info, err := c.Client.Disco(ctx, to)
+	var answer *signaling.AnswerError
+	switch {
+	case errors.As(err, &answer), errors.Is(err, context.DeadlineExceeded):
+		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
+	case err != nil:
+		return Target{}, fmt.Errorf("find %s: %w", to, err)
+	}
+	carriers, ours := ft.Choose(info.Features, c.carriers()...)
+	if len(carriers) == 0 {
+		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s takes no files", to)}
+	}
+	return Target{to, ours, carriers}, nil
+}
+
+// pingTimeout is how long a device may take to show that it is there.
+const pingTimeout = 3 * time.Second
+
+// first returns the first device of a list that is really there. The server
+// goes on for minutes to show one that crashed, in the hope that it resumes its
+// stream. When none answers in time it is the first of the list.
+func (c *Courier) first(ctx context.Context, list []Target) Target {
+	if len(list) == 1 {
+		return list[0]
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	answers := make(chan int, len(list))
+	for i, t := range list {
+		go func() {
+			if c.alive(ctx, t.JID) {
+				answers <- i
+			} else {
+				answers <- -1
+			}
+		}()
+	}
+	best := -1
+	for range list {
+		if i := <-answers; i >= 0 && best < 0 {
+			best = i
+			cancel() // the others need not answer any more
+		}
+	}
+	cancel()
+	return list[max(0, best)]
+}
+
+// alive reports whether a device answers, be it with an error of its own.
+// XEP-0199
+func (c *Courier) alive(ctx context.Context, j jid.JID) bool {
+	_, err := c.Client.IQ(ctx, j, stanza.GetIQ, struct {
+		XMLName xml.Name `xml:"urn:xmpp:ping ping"`
+	}{})
+	var answer *signaling.AnswerError
+	if !errors.As(err, &answer) {
+		return err == nil
+	}
+	switch answer.Err.Condition { // what servers say in place of a device
+	case stanza.ServiceUnavailable, stanza.RecipientUnavailable, stanza.ItemNotFound, stanza.Gone,
+		stanza.RemoteServerNotFound, stanza.RemoteServerTimeout:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,297 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
+	"github.com/carillon-im/carillon/signaling"
+)
+
+// maxTransfers bounds the offers of everybody that are open or running.
+const maxTransfers = 64
+
+// errSuperseded ends a transfer whose sender offers the same again.
+var errSuperseded = errors.New("the sender began anew")
+
+// ErrQuota reports an offer that is larger than what may still come.
+var ErrQuota = errors.New("more than may be received")
+
+// A ReceiveConfig says what is taken and where it goes. Dir is required.
+type ReceiveConfig struct {
+	Dir string
+	// Decide is asked about an offer and may take as long as a person does. An
+	// error declines; a [ft.RefusedError] tells the sender why. Nil accepts. It
+	// is not asked again about a transfer that goes on after an interruption.
+	Decide func(context.Context, Offered) error
+	// Quota bounds the bytes received of everybody, and QuotaPerContact those
+	// of one bare JID, as long as the receiver runs. Zero means no bound.
+	Quota, QuotaPerContact int64
+	// Ledger keeps transfers from coming twice when the sender missed their
+	// end. Nil remembers nothing.
+	Ledger *Ledger
+	SHA256 bool
+	// OnEvent is told what happens; the events of several transfers mix. Nil
+	// ignores.
+	OnEvent func(Event)
+	// OnDone is told the end of each transfer, after its events. Nil ignores.
+	OnDone func(*Done, error)
+}
+
+// A Receiver takes what others offer until it is closed.
+type Receiver struct {
+	c      *Courier
+	cfg    ReceiveConfig
+	remove []func()
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	open   map[*incoming]struct{}
+	used   map[string]int64 // bytes received or expected, by bare JID
+	total  int64
+}
+
+// An incoming is one offer.
+type incoming struct {
+	r        *Receiver
+	id       Session
+	known    bool
+	offer    ft.Offer
+	x        *ft.Transfer
+	asked    bool // the offer may be shown: it makes sense
+	reserved int64
+	manifest exchange.Manifest
+	again    bool // it had come before
+	accepted time.Time
+	kind     string
+}
+
+// Receive advertises that files are taken, and takes them until Close.
+func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the folder for received files: %w", err)
+	}
+	cfg.Dir = dir
+	if cfg.OnEvent == nil {
+		cfg.OnEvent = func(Event) {}
+	}
+	if cfg.OnDone == nil {
+		cfg.OnDone = func(*Done, error) {}
+	}
+	r := &Receiver{c: c, cfg: cfg, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
+	features := []string{jingle.NS}
+	for _, carrier := range c.carriers() {
+		features = append(features, carrier.Namespace())
+	}
+	r.remove = append(r.remove, c.Client.Advertise(features...))
+	for _, ns := range []string{ft.NS, filetransfer.NS} {
+		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
+	}
+	return r, nil
+}
+
+// Close takes nothing new, pauses what runs, and waits for its end.
+func (r *Receiver) Close() {
+	for _, remove := range r.remove {
+		remove()
+	}
+	r.mu.Lock()
+	r.closed = true
+	for in := range r.open {
+		in.x.Pause()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+}
+
+// take runs on the goroutine of the session and does not wait.
+func (r *Receiver) take(o signaling.Offer) jingle.Application {
+	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known}
+	in.offer, in.asked = ft.ReadOffer(o.Jingle.Contents[0].Description)
+	x, err := ft.NewReceiver(ft.ReceiveConfig{
+		Dir: r.cfg.Dir, Carriers: r.c.carriers(), Env: r.c.env(), SHA256: r.cfg.SHA256,
+		Decide: func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
+		Accept: in.accept, Finished: in.finished, OnEvent: in.event,
+	})
+	if err != nil {
+		r.c.log().Warn("offer is not taken", "from", o.From.String(), "err", err)
+		return nil
+	}
+	in.x = x
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || len(r.open) >= maxTransfers {
+		return nil
+	}
+	r.open[in] = struct{}{}
+	r.wg.Go(in.await)
+	return x
+}
+
+// await reports the end of a transfer.
+func (in *incoming) await() {
+	<-in.x.Done()
+	res, err := in.x.Result()
+	in.release(res, err)
+	if err == nil && in.manifest != nil && !in.again && in.r.cfg.Ledger != nil {
+		if err := in.r.cfg.Ledger.add(in.peer(), in.manifest, res); err != nil {
+			in.r.c.log().Warn("transfer is not remembered", "err", err)
+		}
+	}
+	if !in.asked {
+		return // nothing was shown of it
+	}
+	d := &Done{Session: in.id, Result: *res, Offer: in.offer, Transport: in.kind, Verified: in.x.Verified()}
+	if !in.accepted.IsZero() {
+		d.Seconds = time.Since(in.accepted).Seconds()
+	}
+	in.r.cfg.OnDone(d, err)
+}
+
+func (in *incoming) peer() string { return in.id.Peer.Bare().String() }
+
+func (in *incoming) event(e ft.Event) {
+	switch e := e.(type) {
+	case ft.Accepted:
+		in.accepted = time.Now()
+	case ft.Carrying:
+		in.kind = e.Stream.Kind
+	}
+	in.r.cfg.OnEvent(Happened{in.id, e})
+}
+
+// decide says whether an offer is taken. Nothing of ours was revealed before.
+func (in *incoming) decide(ctx context.Context) error {
+	r := in.r
+	resumed, held := in.begun()
+	shown := Offered{Session: in.id, Offer: in.offer, Incoming: true, Known: in.known, Resumed: resumed}
+	r.cfg.OnEvent(shown)
+	if free := exchange.Free(r.cfg.Dir); free >= 0 && in.offer.Size-held > free {
+		return &ft.RefusedError{Text: exchange.ErrDiskFull.Error()}
+	}
+	if err := in.reserve(); err != nil {
+		return err
+	}
+	if r.cfg.Decide != nil && !resumed {
+		if err := r.cfg.Decide(ctx, shown); err != nil {
+			return err
+		}
+	}
+	in.supersede(ctx)
+	return nil
+}
+
+// begun reports whether everything in the offer was accepted before from this
+// peer and is not whole yet, and how many bytes of it are there.
+func (in *incoming) begun() (bool, int64) {
+	list, err := exchange.Partials(in.r.cfg.Dir)
+	if err != nil || len(in.offer.Names) == 0 {
+		return false, 0
+	}
+	var held int64
+	for _, name := range in.offer.Names {
+		i := slices.IndexFunc(list, func(p exchange.Partial) bool { return p.Peer == in.peer() && p.Name == name })
+		if i < 0 {
+			return false, 0
+		}
+		held += list[i].Received
+	}
+	return true, held
+}
+
+// supersede ends the transfer that the sender has begun anew: its stream may
+// be dead without our knowing, and it holds the files.
+func (in *incoming) supersede(ctx context.Context) {
+	r := in.r
+	r.mu.Lock()
+	var old []*incoming
+	for o := range r.open {
+		if o != in && !o.accepted.IsZero() && o.peer() == in.peer() && sameOffer(o.offer, in.offer) {
+			old = append(old, o)
+		}
+	}
+	r.mu.Unlock()
+	for _, o := range old {
+		o.x.Stop(errSuperseded)
+		select {
+		case <-o.x.Done():
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func sameOffer(a, b ft.Offer) bool {
+	return a.Size == b.Size && a.Files == b.Files && a.Folders == b.Folders && slices.Equal(a.Names, b.Names)
+}
+
+// reserve counts an offer against the quotas.
+func (in *incoming) reserve() error {
+	r := in.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	size := in.offer.Size
+	if size < 0 && (r.cfg.Quota > 0 || r.cfg.QuotaPerContact > 0) {
+		return &ft.RefusedError{Text: "files of unknown size are not taken"}
+	}
+	size = max(0, size)
+	if over(r.total, size, r.cfg.Quota) || over(r.used[in.peer()], size, r.cfg.QuotaPerContact) {
+		return &ft.RefusedError{Text: ErrQuota.Error()}
+	}
+	in.reserved = size
+	r.total += size
+	r.used[in.peer()] += size
+	return nil
+}
+
+func over(used, more, quota int64) bool { return quota > 0 && (more > quota || used > quota-more) }
+
+// release corrects what reserve counted: a transfer that was not finished
+// counts for what has come, and one that had come before for nothing.
+func (in *incoming) release(res *exchange.Result, err error) {
+	r := in.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, in)
+	back := int64(0)
+	switch {
+	case in.again:
+		back = in.reserved
+	case err != nil:
+		back = max(0, in.reserved-res.Wire)
+	}
+	r.total -= back
+	r.used[in.peer()] -= back
+}
+
+// accept compares the manifest with what was offered: the offer is what a
+// person and the quotas agreed to.
+func (in *incoming) accept(m exchange.Manifest) error {
+	if m.Size() > in.offer.Size || m.Files() > in.offer.Files || len(m)-m.Files() > in.offer.Folders {
+		return fmt.Errorf("%w: it is more than was offered", exchange.ErrManifest)
+	}
+	in.manifest = m
+	return nil
+}
+
+func (in *incoming) finished(m exchange.Manifest) *exchange.Result {
+	if in.r.cfg.Ledger == nil {
+		return nil
+	}
+	res := in.r.cfg.Ledger.find(in.peer(), in.r.cfg.Dir, m)
+	in.again = res != nil
+	return res
+}
+
+// Superseded reports that a transfer goes on in another session.
+func Superseded(err error) bool { return errors.Is(err, errSuperseded) }

@@ -1,0 +1,319 @@
+package courier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
+)
+
+// Times of a sender.
+const (
+	patience  = 3 * time.Second  // for a device to show itself
+	comeBack  = 15 * time.Second // for one that was there to show itself again
+	betweenGo = time.Second      // between two offers that came to nothing
+)
+
+// maxFruitless bounds the offers in a row that brought nothing new across.
+const maxFruitless = 5
+
+// errReturned ends a session whose peer is back as another device.
+var errReturned = errors.New("the receiver has come back")
+
+// SendOptions adjust Send. The zero value is ready to use.
+type SendOptions struct {
+	// Limit is the highest rate in bytes a second; zero means none.
+	Limit int64
+	// SHA256 asks for the SHA-256 of each file in the result.
+	SHA256 bool
+	// Wait goes on for as long as it takes: for a device to come online, and to
+	// come back after it was lost.
+	Wait bool
+	// Plain sends as other clients do (XEP-0234), also to devices of ours.
+	Plain bool
+	// OnEvent is told what happens, in order. Nil ignores.
+	OnEvent func(Event)
+}
+
+// An Event is something that happens to a transfer.
+type Event interface{ event() }
+
+// A Session says which transfer an event belongs to.
+type Session struct {
+	SID  string
+	Peer jid.JID // full
+}
+
+// Waiting says that nobody is there and that Send waits.
+type Waiting struct {
+	To  jid.JID
+	Why string
+}
+
+// Offered says that something is offered, by us or to us.
+type Offered struct {
+	Session
+	Offer    ft.Offer
+	Incoming bool
+	Known    bool // the sender of an incoming offer may see our presence
+	Resumed  bool // part of it has come before
+}
+
+// Happened is what package ft tells about a transfer.
+type Happened struct {
+	Session
+	What ft.Event
+}
+
+// Broken says that a transfer was lost and is begun again.
+type Broken struct {
+	Session
+	Err error
+}
+
+func (Waiting) event()  {}
+func (Offered) event()  {}
+func (Happened) event() {}
+func (Broken) event()   {}
+
+// A Done tells how a transfer ended.
+type Done struct {
+	Session
+	exchange.Result
+	Offer     ft.Offer
+	Transport string // kind of the stream that carried the last byte; empty when there was none
+	Verified  bool
+	Seconds   float64 // since it was accepted
+}
+
+// Send offers src to somebody, and returns when all of it has arrived or why
+// not. Done is complete also beside an error. To devices of ours everything
+// goes in one session, to others file by file. A context that ends pauses: the
+// same call goes on later.
+func (c *Courier) Send(ctx context.Context, to jid.JID, src *exchange.Source, opt SendOptions) (*Done, error) {
+	s := &sending{c: c, to: to, src: src, opt: opt}
+	if s.opt.OnEvent == nil {
+		s.opt.OnEvent = func(Event) {}
+	}
+	err := s.run(ctx)
+	return &s.done, err
+}
+
+type sending struct {
+	c   *Courier
+	to  jid.JID
+	src *exchange.Source
+	opt SendOptions
+
+	done     Done
+	accepted time.Time
+	sent     int // files that arrived, for targets that take them one by one
+}
+
+func (s *sending) run(ctx context.Context) error {
+	wait := patience
+	fruitless := 0
+	for {
+		t, err := s.find(ctx, wait)
+		if err != nil {
+			return err
+		}
+		before := s.done.Wire
+		if err = s.deliver(ctx, t); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.accepted.IsZero() && !s.opt.Wait && !errors.Is(err, errReturned) || !again(err) {
+			return err
+		}
+		if fruitless++; s.done.Wire > before {
+			fruitless = 0
+		}
+		if fruitless >= maxFruitless && !s.opt.Wait {
+			return err
+		}
+		s.opt.OnEvent(Broken{s.done.Session, err})
+		wait = comeBack
+		select {
+		case <-time.After(betweenGo * time.Duration(min(fruitless, 30))):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// again reports whether another offer may do better.
+func again(err error) bool {
+	var said *exchange.PeerError
+	switch {
+	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined),
+		errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrChanged), errors.Is(err, exchange.ErrDiskFull), errors.As(err, &said):
+		return false
+	}
+	return true
+}
+
+// find looks for the device, and says so when that takes long.
+func (s *sending) find(ctx context.Context, wait time.Duration) (Target, error) {
+	t, err := s.c.Find(ctx, s.to, wait)
+	var nobody *NobodyError
+	if errors.As(err, &nobody) && s.opt.Wait {
+		s.opt.OnEvent(Waiting{s.to, nobody.Why})
+		t, err = s.c.Find(ctx, s.to, -1)
+	}
+	return t, err
+}
+
+// deliver offers to one device what has not arrived yet.
+func (s *sending) deliver(ctx context.Context, t Target) error {
+	if t.Ours && !s.opt.Plain {
+		s.done.Files, s.done.Bytes = nil, 0
+		return s.session(ctx, t, s.src, ft.NewSender)
+	}
+	for _, one := range s.src.Each()[s.sent:] {
+		err := s.session(ctx, t, one, ft.NewPlainSender)
+		if errors.Is(err, exchange.ErrChanged) {
+			s.done.Files = append(s.done.Files, exchange.FileResult{Path: one.Manifest[0].Path, Size: one.Manifest[0].Size, Err: err})
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		s.sent++
+	}
+	return nil
+}
+
+// session makes one offer and waits for its end.
+func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, newSender func(ft.SendConfig) (*ft.Transfer, error)) error {
+	id := Session{Peer: t.JID}
+	ready := make(chan struct{}) // closed when id is complete
+	streaming := make(chan bool, 1)
+	var kind string
+	x, err := newSender(ft.SendConfig{
+		Source: src, Carriers: t.Carriers, Env: s.c.env(), Limit: s.opt.Limit, SHA256: s.opt.SHA256,
+		OnEvent: func(e ft.Event) {
+			<-ready
+			switch e := e.(type) {
+			case ft.Accepted:
+				if s.accepted.IsZero() {
+					s.accepted = time.Now()
+				}
+			case ft.Carrying:
+				kind = e.Stream.Kind
+				tell(streaming, true)
+			case ft.Failing:
+				tell(streaming, false)
+			}
+			s.opt.OnEvent(Happened{id, e})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	news := s.c.Client.Subscribe(maxEvents)
+	defer news.Close()
+	conn, err := s.c.Client.Open(ctx, t.JID, "", x)
+	if err != nil {
+		return err
+	}
+	id.SID = conn.SID()
+	s.done.Session = id
+	s.opt.OnEvent(Offered{Session: id, Offer: ft.Summary(src.Manifest)})
+	close(ready)
+	s.watch(ctx, x, t, news, streaming)
+	res, err := x.Result()
+	s.add(res, x.Verified(), kind)
+	return err
+}
+
+// tell replaces what nobody has read yet.
+func tell(ch chan bool, v bool) {
+	select {
+	case <-ch:
+	default:
+	}
+	ch <- v
+}
+
+// watch waits for the end of a session. While no stream is up, a device that
+// comes online may be the receiver who is back after a crash: when the old one
+// is silent then, the session is given up, since waiting for its answers would
+// only take time.
+func (s *sending) watch(ctx context.Context, x *ft.Transfer, t Target, news *signaling.Subscription, streaming <-chan bool) {
+	up, came := false, false
+	var asked chan bool // gets whether the old device is there
+	for {
+		select {
+		case <-x.Done():
+			return
+		case <-ctx.Done():
+			x.Pause()
+			<-x.Done()
+			return
+		case up = <-streaming:
+		case there := <-asked:
+			asked = nil
+			if !there && !up {
+				x.Stop(errReturned)
+			}
+		case e, ok := <-news.Events():
+			if !ok {
+				<-x.Done()
+				return
+			}
+			p, ok := e.(signaling.PresenceChanged)
+			came = came || ok && sameBare(p.Device.JID, t.JID) && p.Device.Available != p.Device.JID.Equal(t.JID)
+		}
+		if came && !up && asked == nil {
+			came, asked = false, make(chan bool, 1)
+			go func(answer chan<- bool) {
+				ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+				defer cancel()
+				answer <- s.c.alive(ctx, t.JID)
+			}(asked)
+		}
+	}
+}
+
+// add takes the result of one session into the whole.
+func (s *sending) add(res *exchange.Result, verified bool, kind string) {
+	d := &s.done
+	d.Verified = verified && (len(d.Files) == 0 || d.Verified)
+	d.Bytes += res.Bytes
+	d.Wire += res.Wire
+	d.Kept += res.Kept
+	d.Files = append(d.Files, res.Files...)
+	if kind != "" {
+		d.Transport = kind
+	}
+	if !s.accepted.IsZero() {
+		d.Seconds = time.Since(s.accepted).Seconds()
+	}
+}
+
+// An IncompleteError reports the files that were not transferred although the transfer
+// came to its end. It unwraps to their errors.
+type IncompleteError struct{ Files []exchange.FileResult }
+
+func (e *IncompleteError) Error() string {
+	first := e.Files[0]
+	if len(e.Files) == 1 {
+		return fmt.Sprintf("%q was not transferred: %v", first.Path, first.Err)
+	}
+	return fmt.Sprintf("%d files were not transferred, the first is %q: %v", len(e.Files), first.Path, first.Err)
+}
+
+func (e *IncompleteError) Unwrap() (errs []error) {
+	for _, f := range e.Files {
+		errs = append(errs, f.Err)
+	}
+	return errs
+}
