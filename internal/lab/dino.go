@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,10 +150,15 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 	cmd.Stdout = w
 	d.process = start(t, "dino", filepath.Join(dir, "dino.log"), cmd)
 	w.Close() // Dino has its own now
+	debug, err := os.Create(filepath.Join(dir, "debug.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		d.read(r)
+		defer debug.Close()
+		d.read(r, debug)
 	}()
 	t.Cleanup(func() {
 		d.stop()
@@ -200,11 +206,13 @@ INSERT INTO account (bare_jid, resourcepart, password, alias, enabled) VALUES ('
 	}
 }
 
-func (d *Dino) read(r *os.File) {
+func (d *Dino) read(r *os.File, debug io.Writer) {
 	defer d.events.close()
 	for s := bufio.NewScanner(r); s.Scan(); {
 		if e, ok := parseDinoEvent(s.Text()); ok {
 			d.events.add(e)
+		} else {
+			fmt.Fprintln(debug, s.Text())
 		}
 	}
 }
@@ -301,6 +309,15 @@ func (d *Dino) Void() string {
 	// Fixed in Dino 0.5.0.
 	if strings.Count(d.readLog(), "ProcessReverseStream -7") > 5 {
 		return "Dino's microphone is stuck (ProcessReverseStream -7)"
+	}
+	// When the microphone is faster than Dino, which links its encoder to it, the
+	// capture ends there and then. Otherwise the encoder tells its latency.
+	debug, err := os.ReadFile(filepath.Join(d.dir, "debug.log"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if log := string(debug); strings.Contains(log, "VoiceProcessor.setup") && !strings.Contains(log, "encoder_encode: live=true") {
+		return "Dino's microphone never reached its encoder"
 	}
 	// Opening the speaker, GStreamer first asks the sound server what it can do,
 	// with a stream of this name. It is there for an instant, or for ever.

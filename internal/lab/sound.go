@@ -22,14 +22,16 @@ const (
 	toneShare  = 0.5   // of a block's energy that must be at the tone's frequency
 	toneBlocks = 3     // in a row before a tone counts as heard
 
-	latency = "--latency-msec=10"
+	// A microphone that delivered at once would be faster than any real one.
+	speakLatency  = "--latency-msec=50"
+	listenLatency = "--latency-msec=10"
 )
 
 // Speak plays a tone into a person's microphone until the returned function is
 // called or the test ends.
 func (p *Pulse) Speak(person string, hz float64) (stop func()) {
 	p.t.Helper()
-	cmd := exec.Command("pacat", "--playback", "--raw", "--device="+mouth(person), latency, "--rate=48000", "--channels=1", "--format=s16le")
+	cmd := exec.Command("pacat", "--playback", "--raw", "--device="+mouth(person), speakLatency, "--rate=48000", "--channels=1", "--format=s16le")
 	cmd.Env = p.Env()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -91,7 +93,7 @@ func (p *Pulse) ListenMic(person string, tones ...float64) *EarRecord {
 
 func (p *Pulse) record(source string, tones []float64) *EarRecord {
 	p.t.Helper()
-	cmd := exec.Command("pacat", "--record", "--raw", "--device="+source, latency, "--rate=48000", "--channels=1", "--format=s16le")
+	cmd := exec.Command("pacat", "--record", "--raw", "--device="+source, listenLatency, "--rate=48000", "--channels=1", "--format=s16le")
 	cmd.Env = p.Env()
 	r, w := io.Pipe()
 	cmd.Stdout = w
