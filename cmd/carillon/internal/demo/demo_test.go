@@ -70,6 +70,24 @@ func TestCompareBelievesNothing(t *testing.T) {
 	}
 }
 
+func TestLikenessForgivesABusyMachine(t *testing.T) {
+	said := speech(1, 4)
+	const hole, between = audio.SampleRate / 20, audio.SampleRate
+	var heard []int16 // 50 ms more delay every second
+	for at := 0; at < len(said); at += between {
+		heard = append(heard, make([]int16, hole)...)
+		heard = append(heard, said[at:min(len(said), at+between)]...)
+	}
+	if l := likeness(said, heard); l.Score < audio.SameSound || l.Delay < 50*time.Millisecond || l.Delay > 250*time.Millisecond {
+		t.Errorf("the same with holes: %+v", l)
+	}
+	for voice := uint32(2); voice < 8; voice++ {
+		if l := likeness(speech(voice, 4), heard); l.Score > 0.6 {
+			t.Errorf("voice %d is taken for voice 1: %+v", voice, l)
+		}
+	}
+}
+
 func TestDemoEndsWithItsContext(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	stop := errors.New("stop")

@@ -93,10 +93,16 @@ type Ended struct {
 	Call
 	Reason  string  `json:"reason"`  // a Jingle reason, or how the call went when there was no session
 	Outcome string  `json:"outcome"` // "answered", "declined", "busy", "no answer", "missed", ...
-	Remote  bool    `json:"remote"`  // the peer ended it
+	By      string  `json:"by"`      // who ended it: "us" or "peer"
 	Seconds float64 `json:"seconds"` // media could flow for so long
 	Text    string  `json:"text,omitempty"`
 }
+
+// The sides that may end a call.
+const (
+	Us   = "us"
+	Peer = "peer"
+)
 
 // Error says why the program fails.
 type Error struct {

@@ -21,7 +21,7 @@ func TestEventsAsJSON(t *testing.T) {
 		{Accepted{call}, `{"event":"accepted","time":"T","sid":"s1","peer":"bob@example.org/x"}`},
 		{Connected{Call: call, Local: "host", Remote: "relay", MSSinceAccept: 41}, `{"event":"connected","time":"T","sid":"s1","peer":"bob@example.org/x","local":"host","remote":"relay","ms_since_accept":41}`},
 		{FirstAudio{Call: call, MSSinceAccept: 60}, `{"event":"first-audio","time":"T","sid":"s1","peer":"bob@example.org/x","ms_since_accept":60}`},
-		{Ended{Call: call, Reason: "success", Outcome: "answered", Seconds: 1.5}, `{"event":"ended","time":"T","sid":"s1","peer":"bob@example.org/x","reason":"success","outcome":"answered","remote":false,"seconds":1.5}`},
+		{Ended{Call: call, Reason: "success", Outcome: "answered", By: Us, Seconds: 1.5}, `{"event":"ended","time":"T","sid":"s1","peer":"bob@example.org/x","reason":"success","outcome":"answered","by":"us","seconds":1.5}`},
 		{Error{Code: "wrong-password", Message: "m"}, `{"event":"error","time":"T","code":"wrong-password","message":"m"}`},
 		{Calling{call}, ""}, {Offline{}, ""}, {Reconnecting{Call: call}, ""}, {Muted{Call: call}, ""}, {Held{Call: call}, ""}, {Digit{Call: call}, ""},
 	} {

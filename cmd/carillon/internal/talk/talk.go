@@ -334,11 +334,18 @@ func (t *talk) finish(ctx context.Context) error {
 	return &NotTakenError{Peer: peer, Outcome: r.Outcome, Reason: r.Reason, Why: r.Why}
 }
 
+func by(remote bool) string {
+	if remote {
+		return events.Peer
+	}
+	return events.Us
+}
+
 func (t *talk) ended(lasted time.Duration) events.Ended {
 	r := t.call.Result()
 	e := events.Ended{
 		Call: t.id(), Reason: string(r.Reason.Condition), Outcome: string(r.Outcome),
-		Remote: r.Remote, Seconds: lasted.Round(time.Millisecond).Seconds(), Text: r.Reason.Text,
+		By: by(r.Remote), Seconds: lasted.Round(time.Millisecond).Seconds(), Text: r.Reason.Text,
 	}
 	if e.Reason == "" {
 		e.Reason = map[signaling.Outcome]string{

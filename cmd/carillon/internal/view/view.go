@@ -205,7 +205,7 @@ func check(verification string) string {
 func ended(e events.Ended) string {
 	length := screen.Clock(time.Duration(e.Seconds * float64(time.Second)))
 	end := "ended"
-	if e.Remote {
+	if e.By == events.Peer {
 		end = "ended by them"
 	}
 	switch {

@@ -36,7 +36,7 @@ func TestLinesOfACall(t *testing.T) {
 		events.Offline{Err: errors.New("cable\npulled")},
 		events.Online{JID: "alice@example.org/x", Resumed: true},
 		events.Reconnecting{Call: c, Cause: "the network changed"},
-		events.Ended{Call: c, Reason: "success", Outcome: "answered", Remote: true, Seconds: 62.3},
+		events.Ended{Call: c, Reason: "success", Outcome: "answered", By: events.Peer, Seconds: 62.3},
 	} {
 		v.Show(e)
 	}
@@ -69,7 +69,7 @@ func TestHowCallsEnd(t *testing.T) {
 	}{
 		{events.Ended{Reason: "connectivity-error", Outcome: "answered", Seconds: 5}, "ended after 0:05: connectivity error"},
 		{events.Ended{Reason: "connectivity-error", Outcome: "answered"}, "ended before sound could flow: connectivity error"},
-		{events.Ended{Reason: "decline", Outcome: "declined", Remote: true}, "declined"},
+		{events.Ended{Reason: "decline", Outcome: "declined", By: events.Peer}, "declined"},
 		{events.Ended{Reason: "timeout", Outcome: "no answer"}, "nobody answered"},
 		{events.Ended{Reason: "cancel", Outcome: "retracted"}, "taken back"},
 		{events.Ended{Outcome: "answered elsewhere"}, "answered elsewhere"},
