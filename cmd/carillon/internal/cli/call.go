@@ -191,6 +191,8 @@ func (l *line) follow() {
 			if e.Resumed {
 				l.view.Show(events.Online{JID: e.JID.String(), Resumed: true})
 			}
+		case signaling.SubscriptionRequest:
+			l.view.Show(events.Asked{Peer: e.From.String()})
 		case signaling.Offline:
 			l.view.Show(events.Offline{Err: e.Err})
 		}

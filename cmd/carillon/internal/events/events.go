@@ -129,6 +129,8 @@ type (
 		On     bool
 		Remote bool
 	}
+	// Asked says that somebody wants to see when we are online.
+	Asked struct{ Peer string }
 	// Digit is a key the peer pressed.
 	Digit struct {
 		Call
@@ -151,6 +153,7 @@ func (Reconnecting) name() string { return "" }
 func (Muted) name() string        { return "" }
 func (Held) name() string         { return "" }
 func (Digit) name() string        { return "" }
+func (Asked) name() string        { return "" }
 
 // A Writer writes events for programs.
 type Writer struct {

@@ -73,10 +73,13 @@ func (v *View) people(e events.Event) {
 		}
 	case events.Offline:
 		v.screen.Warn("connection to the server lost, reconnecting: %s", screen.Escape(fmt.Sprint(e.Err)))
+	case events.Asked:
+		p("%s asks to see when you are online; \"carillon contacts add %s\" agrees", who(e.Peer), who(e.Peer))
 	case events.Calling:
 		p("calling %s", who(e.Peer))
 		v.begin(e.Peer, "calling")
 	case events.Incoming:
+		v.screen.Bell()
 		p("%s calls%s", who(e.Peer), stranger(e))
 		v.begin(e.Peer, "rings here")
 		v.status.Keys = v.help(ringKeys)
