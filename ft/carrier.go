@@ -91,8 +91,8 @@ type Env struct {
 	// refused, so that no peer makes us talk to services of this machine.
 	Loopback bool
 	// Services are STUN and TURN servers. FindServices, if not nil, is asked for
-	// more, once in a transfer, before a carrier whose method UsesServices
-	// returns true.
+	// more, once in a transfer, before the first carrier that does not have a
+	// method NeedsNoServices.
 	Services     []Service
 	FindServices func(context.Context) []Service
 	// Ask sends an IQ and returns a function that waits for the payload of its

@@ -277,7 +277,7 @@ func (t *Transfer) carrier(ns string) Carrier {
 
 // begin makes a negotiation of this session.
 func (t *Transfer) begin(c Carrier) (Negotiation, error) {
-	if u, ok := c.(interface{ UsesServices() bool }); ok && u.UsesServices() && t.env.FindServices != nil {
+	if _, none := c.(interface{ NeedsNoServices() }); !none && t.env.FindServices != nil {
 		t.env.Services = append(t.env.Services, t.env.FindServices(t.ctx)...)
 		t.env.FindServices = nil
 	}

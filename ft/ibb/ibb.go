@@ -44,6 +44,9 @@ type Carrier struct{}
 // Namespace is that of XEP-0261.
 func (Carrier) Namespace() string { return ibb.NS }
 
+// NeedsNoServices says that STUN and TURN servers are of no use here.
+func (Carrier) NeedsNoServices() {}
+
 // New begins a negotiation.
 func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	if env.Ask == nil || env.HandleIQ == nil {

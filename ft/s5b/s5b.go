@@ -41,6 +41,9 @@ type Carrier struct{}
 // Namespace is that of XEP-0260.
 func (Carrier) Namespace() string { return s5b.NS }
 
+// NeedsNoServices says that STUN and TURN servers are of no use here.
+func (Carrier) NeedsNoServices() {}
+
 // New begins a negotiation.
 func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	return &negotiation{

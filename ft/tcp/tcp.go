@@ -84,6 +84,9 @@ type Carrier struct{}
 // Namespace is NS.
 func (Carrier) Namespace() string { return NS }
 
+// NeedsNoServices says that STUN and TURN servers are of no use here.
+func (Carrier) NeedsNoServices() {}
+
 // New begins a negotiation.
 func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	if env.RelayOnly {

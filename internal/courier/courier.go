@@ -20,6 +20,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/ibb"
+	"github.com/carillon-im/carillon/ft/quic"
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
@@ -43,6 +44,7 @@ type way struct {
 // ways are all carriers, best first.
 var ways = []way{
 	{"tcp", tcp.Carrier{}, tcp.Register},
+	{"quic", quic.Carrier{}, quic.Register},
 	{"s5b", s5b.Carrier{}, js5b.Register},
 	{"ibb", ibb.Carrier{}, jibb.Register},
 }

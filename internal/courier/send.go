@@ -191,8 +191,23 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 	return nil
 }
 
-// session makes one offer and waits for its end.
+// session makes one offer and waits for its end. A device that cannot use what
+// is offered first, as one that keeps its address to itself and knows no relay,
+// is offered the next. XEP-0166#protocol-initiate
 func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, newSender func(ft.SendConfig) (*ft.Transfer, error)) error {
+	for {
+		tried, err := s.attempt(ctx, t, src, newSender)
+		if !errors.Is(err, ft.ErrUnsupported) || tried >= len(t.Carriers) || ctx.Err() != nil {
+			return err
+		}
+		t.Carriers = t.Carriers[tried:]
+		s.opt.OnEvent(Broken{s.done.Session, err})
+	}
+}
+
+// attempt makes one session. tried is how many carriers were.
+func (s *sending) attempt(ctx context.Context, t Target, src *exchange.Source, newSender func(ft.SendConfig) (*ft.Transfer, error)) (tried int, err error) {
+	tried = 1
 	id := Session{Peer: t.JID}
 	ready := make(chan struct{}) // closed when id is complete
 	streaming := make(chan bool, 1)
@@ -210,19 +225,20 @@ func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, n
 				kind = e.Stream.Kind
 				tell(streaming, true)
 			case ft.Failing:
+				tried++
 				tell(streaming, false)
 			}
 			s.opt.OnEvent(Happened{id, e})
 		},
 	})
 	if err != nil {
-		return err
+		return tried, err
 	}
 	news := s.c.Client.Subscribe(maxEvents)
 	defer news.Close()
 	conn, err := s.c.Client.Open(ctx, t.JID, "", x)
 	if err != nil {
-		return err
+		return tried, err
 	}
 	id.SID = conn.SID()
 	s.done.Session = id
@@ -231,7 +247,7 @@ func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, n
 	s.watch(ctx, x, t, news, streaming)
 	res, err := x.Result()
 	s.add(res, x.Verified(), kind)
-	return err
+	return tried, err
 }
 
 // tell replaces what nobody has read yet.
