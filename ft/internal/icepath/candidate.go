@@ -13,16 +13,17 @@ import (
 	"github.com/pion/stun/v4"
 )
 
-// candidate writes a candidate of ours, unless the peer must not or cannot
-// know it.
-func (p *Path) candidate(c ice.Candidate) (iceudp.Candidate, bool) {
+// candidates writes a candidate of ours, unless the peer must not or cannot
+// know it. That of the socket stands for all its addresses. p.mu is held.
+func (p *Path) candidates(c ice.Candidate) (list []iceudp.Candidate) {
 	env := p.cfg.Env
 	ip, err := netip.ParseAddr(c.Address())
 	if err != nil || !addr.Usable(ip, env.Loopback) || env.RelayOnly && c.Type() != ice.CandidateTypeRelay {
-		return iceudp.Candidate{}, false
+		return nil
 	}
+	ip = ip.Unmap()
 	el := iceudp.Candidate{
-		Component: 1, Foundation: c.Foundation(), ID: id(), IP: ip.Unmap().String(),
+		Component: 1, Foundation: c.Foundation(), ID: id(), IP: ip.String(),
 		Port: uint16(c.Port()), Priority: c.Priority(), Protocol: "udp", Type: kind(c.Type()),
 	}
 	if rel := c.RelatedAddress(); rel != nil {
@@ -34,7 +35,18 @@ func (p *Path) candidate(c ice.Candidate) (iceudp.Candidate, bool) {
 			}
 		}
 	}
-	return el, true
+	list = append(list, el)
+	if c.Type() != ice.CandidateTypeHost {
+		return list
+	}
+	for _, other := range p.hosts {
+		if other.Is4() == ip.Is4() && other != ip {
+			// Lower by one local preference each. RFC 8445 §5.1.2.1
+			el.Foundation, el.ID, el.IP, el.Priority = fmt.Sprint(c.Foundation(), len(list)), id(), other.String(), el.Priority-1<<8
+			list = append(list, el)
+		}
+	}
+	return list
 }
 
 func id() string {

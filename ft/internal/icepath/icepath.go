@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -83,6 +84,7 @@ type Path struct {
 	agent      *ice.Agent
 	mux        *mux
 	socket     *net.UDPConn
+	hosts      []netip.Addr     // that the socket listens on
 	mine       iceudp.Transport // credentials of ours, and candidates until they were told
 	told       bool
 	ufrag, pwd string // of the peer
@@ -219,6 +221,7 @@ func (p *Path) options() ([]ice.AgentOption, error) {
 	}
 	port := p.socket.LocalAddr().(*net.UDPAddr).Port
 	p.mux = newMux(conn, port, addr.Own(env.Loopback), p.log)
+	p.hosts = p.mux.all
 	return append(opts,
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost, ice.CandidateTypeServerReflexive, ice.CandidateTypeRelay}),
 		ice.WithUDPMux(p.mux),
@@ -235,19 +238,16 @@ func (p *Path) found(c ice.Candidate) {
 		p.last.Do(func() { close(p.gathered) })
 		return
 	}
-	el, ok := p.candidate(c)
-	if !ok {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.told {
-		if len(p.mine.Candidates) < maxLocal {
+	for _, el := range p.candidates(c) {
+		switch {
+		case p.told:
+			p.tell(el)
+		case len(p.mine.Candidates) < maxLocal:
 			p.mine.Candidates = append(p.mine.Candidates, el)
 		}
-		return
 	}
-	p.tell(el)
 }
 
 // tell sends a candidate in an info of its own. p.mu is held.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -25,33 +26,46 @@ func buffers(c net.PacketConn) {
 }
 
 // A mux puts ICE on one socket that listens on all addresses of this machine.
+//
+// The agent is told of one address of each family only: it would read the one
+// socket once for each of them, which changes the order of packets, and check
+// each with every candidate of the peer. The peer is told of all.
 type mux struct {
 	*ice.UniversalUDPMuxDefault
-	addrs []net.Addr
+	agent []net.Addr
+	all   []netip.Addr
 }
 
 func newMux(conn net.PacketConn, port int, ips []netip.Addr, log *slog.Logger) *mux {
-	m := &mux{UniversalUDPMuxDefault: ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{
-		Logger: pionScope{log}, UDPConn: conn,
-	})}
-	for _, ip := range ips[:min(len(ips), maxAddresses)] {
-		m.addrs = append(m.addrs, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, uint16(port))))
+	m := &mux{
+		UniversalUDPMuxDefault: ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{Logger: pionScope{log}, UDPConn: conn}),
+		all:                    ips[:min(len(ips), maxAddresses)],
+	}
+	// One that is not loopback is better known to STUN servers.
+	for _, is4 := range []bool{true, false} {
+		of := func(loopback bool) int {
+			return slices.IndexFunc(m.all, func(ip netip.Addr) bool { return ip.Is4() == is4 && ip.IsLoopback() == loopback })
+		}
+		i := of(false)
+		if i < 0 {
+			i = of(true)
+		}
+		if i >= 0 {
+			m.agent = append(m.agent, net.UDPAddrFromAddrPort(netip.AddrPortFrom(m.all[i], uint16(port))))
+		}
 	}
 	return m
 }
 
 // GetListenAddresses implements ice.UDPMux: each is a host candidate.
-func (m *mux) GetListenAddresses() []net.Addr { return m.addrs }
+func (m *mux) GetListenAddresses() []net.Addr { return m.agent }
 
 // reflexive returns the mux as it is used to ask STUN servers: once, because
 // all addresses are one socket.
 func (m *mux) reflexive() *mux {
-	for _, a := range m.addrs {
-		if u := a.(*net.UDPAddr); u.IP.To4() != nil && !u.IP.IsLoopback() {
-			return &mux{m.UniversalUDPMuxDefault, []net.Addr{a}}
-		}
-	}
-	return &mux{m.UniversalUDPMuxDefault, m.addrs[:min(1, len(m.addrs))]}
+	one := *m
+	one.agent = m.agent[:min(1, len(m.agent))]
+	return &one
 }
 
 // A network opens what the agent needs beside our socket, which is the way to
