@@ -111,7 +111,7 @@ func (c *conn) features() *Element {
 			m.add(el(nsSASL, "mechanism").add(name))
 		}
 		cb := el(nsSASLCB, "sasl-channel-binding")
-		for _, name := range bindings(cs) {
+		for _, name := range c.srv.announced(cs) {
 			cb.add(el(nsSASLCB, "channel-binding", "type", name))
 		}
 		f.add(m)
@@ -205,6 +205,9 @@ func (a *authState) step(c *conn, e *Element) (out []byte, acct *account, err er
 				return c.srv.account(j), nil
 			},
 			binding: func(name string) ([]byte, error) {
+				if !slices.Contains(c.srv.bindings(cs), name) {
+					return nil, saslError("not-authorized")
+				}
 				return bindingData(cs, c.srv.auth.leaf.Certificate[0], name)
 			},
 			plus:       slices.ContainsFunc(offered, func(n string) bool { return strings.HasSuffix(n, "-PLUS") }),

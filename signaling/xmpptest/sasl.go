@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -219,12 +220,24 @@ func (s *scram) final(msg string) ([]byte, *account, error) {
 	return []byte("v=" + base64.StdEncoding.EncodeToString(mac(s.hash, s.creds.srvKey, auth))), s.acct, nil
 }
 
-// bindings lists the channel binding types that work on a connection. XEP-0440
-func bindings(cs tls.ConnectionState) []string {
-	if cs.Version < tls.VersionTLS13 {
-		return []string{"tls-unique", "tls-server-end-point"}
+// announced lists the channel binding types that the server claims to know. XEP-0440
+func (s *Server) announced(cs tls.ConnectionState) []string {
+	if s.cfg.Bindings != nil {
+		return s.cfg.Bindings
 	}
-	return []string{"tls-exporter", "tls-server-end-point"}
+	return s.bindings(cs)
+}
+
+// bindings lists the channel binding types that work on a connection.
+func (s *Server) bindings(cs tls.ConnectionState) []string {
+	all := []string{"tls-exporter", "tls-server-end-point"}
+	if cs.Version < tls.VersionTLS13 {
+		all[0] = "tls-unique"
+	}
+	if s.cfg.Bindings != nil {
+		all = slices.DeleteFunc(all, func(t string) bool { return !slices.Contains(s.cfg.Bindings, t) })
+	}
+	return all
 }
 
 // bindingData computes one of them; leaf is the server's certificate.

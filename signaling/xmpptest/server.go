@@ -45,6 +45,9 @@ type Config struct {
 	// MaxTLS is the newest TLS version, such as tls.VersionTLS12, whose channel
 	// binding is tls-unique. Zero means the newest there is.
 	MaxTLS uint16
+	// Bindings are the types of channel binding that the server knows and
+	// announces, even where its TLS does not have them. Nil means all that work.
+	Bindings []string
 	// InMemory opens no sockets: clients connect with [Server.DialContext]
 	// only, as tests under testing/synctest must.
 	InMemory bool

@@ -20,6 +20,8 @@ type dialer struct {
 	prefer []target // tried before all others: where the server wants us back
 	// webWorked tells that a WebSocket was what connected last.
 	webWorked bool
+	// olderTLS keeps to TLS 1.2, see olderTLSError.
+	olderTLS bool
 }
 
 // connect returns a link that is encrypted, with the features of its stream.
@@ -231,6 +233,9 @@ func (d *dialer) tlsConfig(name string, alpn ...string) *tls.Config {
 	c.NextProtos = alpn
 	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	c.InsecureSkipVerify = false
+	if d.olderTLS {
+		c.MaxVersion = tls.VersionTLS12
+	}
 	if d.cfg.RootCAs != nil {
 		c.RootCAs = d.cfg.RootCAs
 	}

@@ -29,6 +29,12 @@ type login struct {
 // errUnbound asks for another attempt without channel binding.
 var errUnbound = errors.New("channel binding was not announced and may be unknown to the server")
 
+// An olderTLSError asks for another attempt with TLS 1.2, whose binding
+// (tls-unique) is the only one that older servers know.
+type olderTLSError struct{ error }
+
+func (e *olderTLSError) Unwrap() error { return e.error }
+
 // authenticate does SASL on l and returns the features of the stream after it.
 func (in *login) authenticate(l *link, features *Element) (*Element, error) {
 	ms := features.Child(nsSASL, "mechanisms")
@@ -44,11 +50,18 @@ func (in *login) authenticate(l *link, features *Element) (*Element, error) {
 	}
 	if err := in.exchange(l, m); err != nil {
 		var auth *AuthError
-		if m.plus() && offeredBindings(features) == nil && errors.As(err, &auth) && pinned == "" {
-			// Only at the first login with this account: later the pin says what works.
-			return nil, fmt.Errorf("%w: %w", errUnbound, err)
+		if m.plus() && offeredBindings(features) == nil && errors.As(err, &auth) {
+			switch {
+			case !isPlus(pinned): // nothing says that it ever worked
+				return nil, fmt.Errorf("%w: %w", errUnbound, err)
+			case in.mayKnowOlder(l, nil): // it worked, perhaps before the server's TLS was renewed
+				return nil, &olderTLSError{err}
+			}
 		}
 		return nil, err
+	}
+	if isPlus(pinned) && !m.plus() && l.tls != nil {
+		in.cfg.Log.Warn("server no longer binds logins to the connection", "account", account, "before", pinned, "now", m.name)
 	}
 	if m.rank() > rankOf(pinned) {
 		if err := in.cfg.Pins.Store(account, m.name); err != nil {

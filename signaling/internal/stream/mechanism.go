@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/carillon-im/carillon/signaling/internal/scram"
 )
@@ -29,8 +30,11 @@ var mechanisms = []mechanism{
 	{name: "PLAIN"},
 }
 
-func (m mechanism) plus() bool { return len(m.name) > 5 && m.name[len(m.name)-5:] == "-PLUS" }
-func (m mechanism) rank() int  { return rankOf(m.name) }
+func isPlus(name string) bool { return strings.HasSuffix(name, "-PLUS") }
+
+func (m mechanism) plus() bool    { return isPlus(m.name) }
+func (m mechanism) rank() int     { return rankOf(m.name) }
+func (m mechanism) strength() int { return strengthOf(m.name) }
 
 // rankOf returns how strong a mechanism is, 0 for an unknown one.
 func rankOf(name string) int {
@@ -41,8 +45,19 @@ func rankOf(name string) int {
 	return len(mechanisms) - i
 }
 
+// strengthOf returns how well a mechanism protects the password. Whether it can
+// be bound to a connection depends on that connection: on its version of TLS, or
+// on a proxy in front of the server that ends TLS. So binding does not count.
+func strengthOf(name string) int { return rankOf(strings.TrimSuffix(name, "-PLUS")) }
+
 // choose returns the strongest mechanism that server and connection allow, and
 // refuses one that is weaker than the one pinned.
+//
+// A server that bound us once and now offers no -PLUS at all is not refused: a
+// newer TLS can be the reason, and nobody must be locked out by it. We say that
+// we could (NotOffered), which a server whose offer was cut on the way refuses.
+// Where -PLUS is offered and we cannot use it we have no way to say so; then
+// who was bound before insists.
 func (in *login) choose(l *link, features *Element, offer []string, pinned string) (mechanism, error) {
 	announced := offeredBindings(features)
 	binding, err := channelBinding(l.tls, announced)
@@ -52,15 +67,9 @@ func (in *login) choose(l *link, features *Element, offer []string, pinned strin
 	if in.unbound && announced == nil {
 		binding = nil
 	}
-	plusOffered := slices.ContainsFunc(offer, func(s string) bool { return mechanism{name: s}.plus() && rankOf(s) > 0 })
-	floor := rankOf(pinned)
-	if l.tls == nil && floor > 0 {
-		// Without TLS of our own (WebSocket) binding is impossible, which says nothing
-		// about the server: the pin counts without it.
-		if m := mechanisms[len(mechanisms)-floor]; m.plus() {
-			floor--
-		}
-	}
+	plusOffered := slices.ContainsFunc(offer, func(s string) bool { return isPlus(s) && rankOf(s) > 0 })
+	floor := strengthOf(pinned)
+	insist := isPlus(pinned) && plusOffered && l.tls != nil
 	best := ""
 	for _, m := range mechanisms {
 		if !slices.Contains(offer, m.name) {
@@ -73,7 +82,7 @@ func (in *login) choose(l *link, features *Element, offer []string, pinned strin
 			m.binding = binding
 		case m.hash == "" && (!in.cfg.AllowPlain || !l.encrypted() && !in.cfg.InsecureLoopback):
 			continue
-		case binding != nil && !plusOffered:
+		case l.tls != nil && !plusOffered: // whatever types are announced: those can be forged too
 			m.flag = scram.NotOffered
 		default:
 			m.flag = scram.NotSupported
@@ -81,15 +90,27 @@ func (in *login) choose(l *link, features *Element, offer []string, pinned strin
 		if best == "" {
 			best = m.name
 		}
-		if m.rank() < floor {
+		if m.strength() < floor {
 			break
+		}
+		if insist && !m.plus() {
+			continue
 		}
 		return m, nil
 	}
 	if floor > 0 {
+		if insist && announced != nil && in.mayKnowOlder(l, announced) {
+			return mechanism{}, &olderTLSError{&DowngradeError{JID: in.cfg.JID, Pinned: pinned, Best: best}}
+		}
 		return mechanism{}, &DowngradeError{JID: in.cfg.JID, Pinned: pinned, Best: best}
 	}
 	return mechanism{}, &NoMechanismError{Offered: offer, Plain: slices.Contains(offer, "PLAIN")}
+}
+
+// mayKnowOlder reports whether the server may know a channel binding of TLS 1.2
+// only, and we use a newer TLS.
+func (in *login) mayKnowOlder(l *link, announced []string) bool {
+	return l.tls != nil && l.tls.Version >= tls.VersionTLS13 && (announced == nil || slices.Contains(announced, "tls-unique"))
 }
 
 // encrypted reports whether nobody can listen. A WebSocket is wss, or allowed by a test.

@@ -41,15 +41,13 @@ func TestTheStrongestMechanismIsUsed(t *testing.T) {
 	}
 }
 
-// A binding that was not announced may be why a login is refused, so the first
-// one is tried without it as well, and no later one.
+// A binding that was not announced may be why a login is refused, so it is
+// tried without it as well; where it worked before, with that of an older TLS.
 func TestUnannouncedBindingIsNotInsistedOn(t *testing.T) {
 	srv := testServer(t, xmpptest.Config{Without: []string{nsCB}})
-	for _, tt := range []struct {
-		pinned   string
-		attempts int
-		by       string
-	}{{"", 2, "SCRAM-SHA-256"}, {"SCRAM-SHA-256-PLUS", 1, "SCRAM-SHA-256-PLUS"}} {
+	for _, tt := range []struct{ pinned, by string }{
+		{"", "SCRAM-SHA-256"}, {"SCRAM-SHA-256", "SCRAM-SHA-256"}, {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256-PLUS"},
+	} {
 		cfg := testConfig(srv)
 		cfg.Password = "guess"
 		pins := &memoryPins{}
@@ -57,16 +55,20 @@ func TestUnannouncedBindingIsNotInsistedOn(t *testing.T) {
 			pins.Store("alice@example.org", tt.pinned)
 		}
 		cfg.Pins = pins
-		attempts := 0
+		attempts, last := 0, ""
 		cfg.LogStanza = func(d Direction, p []byte) {
 			if d == Sent && strings.HasPrefix(string(p), "<auth") {
 				attempts++
+				last = string(p)
 			}
 		}
 		_, err := Dial(t.Context(), cfg, Handler{})
 		var auth *AuthError
-		if !errors.As(err, &auth) || auth.Mechanism != tt.by || !auth.WrongPassword() || attempts != tt.attempts {
+		if !errors.As(err, &auth) || !auth.WrongPassword() || attempts != 2 || !strings.Contains(last, "'"+tt.by+"'") {
 			t.Errorf("pinned %q: %d attempts, %v", tt.pinned, attempts, err)
+		}
+		if want := "log in as alice@example.org: wrong password for alice@example.org"; err.Error() != want {
+			t.Errorf("pinned %q: %v", tt.pinned, err)
 		}
 		cfg.Password = "secret"
 		s, _ := dialTest(t, cfg)
@@ -74,6 +76,82 @@ func TestUnannouncedBindingIsNotInsistedOn(t *testing.T) {
 			t.Errorf("pinned %q", got)
 		}
 		s.Close()
+	}
+}
+
+// Nobody is locked out because the TLS of a server was renewed. Some servers
+// offer no -PLUS then, others offer what they cannot do.
+func TestRenewedTLSLocksNobodyOut(t *testing.T) {
+	plus := []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1"}
+	for _, tt := range []struct {
+		name   string
+		after  xmpptest.Config
+		pinned string // before
+		want   string // of the last login
+	}{
+		{"no -PLUS offered", xmpptest.Config{Mechanisms: plus[2:]}, plus[0], plus[2]},
+		{"-PLUS offered, only the older binding known", xmpptest.Config{Mechanisms: plus, Without: []string{nsCB}, Bindings: []string{"tls-unique"}}, plus[0], plus[0]},
+		{"the older binding announced", xmpptest.Config{Mechanisms: plus, Bindings: []string{"tls-unique"}}, plus[0], plus[0]},
+		{"first login where the binding is unknown", xmpptest.Config{Mechanisms: plus, Without: []string{nsCB}, Bindings: []string{"none"}}, "", plus[2]},
+		{"second login where the binding is unknown", xmpptest.Config{Mechanisms: plus, Without: []string{nsCB}, Bindings: []string{"none"}}, plus[2], plus[2]},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := testServer(t, tt.after)
+			cfg := testConfig(srv)
+			pins := &memoryPins{}
+			if tt.pinned != "" {
+				pins.Store("alice@example.org", tt.pinned)
+			}
+			cfg.Pins = pins
+			last := ""
+			cfg.LogStanza = func(d Direction, p []byte) {
+				if d == Sent && strings.HasPrefix(string(p), "<auth") {
+					last = string(p)
+				}
+			}
+			dialTest(t, cfg)
+			if !strings.Contains(last, "mechanism='"+tt.want+"'") {
+				t.Errorf("logged in by %.90s, want %q", last, tt.want)
+			}
+		})
+	}
+}
+
+// Without -PLUS in the offer we say that we could, so that a server whose offer
+// somebody changed on the way finds out. RFC 5802 §6
+func TestACutOfferIsTold(t *testing.T) {
+	for _, tt := range []struct{ features, want string }{
+		{`<stream:features/>`, "y"},
+		{`<stream:features><sasl-channel-binding xmlns='` + nsCB + `'><channel-binding type='forged'/></sasl-channel-binding></stream:features>`, "y"},
+	} {
+		features, err := parseElement([]byte(strings.Replace(tt.features, "stream:features", "stream:features xmlns:stream='"+nsStream+"'", 1)), nsClient)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &login{cfg: &Config{}}
+		l := &link{tls: &tls.ConnectionState{Version: tls.VersionTLS12, TLSUnique: []byte("finished")}}
+		m, err := in.choose(l, features, []string{"SCRAM-SHA-256"}, "SCRAM-SHA-256-PLUS")
+		if err != nil || string(m.flag) != tt.want {
+			t.Errorf("%s: flag %q, %v", tt.features, m.flag, err)
+		}
+	}
+}
+
+// Where -PLUS is offered and can no longer be used with any TLS, who was bound
+// before is not bound less without being told.
+func TestBindingIsNotTakenAwaySilently(t *testing.T) {
+	for _, announced := range []string{"none", "tls-unique"} {
+		srv := testServer(t, xmpptest.Config{Bindings: []string{announced}, MaxTLS: tls.VersionTLS13})
+		cfg := testConfig(srv)
+		pins := &memoryPins{}
+		pins.Store("alice@example.org", "SCRAM-SHA-256-PLUS")
+		cfg.Pins = pins
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS13} // so that the older binding is impossible
+		_, err := Dial(t.Context(), cfg, Handler{})
+		var down *DowngradeError
+		if !errors.As(err, &down) || down.Best != "SCRAM-SHA-256" || Hint(err) == "" {
+			t.Errorf("%s: %v", announced, err)
+		}
 	}
 }
 
@@ -92,7 +170,7 @@ func TestWeakerOfferThanBeforeIsRefused(t *testing.T) {
 	cfg.Pins, cfg.AllowPlain = &memoryPins{}, true
 	s, _ := dialTest(t, cfg)
 	s.Close()
-	for _, offer := range []string{"SCRAM-SHA-256", "SCRAM-SHA-1-PLUS SCRAM-SHA-1", "PLAIN"} {
+	for _, offer := range []string{"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS SCRAM-SHA-1", "PLAIN"} {
 		srv.SetMechanisms(strings.Fields(offer)...)
 		_, err := Dial(t.Context(), cfg, Handler{})
 		var down *DowngradeError

@@ -428,6 +428,7 @@ func (s *Stream) attempt(ctx context.Context) (negotiated, error) {
 		}
 	}
 	s.elsewhere = "" // tried once
+	var newerTLS *olderTLSError
 	for redirects := 0; ; redirects++ {
 		l, features, err := s.dialer.connect(ctx)
 		var n negotiated
@@ -445,6 +446,13 @@ func (s *Stream) attempt(ctx context.Context) (negotiated, error) {
 		if errors.Is(err, errUnbound) && !s.login.unbound {
 			s.login.unbound = true
 			continue
+		}
+		if !s.dialer.olderTLS && errors.As(err, &newerTLS) {
+			s.dialer.olderTLS = true
+			continue
+		}
+		if err != nil && newerTLS != nil { // it did not help
+			s.dialer.olderTLS, err = false, newerTLS.error
 		}
 		if err != nil {
 			return n, fmt.Errorf("log in as %s: %w", s.cfg.JID.Bare(), err)
