@@ -126,8 +126,8 @@ func (p *Phone) Call(ctx context.Context, to jid.JID) error {
 	if err != nil {
 		return err
 	}
-	t := &talk{phone: p, call: call, media: m}
-	p.Show(events.Calling{Call: t.id()})
+	t := &talk{phone: p, call: call, media: m, dialed: events.Call{SID: call.SID(), Peer: to.String()}}
+	p.Show(events.Calling{Call: t.dialed})
 	return t.run(ctx, call.Ringing(), call.Proceeded())
 }
 
@@ -160,7 +160,7 @@ func (p *Phone) Answer(ctx context.Context, in *signaling.IncomingCall, decide f
 		return true, err
 	}
 	defer m.Close()
-	t := &talk{phone: p, call: in, media: m, incoming: true}
+	t := &talk{phone: p, call: in, media: m}
 
 	ringing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -211,12 +211,12 @@ type signal interface {
 
 // A talk is one call.
 type talk struct {
-	phone    *Phone
-	call     signal
-	media    *media.Call
-	incoming bool
-	over     media.Ended
-	digits   chan rune
+	phone  *Phone
+	call   signal
+	media  *media.Call
+	dialed events.Call // outgoing calls: as long as nobody has answered
+	over   media.Ended
+	digits chan rune
 }
 
 func (t *talk) id() events.Call {
@@ -243,6 +243,19 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 	if ringing != nil {
 		silence = time.After(patience)
 	}
+	// advance shows what has happened before anything that follows from it, even
+	// when all of it is news at the same moment.
+	advance := func() {
+		if closed(ringing) {
+			ringing, silence = nil, nil
+			show(events.Ringing{Call: t.dialed})
+		}
+		if closed(proceeded) {
+			proceeded, ringing, silence = nil, nil, nil
+			t.media.Accepted(time.Now())
+			show(events.Accepted{Call: t.id()})
+		}
+	}
 	hangUp := func() {
 		t.call.Hangup(jingle.Reason{})
 		if giveUp == nil {
@@ -254,15 +267,11 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 		case <-silence:
 			wg.Go(func() { t.explainSilence(own) })
 		case <-ringing:
-			ringing, silence = nil, nil
-			if proceeded != nil {
-				show(events.Ringing{Call: t.id()})
-			}
+			advance()
 		case <-proceeded:
-			proceeded, silence = nil, nil
-			t.media.Accepted(time.Now())
-			show(events.Accepted{Call: t.id()})
+			advance()
 		case e, ok := <-happens:
+			advance()
 			if !ok {
 				// The media is over, so the session must be.
 				happens = nil
@@ -288,10 +297,21 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 			interrupted = nil
 			hangUp()
 		case <-t.call.Done():
+			advance()
 			return t.finish(ctx)
 		case <-giveUp:
 			return t.finish(ctx)
 		}
+	}
+}
+
+// closed reports whether c is closed; nil is not.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

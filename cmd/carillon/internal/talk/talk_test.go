@@ -3,8 +3,10 @@ package talk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +119,17 @@ func TestCallThatLastsAsLongAsWanted(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("alice: %v", err)
 	}
+	// In this order, even when a machine answers faster than we look.
+	var order []string
+	for _, e := range alice.shown {
+		switch e.(type) {
+		case events.Calling, events.Ringing, events.Accepted, events.Connected, events.Ended:
+			order = append(order, fmt.Sprintf("%T", e))
+		}
+	}
+	if got, want := fmt.Sprint(order), "[events.Calling events.Ringing events.Accepted events.Connected events.Ended]"; got != want {
+		t.Errorf("shown %s, want %s", got, want)
+	}
 	for _, s := range []*side{alice, bob} {
 		for name, want := range map[string]func(events.Event) bool{"accepted": is[events.Accepted], "connected": is[events.Connected]} {
 			if !s.has(want) {
@@ -227,6 +240,8 @@ func TestStrangersGetARelayAddressOnly(t *testing.T) {
 			if want := []bool{tt.relay, false}; len(relayOnly) != 2 || relayOnly[0] != want[0] || relayOnly[1] != want[1] {
 				t.Errorf("relay only = %v, want %v", relayOnly, want)
 			}
+			bob.mu.Lock()
+			defer bob.mu.Unlock()
 			if bob.warnings != tt.warnings {
 				t.Errorf("%d warnings, want %d", bob.warnings, tt.warnings)
 			}
@@ -237,14 +252,16 @@ func TestStrangersGetARelayAddressOnly(t *testing.T) {
 func TestRelayOnlyWithoutRelayAsksNobody(t *testing.T) {
 	server, alice, _, _ := sides(t)
 	alice.RelayOnly = true
-	proposed := false
+	var proposed atomic.Bool
 	defer server.Tap(func(s xmpptest.Stanza) {
-		proposed = proposed || s.Child("urn:xmpp:jingle-message:0", "propose") != nil
+		if s.Child("urn:xmpp:jingle-message:0", "propose") != nil {
+			proposed.Store(true)
+		}
 	})()
 	if err := alice.Call(t.Context(), jid.MustParse("bob@example.org")); !errors.Is(err, ErrNoRelay) {
 		t.Errorf("error = %v, want ErrNoRelay", err)
 	}
-	if proposed {
+	if proposed.Load() {
 		t.Error("bob's phone rang")
 	}
 }
