@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 
 	"github.com/carillon-im/carillon/ft"
@@ -34,8 +35,7 @@ import (
 	"github.com/carillon-im/carillon/jingle/datachannel"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/pion/dtls/v3"
-	"github.com/pion/dtls/v3/pkg/net"
-	"github.com/pion/ice/v4"
+	dtlsnet "github.com/pion/dtls/v3/pkg/net"
 	"github.com/pion/sctp"
 )
 
@@ -149,7 +149,7 @@ func start(env ft.Env, role jingle.Role, d dialect) (ft.Negotiation, error) {
 	}
 	n := &negotiation{role: role, dialect: d, id: id, log: env.Log().With("carrier", "datachannel"), pinned: make(chan struct{})}
 	// interop Conversations 2.19: candidates come after the first element.
-	n.path, err = icepath.New(icepath.Config{Env: env, Role: role, Element: d.info})
+	n.path, err = icepath.New(icepath.Config{Env: env, Role: role, Element: d.info, Split: true})
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +285,7 @@ func (n *negotiation) Open(ctx context.Context) (ft.Stream, error) {
 }
 
 // secure trusts one certificate: the one that Jingle named.
-func (n *negotiation) secure(ctx context.Context, conn *ice.Conn, client bool) (*dtls.Conn, error) {
+func (n *negotiation) secure(ctx context.Context, conn net.Conn, client bool) (*dtls.Conn, error) {
 	n.mu.Lock()
 	pin := n.pin
 	n.mu.Unlock()
@@ -302,7 +302,7 @@ func (n *negotiation) secure(ctx context.Context, conn *ice.Conn, client bool) (
 		sec *dtls.Conn
 		err error
 	)
-	packets, peer := net.PacketConnFromConn(conn), conn.RemoteAddr()
+	packets, peer := dtlsnet.PacketConnFromConn(conn), conn.RemoteAddr()
 	if client {
 		var opts []dtls.ClientOption
 		for _, o := range both {

@@ -5,7 +5,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/quic-go/quic-go"
 )
 
@@ -47,7 +46,7 @@ func (r *rest) Close() error {
 // overICE is the path to the peer as QUIC wants it, where our end of it is a
 // relay: packets to and from one address.
 type overICE struct {
-	*ice.Conn
+	net.Conn
 	peer net.Addr
 }
 

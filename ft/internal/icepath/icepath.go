@@ -57,6 +57,9 @@ type Config struct {
 	// carrier has the socket itself. It is closed with the path, before the
 	// socket. Nil leaves the socket to ICE.
 	Share func(*net.UDPConn) net.PacketConn
+	// Split makes Connect return a connection for DTLS that goes around ICE
+	// where it can.
+	Split bool
 	// Inline puts the candidates that are found at once into the element of
 	// Local. Otherwise each of them goes into an info.
 	Inline bool
@@ -84,7 +87,9 @@ type Path struct {
 	agent      *ice.Agent
 	mux        *mux
 	socket     *net.UDPConn
-	hosts      []netip.Addr     // that the socket listens on
+	hosts      []netip.Addr // that the socket listens on
+	split      *Split
+	pump       sync.WaitGroup   // of what the agent receives
 	mine       iceudp.Transport // credentials of ours, and candidates until they were told
 	told       bool
 	ufrag, pwd string // of the peer
@@ -170,6 +175,11 @@ func (p *Path) open() error {
 	if err := agent.OnConnectionStateChange(p.changed); err != nil {
 		return fmt.Errorf("listen for the state of ICE: %w", err)
 	}
+	if p.split != nil {
+		if err := agent.OnSelectedCandidatePairChange(p.split.conn.changed); err != nil {
+			return fmt.Errorf("listen for pairs: %w", err)
+		}
+	}
 	for _, c := range p.early {
 		if err := agent.AddRemoteCandidate(c); err != nil {
 			p.log.Debug("candidate of the peer is not used", "err", err)
@@ -216,8 +226,12 @@ func (p *Path) options() ([]ice.AgentOption, error) {
 	}
 	buffers(p.socket)
 	var conn net.PacketConn = p.socket
-	if p.cfg.Share != nil {
+	switch {
+	case p.cfg.Share != nil:
 		conn = p.cfg.Share(p.socket)
+	case p.cfg.Split:
+		p.split = newSplit(p.socket)
+		conn = p.split
 	}
 	port := p.socket.LocalAddr().(*net.UDPAddr).Port
 	p.mux = newMux(conn, port, addr.Own(env.Loopback), p.log)
@@ -327,14 +341,14 @@ func (p Pair) Info(kind string) ft.StreamInfo {
 }
 
 // Connect waits for a path. The connection is closed with the path.
-func (p *Path) Connect(ctx context.Context) (*ice.Conn, Pair, error) {
+func (p *Path) Connect(ctx context.Context) (net.Conn, Pair, error) {
 	select {
 	case <-p.known:
 	case <-ctx.Done():
 		return nil, Pair{}, fmt.Errorf("%w: no answer: %w", ft.ErrNoPath, context.Cause(ctx))
 	}
 	p.mu.Lock()
-	agent, ufrag, pwd := p.agent, p.ufrag, p.pwd
+	agent, split, ufrag, pwd := p.agent, p.split, p.ufrag, p.pwd
 	p.mu.Unlock()
 	if agent == nil {
 		return nil, Pair{}, net.ErrClosed
@@ -359,7 +373,12 @@ func (p *Path) Connect(ctx context.Context) (*ice.Conn, Pair, error) {
 		return nil, Pair{}, fmt.Errorf("address of the peer: %w", err)
 	}
 	p.log.Debug("path is found", "local", out.Local, "remote", out.Remote)
-	return conn, out, nil
+	if split == nil {
+		return conn, out, nil
+	}
+	split.conn.selected(pair.Local, pair.Remote)
+	p.pump.Go(func() { split.conn.pump(conn) })
+	return &split.conn, out, nil
 }
 
 // Close ends the path and what was opened for it. It may be called twice.
@@ -382,5 +401,6 @@ func (p *Path) Close() error {
 	if socket != nil {
 		socket.Close()
 	}
+	p.pump.Wait()
 	return nil
 }
