@@ -210,10 +210,13 @@ func (s *stream) broken(err error) error {
 		return net.ErrClosed
 	default:
 	}
-	if s.lost {
-		return io.ErrUnexpectedEOF
+	switch {
+	case s.lost:
+		return fmt.Errorf("the path to the peer is lost: %w", io.ErrUnexpectedEOF)
+	case err == io.EOF, errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, io.ErrClosedPipe):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err) // the peer aborted, for example
 }
 
 // Read returns what the peer wrote to its channel.
