@@ -286,6 +286,11 @@ func (s *stream) channel() (*datachannel.DataChannel, error) {
 func (s *stream) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	select {
+	case <-s.ended:
+		t = time.Time{} // nobody waits any more; pion would, with a goroutine
+	default:
+	}
 	s.rd = t
 	s.rwait.set(t)
 	if s.in != nil {
@@ -350,6 +355,7 @@ func (s *stream) end() error {
 // abort ends everything at once.
 func (s *stream) abort() error {
 	close(s.ended)
+	s.SetReadDeadline(time.Time{}) // ends that goroutine
 	s.assoc.Close() // closes DTLS, too, which the peer sees
 	err := s.path.Close()
 	s.wg.Wait()
