@@ -46,7 +46,7 @@ test-pure: ## unit tests with Go alone, and the examples
 
 .PHONY: test-native
 test-native: ## tests with the system's libraries, Prosody and sound servers
-	CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m ./... # one after the other: they run in real time
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector

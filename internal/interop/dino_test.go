@@ -24,7 +24,7 @@ const (
 
 	soundTimeout = 10 * time.Second
 	talk         = 2 * time.Second
-	goodShare    = 0.9 // of the time the tone must be heard; Dino's own calls have 0.94 to 1
+	dinoShare    = 0.9 // of the time the tone must be heard; Dino's own calls have 0.94 to 1
 )
 
 // A table are the programs of one call: we are alice, Dino is bob.
@@ -213,7 +213,7 @@ func (c *table) bothHear() error {
 		return err
 	}
 	for who, h := range map[string]lab.Heard{"we": c.ourEar.Tone(theirTone, talk), "Dino": c.dinoEar.Tone(ourTone, talk)} {
-		if h.Share < goodShare {
+		if h.Share < dinoShare {
 			err1 = errors.Join(err1, fmt.Errorf("%s hear the tone %.0f %% of the time, longest gap %v", who, 100*h.Share, h.LongestGap))
 		}
 	}
@@ -289,7 +289,7 @@ func (c *table) busy() error {
 	if err != nil {
 		return err
 	}
-	if h := c.ourEar.Tone(theirTone, talk); h.Share < goodShare {
+	if h := c.ourEar.Tone(theirTone, talk); h.Share < dinoShare {
 		return fmt.Errorf("we hear carol %.0f %% of the time after Dino's call, longest gap %v", 100*h.Share, h.LongestGap)
 	}
 	carol.Key("q")
