@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,4 +254,110 @@ func TestStanzaThatDoesNotGoOn(t *testing.T) {
 			t.Errorf("given up after %v", took)
 		}
 	})
+}
+
+// A server that lost what we sent says the same however often we ask.
+func TestServerThatLagsIsNotAskedAllTheTime(t *testing.T) {
+	bubble(t, xmpptest.Config{}, func(t *testing.T, srv *xmpptest.Server, cfg Config) {
+		s, _ := dialBubble(t, cfg)
+		var asked atomic.Int32
+		srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
+			if st.Dir == xmpptest.FromClient && st.Is(nsSM, "r") {
+				asked.Add(1)
+			}
+			return xmpptest.Verdict{Drop: st.Dir == xmpptest.FromClient && st.Name.Local == "message"}
+		})
+		for range 2 * ackAfter {
+			if err := s.Send(t.Context(), []byte(`<message to='bob@example.org'/>`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := asked.Load(); n < 3 || n > 10 {
+			t.Errorf("asked %d times in ten seconds", n)
+		}
+		s.Close()
+	})
+}
+
+// One acknowledgement that never comes does not keep the outbox full for ever,
+// even while other things keep arriving.
+func TestAcknowledgementThatDoesNotComeIsAskedForAgain(t *testing.T) {
+	bubble(t, xmpptest.Config{}, func(t *testing.T, srv *xmpptest.Server, cfg Config) {
+		s, _ := dialBubble(t, cfg)
+		defer s.Close()
+		lost := false
+		srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
+			drop := !lost && st.Dir == xmpptest.ToClient && st.Is(nsSM, "a")
+			lost = lost || drop
+			return xmpptest.Verdict{Drop: drop}
+		})
+		if err := s.Send(t.Context(), []byte(`<message to='bob@example.org'/>`)); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			time.Sleep(time.Second)
+			srv.InjectRaw("alice@example.org", []byte(" "))
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !lost || len(s.out.items) > 0 {
+			t.Errorf("lost %v, %d not acknowledged", lost, len(s.out.items))
+		}
+	})
+}
+
+// A server that lets us in and throws us out at once is not stormed, and one
+// that says policy-violation is not given up: too many stanzas on their way
+// may be all that it means.
+func TestShortConnectionsMakeTheBackoffGrow(t *testing.T) {
+	bubble(t, xmpptest.Config{}, func(t *testing.T, srv *xmpptest.Server, cfg Config) {
+		var logins atomic.Int32
+		s, err := Dial(t.Context(), cfg, Handler{Online: func(bool) {
+			logins.Add(1)
+			go srv.Expel("alice@example.org", "policy-violation")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		select {
+		case <-s.Done():
+			t.Fatalf("given up: %v", s.Err())
+		default:
+		}
+		if n := logins.Load(); n < 8 || n > 40 {
+			t.Errorf("%d logins in ten minutes", n)
+		}
+		s.SetQuick(true)
+		before := logins.Load()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := logins.Load() - before; n < 100 {
+			t.Errorf("%d logins in ten minutes of a call", n)
+		}
+		s.Close()
+	})
+}
+
+// What may be too large for the server is not sent again and again.
+func TestLargeStanzaAfterPolicyViolation(t *testing.T) {
+	srv := testServer(t, xmpptest.Config{MaxStanza: 20 << 10})
+	s, r := dialTest(t, testConfig(srv))
+	for _, size := range []int{30 << 10, 10} {
+		if err := s.Send(t.Context(), []byte(`<message to='alice@example.org/desk' id='`+strings.Repeat("x", size)+`'/>`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "Offline", r.offline)
+	within(t, "Online", r.online)
+	if id := within(t, "the small message", r.stanzas).ID(); len(id) != 10 {
+		t.Errorf("got a message of %d bytes", len(id))
+	}
+	if len(r.offline) > 0 {
+		t.Error("lost again")
+	}
 }

@@ -58,13 +58,19 @@ type Config struct {
 	// a call. Zero means 9 s.
 	QuickDeadAfter time.Duration
 	// MinBackoff is the wait before the first attempt to reconnect; it doubles up
-	// to MaxBackoff, with jitter. Zero means 500 ms and 60 s. The very first
-	// attempt after a connection that had worked is made at once.
+	// to MaxBackoff, with jitter, and goes on growing when connections live for
+	// seconds only. Zero means 500 ms and 60 s. The very first attempt after a
+	// connection that had worked is made at once.
 	MinBackoff, MaxBackoff time.Duration
 	// CloseTimeout bounds the farewell of Close. Zero means 3 s.
 	CloseTimeout time.Duration
 	// MaxStanza is the largest stanza accepted, in bytes. Zero means 256 KiB.
 	MaxStanza int
+
+	// MayKnow reports whether somebody may know that we are online. What the
+	// stream itself answers to others is what a server says for somebody offline.
+	// It must not wait. Nil means everybody.
+	MayKnow func(jid.JID) bool
 
 	// Log gets one line per event. Nil discards.
 	Log *slog.Logger
@@ -158,11 +164,16 @@ const (
 	webHeadStart  = 5 * time.Second        // for TCP before a WebSocket is looked for as well
 	defaultIQWait = 60 * time.Second       // for an answer when the caller's context has no deadline
 
-	ackAfter   = 8               // stanzas sent without acknowledgement after which we ask
-	ackDelay   = 2 * time.Second // after the first of them we ask anyway
-	probeQuick = 3 * time.Second // for a sign of life after NetworkChanged
-	stableFor  = 10 * time.Second
-	//                              a connection that lived this long resets the backoff
+	ackAfter = 8               // stanzas sent without acknowledgement after which we ask
+	ackDelay = 2 * time.Second // after the first of them we ask anyway
+	ackRetry = 10 * time.Second
+	//                           without an answer we ask again
+
+	probeQuick   = 3 * time.Second  // for a sign of life after NetworkChanged
+	stableFor    = 10 * time.Second // a connection that lived this long resets the backoff
+	freeShort    = 3                // that many shorter ones in a row do not make it grow
+	quickBackoff = 4 * time.Second  // the longest backoff while SetQuick is on
+	smallStanza  = 10_000           // bytes that every server accepts, RFC 6120 §13.12
 )
 
 const (

@@ -21,6 +21,7 @@ type connection struct {
 	// Guarded by s.mu.
 	ackWanted bool      // the server asked what we handled
 	asked     bool      // we asked, and it has not answered
+	askedAt   time.Time // when
 	unasked   int       // stanzas sent since we asked
 	since     time.Time // when the first of them was sent
 	blocked   bool      // the reader waits for room in the inbox
@@ -147,8 +148,11 @@ func (c *connection) collect() [][]byte {
 		}
 		c.unasked += n
 	}
+	if c.asked && s.out.sent > 0 && time.Since(c.askedAt) >= ackRetry {
+		c.asked, c.unasked = false, ackAfter // the answer was lost
+	}
 	if c.unasked > 0 && !c.asked && (s.hurry || c.unasked >= ackAfter || time.Since(c.since) >= ackDelay) {
-		c.asked, c.unasked, s.hurry = true, 0, false
+		c.asked, c.askedAt, c.unasked, s.hurry = true, time.Now(), 0, false
 		batch = append(batch, requestAck)
 	}
 	return batch
@@ -180,8 +184,11 @@ func (c *connection) watch() (time.Duration, error) {
 	dead := c.deadAfterLocked()
 	blocked := c.blocked
 	ask := time.Duration(-1)
-	if c.unasked > 0 && !c.asked {
+	switch {
+	case c.unasked > 0 && !c.asked:
 		ask = max(0, ackDelay-time.Since(c.since))
+	case c.asked && c.s.out.sent > 0:
+		ask = max(0, ackRetry-time.Since(c.askedAt))
 	}
 	c.s.mu.Unlock()
 
@@ -226,7 +233,7 @@ func (c *connection) probe(wait time.Duration) error {
 	c.probing, c.probed, c.probeWait, c.heardThen = true, now, wait, heard
 	if c.counts {
 		c.s.mu.Lock()
-		c.asked, c.unasked = true, 0
+		c.asked, c.askedAt, c.unasked = true, time.Now(), 0
 		c.s.mu.Unlock()
 		return c.l.send(c.deadAfter(), requestAck)
 	}
@@ -346,7 +353,8 @@ func (c *connection) handleSM(e *Element) error {
 		}
 		c.asked = false
 		if s.out.sent > 0 && c.unasked == 0 {
-			c.unasked, c.since = s.out.sent, time.Now()
+			// It has read more than it says. Asked at once it would say the same.
+			c.unasked, c.since = 1, time.Now()
 		} else if s.out.sent == 0 {
 			c.unasked = 0
 		}

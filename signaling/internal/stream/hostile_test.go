@@ -270,3 +270,32 @@ func TestDocumentTypeEndsTheConnection(t *testing.T) {
 		t.Error("resumed: the same would come again")
 	}
 }
+
+// Who may not know that we are online learns it from no odd request either.
+func TestOddRequestsOfStrangersAreAnsweredAsIfNobodyWereHere(t *testing.T) {
+	srv := testServer(t, xmpptest.Config{})
+	cfg := testConfig(srv)
+	cfg.MayKnow = func(j jid.JID) bool { return j.Localpart() == "bob" }
+	dialTest(t, cfg)
+	answers := make(chan xmpptest.Stanza, 10)
+	defer srv.Tap(func(st xmpptest.Stanza) {
+		if st.Dir == xmpptest.FromClient && st.Get("type") == "error" {
+			answers <- st
+		}
+	})()
+	deep := strings.Repeat("<a>", 100) + strings.Repeat("</a>", 100)
+	for _, tt := range []struct{ from, inner, want string }{
+		{"bob@example.org/x", "", "bad-request"},
+		{"mallory@example.org/x", "", "service-unavailable"},
+		{"mallory@example.org/x", "<a/><b/>", "service-unavailable"},
+		{"mallory@example.org/x", deep, "service-unavailable"},
+		{"bob@example.org/x", deep, "not-acceptable"},
+		{"@", "<a/>", "service-unavailable"},
+	} {
+		srv.InjectRaw("alice@example.org", []byte(`<iq type='get' id='odd' from='`+tt.from+`'>`+tt.inner+`</iq>`))
+		st := within(t, "answer", answers)
+		if st.Child(nsClient, "error").Child(nsStanzas, tt.want) == nil {
+			t.Errorf("%s %.20s: %v", tt.from, tt.inner, st)
+		}
+	}
+}

@@ -168,5 +168,18 @@ func (o *outbox) discardSent() int {
 	return n
 }
 
+// discardLarge drops what was sent, not acknowledged, and is larger than size.
+// If there was any the session cannot be resumed: its counters are wrong then.
+func (o *outbox) discardLarge(size int) (n int) {
+	for i := o.sent - 1; i >= 0; i-- {
+		if len(o.items[i].data) > size {
+			o.leave(i, i+1)
+			o.sent--
+			n++
+		}
+	}
+	return n
+}
+
 // emptyUpTo reports whether nothing up to seq is left.
 func (o *outbox) emptyUpTo(seq uint64) bool { return len(o.items) == 0 || o.items[0].seq > seq }

@@ -319,11 +319,14 @@ func (s *Stream) refuse(start xml.StartElement, cond stanza.Condition) {
 	if id == "" || len(id) > 1024 || len(attr(start, "from")) > 3072 {
 		return
 	}
-	to := ""
+	to, typ := "", "modify"
 	if from := attr(start, "from"); from != "" {
 		to = ` to='` + escape(from) + `'`
+		if j, err := jid.Parse(from); s.cfg.MayKnow != nil && (err != nil || !s.cfg.MayKnow(j)) {
+			typ, cond = "cancel", stanza.ServiceUnavailable // RFC 6121 §8.5.3.2.3
+		}
 	}
-	p := []byte(`<iq type='error' id='` + escape(id) + `'` + to + `><error type='modify'><` + string(cond) +
+	p := []byte(`<iq type='error' id='` + escape(id) + `'` + to + `><error type='` + typ + `'><` + string(cond) +
 		` xmlns='` + nsStanzas + `'/></error></iq>`)
 	s.mu.Lock()
 	ok := s.out.replies < maxReplies && !s.out.full() && s.phase == phaseRunning

@@ -43,6 +43,7 @@ type Stream struct {
 	dialer    dialer // the owner's
 	login     login  // the owner's
 	elsewhere string // the owner's: where the server sent us when it ended the last stream
+	short     int    // the owner's: connections in a row that lived for less than stableFor
 	inbox     *inbox
 	wake      chan struct{} // there is something to send
 	poke      chan struct{} // the network changed
@@ -304,7 +305,7 @@ func (s *Stream) stay(n negotiated) error {
 		if se != nil && !se.Local {
 			s.elsewhere = se.Host
 			switch se.Condition {
-			case "conflict", "policy-violation", "not-authorized", "host-gone", "host-unknown":
+			case "conflict", "not-authorized", "host-gone", "host-unknown":
 				return fmt.Errorf("stay online: %w", err)
 			case "bad-format", "bad-namespace-prefix", "improper-addressing", "invalid-from", "invalid-namespace",
 				"invalid-xml", "not-well-formed", "restricted-xml", "unsupported-encoding", "unsupported-stanza-type":
@@ -313,6 +314,14 @@ func (s *Stream) stay(n negotiated) error {
 				s.cfg.Log.Error("stanzas that the server may have refused are given up", "count", s.out.discardSent())
 				s.session = session{}
 				s.mu.Unlock()
+			case "policy-violation":
+				// Many things may be meant, and one is a stanza too large for the server.
+				s.mu.Lock()
+				if n := s.out.discardLarge(smallStanza); n > 0 {
+					s.cfg.Log.Error("large stanzas that the server may have refused are given up", "count", n)
+					s.session = session{}
+				}
+				s.mu.Unlock()
 			}
 		}
 		if errors.Is(err, errBadCount) {
@@ -320,7 +329,11 @@ func (s *Stream) stay(n negotiated) error {
 			s.session = session{} // we and the server do not agree on it
 			s.mu.Unlock()
 		}
-		atOnce := !fromServer && time.Since(began) >= stableFor
+		s.short++
+		if time.Since(began) >= stableFor {
+			s.short = 0
+		}
+		atOnce := !fromServer && s.short == 0
 		if n, err = s.reconnect(err, atOnce); err != nil {
 			return err
 		}
@@ -357,13 +370,13 @@ func (s *Stream) reconnect(lost error, atOnce bool) (negotiated, error) {
 	defer cancel(nil)
 	for tries := 0; ; tries++ {
 		if !atOnce || tries > 0 {
-			wait := s.backoff(tries)
+			wait := s.backoff(tries + max(0, s.short-freeShort))
 			s.cfg.Log.Debug("reconnecting", "in", wait)
 			timer := time.NewTimer(wait)
 			select {
 			case <-timer.C:
 			case <-s.poke:
-				tries = 0
+				tries, s.short = 0, 0
 			case <-ctx.Done():
 			}
 			timer.Stop()
@@ -401,10 +414,15 @@ func (s *Stream) setLastError(err error) {
 // backoff returns how long to wait before a try: longer each time, and never
 // the same for all clients of a server that was restarted.
 func (s *Stream) backoff(tries int) time.Duration {
-	d := s.cfg.MinBackoff
+	d, most := s.cfg.MinBackoff, s.cfg.MaxBackoff
+	s.mu.Lock()
+	if s.quick {
+		most = min(most, quickBackoff)
+	}
+	s.mu.Unlock()
 	for range tries {
-		if d *= 2; d >= s.cfg.MaxBackoff {
-			d = s.cfg.MaxBackoff
+		if d *= 2; d >= most {
+			d = most
 			break
 		}
 	}
