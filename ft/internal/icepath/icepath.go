@@ -46,7 +46,7 @@ const (
 	relayWait     = 500 * time.Millisecond
 	keepalive     = 2 * time.Second
 	disconnected  = 5 * time.Second  // without a packet
-	failed        = 15 * time.Second // after that, the path is lost
+	gone          = 15 * time.Second // after that, the path is lost
 )
 
 // A Config says how a path is found.
@@ -77,6 +77,7 @@ type Path struct {
 	known    chan struct{} // closed when the peer's credentials are
 	gathered chan struct{} // closed when no more candidates of ours come
 	last     sync.Once     // closes it
+	fail     sync.Once     // closes lost
 	lost     chan struct{} // closed when a path that worked does not any more
 
 	ctx    context.Context // of what is opened for gathering
@@ -210,7 +211,7 @@ func (p *Path) options() ([]ice.AgentOption, error) {
 		ice.WithMaxBindingRequests(maxChecks),
 		ice.WithKeepaliveInterval(keepalive),
 		ice.WithDisconnectedTimeout(disconnected),
-		ice.WithFailedTimeout(failed),
+		ice.WithFailedTimeout(gone),
 	}
 	if env.Loopback {
 		opts = append(opts, ice.WithIncludeLoopback())
@@ -279,15 +280,11 @@ func (p *Path) tell(c iceudp.Candidate) {
 func (p *Path) changed(s ice.ConnectionState) {
 	p.log.Debug("state of ICE", "state", s.String())
 	if s == ice.ConnectionStateFailed {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		select {
-		case <-p.lost:
-		default:
-			close(p.lost)
-		}
+		p.failed()
 	}
 }
+
+func (p *Path) failed() { p.fail.Do(func() { close(p.lost) }) }
 
 // Remote takes credentials and candidates of the peer.
 func (p *Path) Remote(t *iceudp.Transport) error {
