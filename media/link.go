@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
@@ -402,9 +403,59 @@ func (l *peerLink) Quality() linkQuality {
 
 func (l *peerLink) WriteRTCP(p []rtcp.Packet) error { return l.pc.WriteRTCP(p) }
 
+// settleFor and closeFor bound how long Close waits for pion.
+const (
+	settleFor = 2 * time.Second
+	closeFor  = 10 * time.Second
+)
+
+// Close does not wait for a pion that is stuck: the call ends all the same.
 func (l *peerLink) Close() error {
-	if err := l.pc.GracefulClose(); err != nil {
+	l.mu.Lock()
+	connected := l.dtlsState == webrtc.DTLSTransportStateConnected
+	l.mu.Unlock()
+	var errs []error
+	if !connected { // nobody to say goodbye to; it ends what would connect
+		errs = append(errs, l.ice().Stop())
+	}
+	l.settle()
+	closed := make(chan error, 1)
+	go func() { closed <- l.pc.GracefulClose() }()
+	timer := time.NewTimer(closeFor)
+	defer timer.Stop()
+	select {
+	case err := <-closed:
+		errs = append(errs, err)
+	case <-timer.C:
+		errs = append(errs, fmt.Errorf("it did not close within %s", closeFor), l.ice().Stop())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close peer connection: %w", err)
 	}
 	return nil
+}
+
+// settle waits until pion has done what it does after a negotiation.
+//
+// pion v4.2.26 locks up when it is closed after DTLS connected and before it
+// takes streams: closing holds a lock and waits for the reader of SRTP, which
+// waits with the first packet for someone to take its stream, which waits for
+// the lock. That more negotiation is needed, which a new section causes, is
+// told when all else is done.
+func (l *peerLink) settle() {
+	if l.pc.RemoteDescription() == nil || l.pc.SignalingState() != webrtc.SignalingStateStable {
+		return
+	}
+	settled := make(chan struct{})
+	l.pc.OnNegotiationNeeded(sync.OnceFunc(func() { close(settled) }))
+	if _, err := l.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		return
+	}
+	timer := time.NewTimer(settleFor)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+	}
 }
