@@ -81,12 +81,14 @@ func newCall(cfg Config) (*Call, error) {
 	c.stats = Stats{LevelIn: audio.MinLevel, LevelOut: audio.MinLevel}
 	c.receiver = newAudioReceiver(cfg.Audio.Sink, c.log)
 	c.receiver.heard = func(at, packet time.Time) { c.box.post(func() { c.firstAudio(at, packet) }) }
+	c.receiver.deaf = c.deaf
 	c.receiver.digit = func(key rune) { c.box.post(func() { c.emit(Digit{Key: key}) }) }
 	if cfg.Audio.Source != nil {
 		track := newSendTrack("audio", webrtc.RTPCodecTypeAudio)
 		c.sender = newAudioSender(cfg.Audio.Source, track, c.log, func(err error) {
 			c.box.post(func() { c.emit(SourceEnded{Err: err}) })
 		})
+		c.sender.silent = c.silent
 	}
 	c.init()
 	main, err := c.open(true)
@@ -203,8 +205,7 @@ func (c *Call) Stats() Stats {
 // for a broken one.
 func (c *Call) Mute(on bool) error {
 	c.muted.Store(on)
-	c.gate()
-	return c.tell(map[bool]string{true: "mute", false: "unmute"}[on], true)
+	return c.switched()
 }
 
 // Muted reports whether we are muted.
@@ -213,21 +214,21 @@ func (c *Call) Muted() bool { return c.muted.Load() }
 // Hold stops or resumes media both ways, and tells the peer.
 func (c *Call) Hold(on bool) error {
 	c.held.Store(on)
-	c.gate()
-	return c.tell(map[bool]string{true: "hold", false: "unhold"}[on], false)
+	return c.switched()
 }
 
 // Held reports whether we hold the call.
 func (c *Call) Held() bool { return c.held.Load() }
 
-// gate opens and closes the way of sound.
-func (c *Call) gate() {
-	held := c.held.Load()
-	c.receiver.held.Store(held)
-	if c.sender != nil {
-		c.sender.muted.Store(c.muted.Load() || held || c.remoteHeld.Load() || c.unwanted.Load())
-	}
+// silent reports whether the peer may not hear the source. It is asked for every
+// frame, and not kept: what several goroutines switch would be open in the end
+// when one of them looked before another switched.
+func (c *Call) silent() bool {
+	return c.muted.Load() || c.held.Load() || c.remoteHeld.Load() || c.unwanted.Load() || c.parting.Load()
 }
+
+// deaf reports whether the peer may not be heard.
+func (c *Call) deaf() bool { return c.held.Load() || c.parting.Load() }
 
 // errOver is what methods return when the call is over.
 func (c *Call) errOver() error {

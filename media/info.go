@@ -7,19 +7,15 @@ import (
 	"github.com/carillon-im/carillon/jingle/rtp"
 )
 
-// tell sends an informational message about the call. XEP-0167#info
-func (c *Call) tell(message string, content bool) error {
-	ok := c.box.post(func() {
-		if !c.connectedAt.IsZero() { // before, see tellSwitches
-			c.inform(message, content)
-		}
-	})
-	if !ok {
+// switched has the peer told what was switched.
+func (c *Call) switched() error {
+	if !c.box.post(c.tellSwitches) {
 		return c.errOver()
 	}
 	return nil
 }
 
+// inform sends an informational message about the call. XEP-0167#info
 func (c *Call) inform(message string, content bool) {
 	info := rtp.NewInfo(message)
 	if content {
@@ -28,13 +24,19 @@ func (c *Call) inform(message string, content bool) {
 	c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Info(info) })
 }
 
-// tellSwitches tells what was switched before there was a call.
+// tellSwitches tells the peer what is not as it was told last, once there is a
+// call.
 func (c *Call) tellSwitches() {
-	if c.muted.Load() {
-		c.inform("mute", true)
+	if c.connectedAt.IsZero() || c.ending {
+		return
 	}
-	if c.held.Load() {
-		c.inform("hold", false)
+	if on := c.muted.Load(); on != c.toldMuted {
+		c.toldMuted = on
+		c.inform(map[bool]string{true: "mute", false: "unmute"}[on], true)
+	}
+	if on := c.held.Load(); on != c.toldHeld {
+		c.toldHeld = on
+		c.inform(map[bool]string{true: "hold", false: "unhold"}[on], false)
 	}
 }
 
@@ -70,7 +72,6 @@ func (c *Call) remoteHold(on bool) {
 	if c.remoteHeld.Swap(on) == on {
 		return
 	}
-	c.gate()
 	c.emit(RemoteHeld{on})
 }
 

@@ -27,17 +27,17 @@ type audioReceiver struct {
 	sink  audio.Sink
 	log   *slog.Logger
 	heard func(at, packet time.Time) // first sound
+	deaf  func() bool                // nothing is to be heard
 	digit func(rune)
 	wg    sync.WaitGroup // of track readers
 
 	jitter  atomic.Pointer[audio.JitterBuffer] // nil until agreed
 	events  atomic.Pointer[map[uint8]bool]     // payload types of telephone-event
-	held    atomic.Bool
-	level   atomic.Uint64 // float64 bits, dBFS
-	bytes   atomic.Uint64 // of payload
-	count   atomic.Uint64 // packets
-	first   atomic.Int64  // unix nanoseconds of the first packet
-	codecPT atomic.Uint32 // payload type of the last packet of sound, plus one
+	level   atomic.Uint64                      // float64 bits, dBFS
+	bytes   atomic.Uint64                      // of payload
+	count   atomic.Uint64                      // packets
+	first   atomic.Int64                       // unix nanoseconds of the first packet
+	codecPT atomic.Uint32                      // payload type of the last packet of sound, plus one
 }
 
 func newAudioReceiver(sink audio.Sink, log *slog.Logger) *audioReceiver {
@@ -107,14 +107,14 @@ func transient(err error) bool { return errors.Is(err, webrtc.ErrCodecNotFound) 
 func (r *audioReceiver) play(ctx context.Context) {
 	frame := make(audio.Frame, audio.HalfFrame)
 	heard := false
+	var v valve
 	for ctx.Err() == nil {
 		now := time.Now()
 		voiced := false
 		if jb := r.jitter.Load(); jb != nil {
 			voiced = jb.Get(frame, now)
 		}
-		if r.held.Load() {
-			clear(frame)
+		if v.pass(frame, !r.deaf()) {
 			voiced = false
 		}
 		level := audio.Measure(frame).RMS

@@ -51,13 +51,14 @@ type audioSender struct {
 	track *sendTrack
 	log   *slog.Logger
 	ended func(error) // the source has no more to say
+	// silent says that the source is not to be heard. It is asked for every frame.
+	silent func() bool
 
 	codec  atomic.Pointer[sendCodec] // nil until agreed
-	muted  atomic.Bool
-	loss   atomic.Int32  // percent, as the peer reports it
-	level  atomic.Uint64 // float64 bits, dBFS
-	count  atomic.Uint64 // packets
-	bytes  atomic.Uint64 // of payload
+	loss   atomic.Int32              // percent, as the peer reports it
+	level  atomic.Uint64             // float64 bits, dBFS
+	count  atomic.Uint64             // packets
+	bytes  atomic.Uint64             // of payload
 	keys   chan keyPress
 	flow   chan struct{} // closed when media can flow
 	flowed sync.Once
@@ -68,7 +69,9 @@ type audioSender struct {
 	header    rtp.Header
 	payload   []byte
 	quiet     bool // nothing was sent for the frame before
-	silent    int  // frames since the last packet while muted
+	valve     valve
+	muted     bool // nothing of this frame is to be heard
+	skipped   int  // frames since the last packet while muted
 	lossKnown int32
 	pressing  []audio.EventPacket
 	pressAt   uint32 // RTP timestamp of the key
@@ -137,9 +140,7 @@ func (s *audioSender) run(ctx context.Context) {
 
 // frame sends one frame, or what replaces it.
 func (s *audioSender) frame(f audio.Frame) {
-	if s.muted.Load() {
-		clear(f)
-	}
+	s.muted = s.valve.pass(f, !s.silent())
 	s.level.Store(math.Float64bits(audio.Measure(f).RMS))
 	c := s.codec.Load()
 	if c == nil {
@@ -181,13 +182,13 @@ func (s *audioSender) speak(c *sendCodec, f audio.Frame) {
 		return
 	}
 	s.payload = payload
-	if s.muted.Load() && !c.options.DTX {
-		if s.silent++; s.silent%silentEvery != 1 {
+	if s.muted && !c.options.DTX {
+		if s.skipped++; s.skipped%silentEvery != 1 {
 			s.quiet = true
 			return
 		}
 	} else {
-		s.silent = 0
+		s.skipped = 0
 	}
 	if len(payload) == 0 {
 		s.quiet = true

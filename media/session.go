@@ -32,8 +32,11 @@ type session struct {
 	failure       error         // what went wrong
 	restart       restart
 
+	toldMuted, toldHeld bool // as the peer knows it
+
 	remoteHeld atomic.Bool // the peer holds the call
 	unwanted   atomic.Bool // the peer changed senders so that we do not send
+	parting    atomic.Bool // the call is ending, and nobody is to be heard
 
 	statsTick                              *time.Ticker
 	connectTimer, restartTimer, closeTimer *time.Timer
@@ -473,7 +476,6 @@ func (c *Call) soundName() string {
 func (c *Call) modified(e jingle.ContentModified) {
 	if e.Name == c.soundName() {
 		c.unwanted.Store(!e.Senders.Includes(c.role))
-		c.gate()
 	}
 }
 
@@ -510,6 +512,7 @@ func (c *Call) hangUp(r jingle.Reason) {
 // terminate asks the session to end. Its Ended finishes the call.
 func (c *Call) terminate(r jingle.Reason) {
 	c.ending, c.reason = true, r
+	c.parting.Store(true) // though the session may take a while to end
 	if c.conn == nil {
 		c.finish(jingle.Ended{Reason: r})
 		return
