@@ -26,6 +26,8 @@ type ReceiveConfig struct {
 	// Finished, if not nil, is asked whether all of a manifest has come in an
 	// earlier transfer, see [exchange.ReceiveOptions].
 	Finished func(exchange.Manifest) *exchange.Result
+	// Arriving, if not nil, is told what has come, just before it gets its name.
+	Arriving func(exchange.Manifest, *exchange.Result)
 	SHA256   bool
 	OnEvent  func(Event)
 }
@@ -84,7 +86,7 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 
 func (t *Transfer) receiveOptions(cfg ReceiveConfig) exchange.ReceiveOptions {
 	return exchange.ReceiveOptions{
-		Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, Finished: cfg.Finished, SHA256: cfg.SHA256,
+		Dir: cfg.Dir, Peer: t.env.Peer.Bare().String(), Accept: cfg.Accept, Finished: cfg.Finished, Arriving: cfg.Arriving, SHA256: cfg.SHA256,
 		Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
 	}
 }

@@ -193,7 +193,7 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 
 // awaitEnd gives the receiver time to end a session that is done.
 func (t *Transfer) awaitEnd(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	ctx, cancel := context.WithTimeout(ctx, politeTimeout)
 	defer cancel()
 	for t.ended == nil {
 		if _, err := t.next(ctx); ctx.Err() != nil {

@@ -19,7 +19,8 @@ const (
 	openTimeout   = 10 * time.Second // for one carrier to find a path
 	answerTimeout = 30 * time.Second // for an answer to a transport-replace
 	returnTimeout = 60 * time.Second // for the sender to come back with another transport
-	endTimeout    = 5 * time.Second  // for the peer to end a session that is done
+	politeTimeout = 2 * time.Second  // for the receiver to end a session that is done; then we do
+	endTimeout    = 5 * time.Second  // for our own end to be sent
 
 	lastWordTimeout = 500 * time.Millisecond // for what was on its way when the session ended
 )
@@ -183,7 +184,7 @@ func (t *Transfer) finish(err error) {
 	case errors.As(err, &refused):
 		reason.Condition, reason.Text = jingle.Decline, refused.Text
 	case errors.Is(err, exchange.ErrPaused):
-		reason.Condition = jingle.Gone // and coming back
+		reason.Condition = jingle.Gone // and perhaps coming back
 	case errors.Is(err, exchange.ErrCancelled):
 		reason.Condition = jingle.Cancel
 	case errors.Is(err, ErrDeclined):
@@ -251,8 +252,6 @@ func (t *Transfer) endError(e jingle.Ended) error {
 		return ErrDeclined
 	case jingle.Cancel:
 		return exchange.ErrCancelled
-	case jingle.Gone:
-		return exchange.ErrPaused
 	case jingle.UnsupportedApplications, jingle.UnsupportedTransports:
 		return fmt.Errorf("%w: %w", ErrUnsupported, &EndedError{e.Reason})
 	}

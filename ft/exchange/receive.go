@@ -42,6 +42,11 @@ type ReceiveOptions struct {
 	// who missed the last word does not send it all again. It returns the result
 	// of that transfer, or nil.
 	Finished func(Manifest) *Result
+	// Arriving, if not nil, is told the result when everything is verified and
+	// durable, just before the roots get their names, which are those in
+	// Result.Paths unless somebody else takes them first. What is remembered then
+	// is known also after a crash.
+	Arriving func(Manifest, *Result)
 	// SHA256 asks for the SHA-256 of each file in the result.
 	SHA256 bool
 	// Progress, if not nil, is called for every block settled.
@@ -734,6 +739,13 @@ func (r *receiver) commit() error {
 	}
 	if err := r.tree.settle(); err != nil {
 		return fmt.Errorf("write to disk: %w", err)
+	}
+	if r.opt.Arriving != nil {
+		will := *r.res
+		for _, c := range r.roots {
+			will.Paths = append(will.Paths, c.next(r.opt.Dir))
+		}
+		r.opt.Arriving(r.man, &will)
 	}
 	for _, c := range r.roots {
 		if r.files[c.first].skipped != nil {

@@ -177,6 +177,20 @@ func (r *root) commit(dir string) (string, error) {
 	return "", fmt.Errorf("give %q its name: %w", r.entry.Path, fs.ErrExist)
 }
 
+// next returns the name that commit will most likely give.
+func (r *root) next(dir string) string {
+	for i := range maxNumber {
+		name := r.entry.Path
+		if i > 0 {
+			name = numbered(name, i)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	return ""
+}
+
 // discard removes everything of a root that is not wanted any more.
 func (r *root) discard() {
 	os.RemoveAll(r.part)

@@ -27,6 +27,8 @@ type Target struct {
 type NobodyError struct {
 	To  jid.JID
 	Why string // one lower-case line
+
+	silent bool // a device has not told what it can do
 }
 
 func (e *NobodyError) Error() string { return e.Why }
@@ -35,6 +37,12 @@ func (e *NobodyError) Error() string { return e.Why }
 // before others, then by priority. A full JID names the device. It waits at
 // most so long for a device to come online; negative means for ever.
 func (c *Courier) Find(ctx context.Context, to jid.JID, patience time.Duration) (Target, error) {
+	return c.find(ctx, to, patience, false)
+}
+
+// find is Find. With sure it returns no device that does not answer: the
+// server goes on for minutes to show one that crashed.
+func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, sure bool) (Target, error) {
 	news := c.Client.Subscribe(maxEvents) // before the first look, so that nothing is missed
 	defer news.Close()
 	var timeout <-chan time.Time
@@ -43,25 +51,51 @@ func (c *Courier) Find(ctx context.Context, to jid.JID, patience time.Duration) 
 		defer timer.Stop()
 		timeout = timer.C
 	}
+	type result struct {
+		t   Target
+		err error
+	}
 	for {
-		t, err := c.look(ctx, to)
-		var nobody *NobodyError
-		if err == nil || !errors.As(err, &nobody) {
-			return t, err
-		}
-		for waiting := true; waiting; {
+		looking, stop := context.WithCancel(ctx)
+		found := make(chan result, 1)
+		go func() {
+			t, err := c.look(looking, to, sure)
+			found <- result{t, err}
+		}()
+		var last error = &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
+		for again := false; !again; {
 			select {
+			case r := <-found:
+				var nobody *NobodyError
+				if r.err == nil || !errors.As(r.err, &nobody) {
+					stop()
+					return r.t, r.err
+				}
+				found, last = nil, r.err
 			case e, ok := <-news.Events():
 				if !ok {
+					stop()
 					return Target{}, fmt.Errorf("find %s: %w", to, c.Client.Err())
 				}
-				waiting = !concerns(e, to)
+				again = concerns(e, to) && (found == nil || sure)
 			case <-timeout:
-				return Target{}, err
+				if found != nil && !sure {
+					timeout = nil // the look that is under way is the last
+					patience = 0
+					continue
+				}
+				stop()
+				return Target{}, last
 			case <-ctx.Done():
+				stop()
 				return Target{}, context.Cause(ctx)
 			}
+			if patience == 0 && found == nil {
+				stop()
+				return Target{}, last
+			}
 		}
+		stop()
 	}
 }
 
@@ -78,19 +112,37 @@ func concerns(e signaling.Event, to jid.JID) bool {
 	return false
 }
 
-// askTimeout bounds the question what a device can do.
-const askTimeout = 10 * time.Second
+// Times for the question what a device can do.
+const (
+	quickTimeout = 500 * time.Millisecond // when others may do
+	askTimeout   = 10 * time.Second
+)
 
-func (c *Courier) look(ctx context.Context, to jid.JID) (Target, error) {
+func (c *Courier) look(ctx context.Context, to jid.JID, sure bool) (Target, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if to.Resourcepart() != "" {
 		return c.lookAt(ctx, to)
 	}
+	// One device that does not answer, such as one that crashed, must not hold
+	// up those that do.
+	quick, stop := context.WithTimeout(ctx, quickTimeout)
+	t, err := c.choose(quick, to, sure)
+	stop()
+	var nobody *NobodyError
+	if errors.As(err, &nobody) && nobody.silent {
+		t, err = c.choose(ctx, to, sure)
+	}
+	return t, err
+}
+
+// choose looks at the devices that tell what they can do before ctx ends.
+func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, error) {
 	devices, err := c.Client.Devices(ctx, to)
 	if err != nil {
 		return Target{}, fmt.Errorf("find %s: %w", to, err)
 	}
+	silent := false
 	var ours, theirs []Target
 	others := 0
 	for _, d := range devices {
@@ -99,6 +151,7 @@ func (c *Courier) look(ctx context.Context, to jid.JID) (Target, error) {
 		}
 		others++
 		if d.Info == nil {
+			silent = true
 			continue
 		}
 		switch carriers, mine := ft.Choose(d.Info.Features, c.carriers()...); {
@@ -109,10 +162,15 @@ func (c *Courier) look(ctx context.Context, to jid.JID) (Target, error) {
 			theirs = append(theirs, Target{d.JID, false, carriers})
 		}
 	}
+	c.log().Debug("devices that take files", "to", to.String(), "ours", len(ours), "others", len(theirs), "silent", silent)
 	for _, list := range [][]Target{ours, theirs} {
-		if len(list) > 0 {
-			return c.first(ctx, list), nil
+		if len(list) == 0 {
+			continue
 		}
+		if t, ok := c.first(list, sure); ok {
+			return t, nil
+		}
+		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
 	}
 	contact, known := c.Client.Contact(to)
 	own := sameBare(to, c.Client.JID())
@@ -127,7 +185,7 @@ func (c *Courier) look(ctx context.Context, to jid.JID) (Target, error) {
 	case !contact.SeenByUs():
 		why = fmt.Sprintf("%s has not let you see when they are online", to)
 	}
-	return Target{}, &NobodyError{To: to, Why: why}
+	return Target{}, &NobodyError{To: to, Why: why, silent: silent}
 }
 
 // lookAt asks a device that was named.
@@ -148,16 +206,16 @@ func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
 }
 
 // pingTimeout is how long a device may take to show that it is there.
-const pingTimeout = 3 * time.Second
+const pingTimeout = 2 * time.Second
 
-// first returns the first device of a list that is really there. The server
-// goes on for minutes to show one that crashed, in the hope that it resumes its
-// stream. When none answers in time it is the first of the list.
-func (c *Courier) first(ctx context.Context, list []Target) Target {
-	if len(list) == 1 {
-		return list[0]
+// first returns the first device of a list that answers. One alone is believed
+// to be there unless we want to be sure; when of several none answers in time,
+// so is the first of the list.
+func (c *Courier) first(list []Target, sure bool) (Target, bool) {
+	if len(list) == 1 && !sure {
+		return list[0], true
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), pingTimeout) // ends below
 	answers := make(chan int, len(list))
 	for i, t := range list {
 		go func() {
@@ -176,7 +234,8 @@ func (c *Courier) first(ctx context.Context, list []Target) Target {
 		}
 	}
 	cancel()
-	return list[max(0, best)]
+	c.log().Debug("devices were asked whether they are there", "devices", len(list), "answered", best >= 0)
+	return list[max(0, best)], best >= 0 || !sure
 }
 
 // alive reports whether a device answers, be it with an error of its own.

@@ -69,7 +69,6 @@ type incoming struct {
 	x        *ft.Transfer
 	asked    bool // the offer may be shown: it makes sense
 	reserved int64
-	manifest exchange.Manifest
 	again    bool // it had come before
 	accepted time.Time
 	kind     string
@@ -121,7 +120,7 @@ func (r *Receiver) take(o signaling.Offer) jingle.Application {
 	x, err := ft.NewReceiver(ft.ReceiveConfig{
 		Dir: r.cfg.Dir, Carriers: r.c.carriers(), Env: r.c.env(), SHA256: r.cfg.SHA256,
 		Decide: func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
-		Accept: in.accept, Finished: in.finished, OnEvent: in.event,
+		Accept: in.accept, Finished: in.finished, Arriving: in.arriving, OnEvent: in.event,
 	})
 	if err != nil {
 		r.c.log().Warn("offer is not taken", "from", o.From.String(), "err", err)
@@ -143,11 +142,6 @@ func (in *incoming) await() {
 	<-in.x.Done()
 	res, err := in.x.Result()
 	in.release(res, err)
-	if err == nil && in.manifest != nil && !in.again && in.r.cfg.Ledger != nil {
-		if err := in.r.cfg.Ledger.add(in.peer(), in.manifest, res); err != nil {
-			in.r.c.log().Warn("transfer is not remembered", "err", err)
-		}
-	}
 	if !in.asked {
 		return // nothing was shown of it
 	}
@@ -280,8 +274,16 @@ func (in *incoming) accept(m exchange.Manifest) error {
 	if m.Size() > in.offer.Size || m.Files() > in.offer.Files || len(m)-m.Files() > in.offer.Folders {
 		return fmt.Errorf("%w: it is more than was offered", exchange.ErrManifest)
 	}
-	in.manifest = m
 	return nil
+}
+
+func (in *incoming) arriving(m exchange.Manifest, res *exchange.Result) {
+	if in.r.cfg.Ledger == nil {
+		return
+	}
+	if err := in.r.cfg.Ledger.add(in.peer(), m, res); err != nil {
+		in.r.c.log().Warn("transfer is not remembered", "err", err)
+	}
 }
 
 func (in *incoming) finished(m exchange.Manifest) *exchange.Result {

@@ -116,10 +116,10 @@ type sending struct {
 }
 
 func (s *sending) run(ctx context.Context) error {
-	wait := patience
+	wait, lost := patience, false
 	fruitless := 0
 	for {
-		t, err := s.find(ctx, wait)
+		t, err := s.find(ctx, wait, lost)
 		if err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (s *sending) run(ctx context.Context) error {
 			return err
 		}
 		s.opt.OnEvent(Broken{s.done.Session, err})
-		wait = comeBack
+		wait, lost = comeBack, true
 		select {
 		case <-time.After(betweenGo * time.Duration(min(fruitless, 30))):
 		case <-ctx.Done():
@@ -161,12 +161,12 @@ func again(err error) bool {
 }
 
 // find looks for the device, and says so when that takes long.
-func (s *sending) find(ctx context.Context, wait time.Duration) (Target, error) {
-	t, err := s.c.Find(ctx, s.to, wait)
+func (s *sending) find(ctx context.Context, wait time.Duration, lost bool) (Target, error) {
+	t, err := s.c.find(ctx, s.to, wait, lost)
 	var nobody *NobodyError
 	if errors.As(err, &nobody) && s.opt.Wait {
 		s.opt.OnEvent(Waiting{s.to, nobody.Why})
-		t, err = s.c.Find(ctx, s.to, -1)
+		t, err = s.c.find(ctx, s.to, -1, lost)
 	}
 	return t, err
 }
