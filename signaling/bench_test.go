@@ -30,7 +30,7 @@ func BenchmarkCallsAtOnce(b *testing.B) {
 	srv := newServer(b, xmpptest.Config{})
 	x := login(b, srv, alice)
 	y := login(b, srv, bob, func(cfg *Config) { cfg.Busy = BusyRing })
-	slots := make(chan struct{}, maxCallsPerPeer-1)
+	slots := make(chan struct{}, maxPerPerson-1)
 	accepted := make(chan struct{})
 	go func() {
 		defer close(accepted)

@@ -139,6 +139,8 @@ func (c *Client) Incoming() <-chan *IncomingCall { return c.incoming }
 
 // calls are those that ring or run.
 type calls struct {
+	perPeer int // Config.MaxPerPeer
+
 	mu      sync.Mutex
 	all     map[*call]string // and their sid
 	bySID   map[string][]*call
@@ -160,7 +162,7 @@ func (t *calls) add(k *call) error {
 			return errSameSID
 		}
 	}
-	if t.byPeer[bare] >= maxCallsPerPeer || len(t.all) >= maxSessions || k.dir == In && t.ringing >= maxRinging {
+	if t.byPeer[bare] >= t.perPeer || len(t.all) >= maxSessions || k.dir == In && t.ringing >= max(maxRinging, t.perPeer) {
 		return ErrTooMany
 	}
 	t.all[k] = k.sid

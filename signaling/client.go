@@ -94,8 +94,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		cfg: cfg, log: cfg.Log, own: cfg.JID.Bare(), reg: cfg.Registry,
 		done: make(chan struct{}), caughtUp: make(chan struct{}), ready: make(chan error, 1), setups: make(chan struct{}, 1),
 		hub: newHub(), services: newServices(),
-		incoming: make(chan *IncomingCall, maxIncoming),
+		incoming: make(chan *IncomingCall, max(maxIncoming, cfg.MaxPerPeer)),
 	}
+	c.calls.perPeer, c.sessions.perPeer = cfg.MaxPerPeer, cfg.MaxPerPeer
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.sendCtx, c.stopSend = context.WithCancel(context.Background())
 	features := append(append([]string{}, ownFeatures[:]...), cfg.Features...)
@@ -106,7 +107,9 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	c.ledger.l = newLedger(c.own)
 	c.recorder = newRecorder(cfg.History, cfg.Log)
 	c.dispatcher = newDispatcher(c.handle, c.answerFlood)
-	c.s = stream.New(cfg.stream(), stream.Handler{Stanza: c.onStanza, Online: c.onOnline, Offline: c.onOffline})
+	below := cfg.stream()
+	below.MayKnow = c.mayKnow
+	c.s = stream.New(below, stream.Handler{Stanza: c.onStanza, Online: c.onOnline, Offline: c.onOffline})
 	err := c.loadMark(ctx)
 	if err == nil {
 		err = c.s.Connect(ctx)
@@ -137,6 +140,10 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.Name = cmp.Or(cfg.Name, "Carillon")
 	cfg.Node = cmp.Or(cfg.Node, "https://github.com/carillon-im/carillon")
+	cfg.sideBySide = cfg.MaxPerPeer > 0
+	if !cfg.sideBySide {
+		cfg.MaxPerPeer = maxPerPerson
+	}
 	if cfg.Registry == nil {
 		cfg.Registry = NewRegistry()
 	}
@@ -218,12 +225,21 @@ func (c *Client) onOnline(resumed bool) {
 		c.hub.emit(Online{JID: c.JID(), Resumed: true})
 		return
 	}
+	c.marks.behind()
 	for _, d := range c.presence.clear() {
 		c.hub.emit(PresenceChanged{d})
 	}
 	login := c.logins.Add(1)
-	if !c.start(func() { c.setUp(login) }) && login == 1 {
-		c.ready <- net.ErrClosed
+	if !c.start(func() { c.setUp(login) }) {
+		c.report(net.ErrClosed)
+	}
+}
+
+// report tells Dial how the setup of a login went. Only the first report counts.
+func (c *Client) report(err error) {
+	select {
+	case c.ready <- err:
+	default:
 	}
 }
 
@@ -236,19 +252,30 @@ func (c *Client) onOffline(err error) {
 func (c *Client) setUp(login int64) {
 	c.setups <- struct{}{}
 	defer func() { <-c.setups }()
-	if c.logins.Load() != login {
-		return // there is a newer one already
-	}
-	err := c.logIn()
-	if login == 1 {
-		c.ready <- err
-	}
-	if err != nil {
-		if c.ctx.Err() == nil {
-			c.log.Warn("login incomplete", "err", err)
+	for {
+		if c.logins.Load() != login {
+			return // there is a newer one already
 		}
-		return
+		err := c.logIn()
+		if err == nil {
+			break
+		}
+		if errors.Is(err, stream.ErrRebound) {
+			return // a newer one is on its way
+		}
+		c.report(err)
+		if c.ctx.Err() != nil {
+			return
+		}
+		// Without presence nobody could call us, however long the stream lives.
+		c.log.Warn("login incomplete, tried again", "in", loginRetry, "err", err)
+		select {
+		case <-time.After(loginRetry):
+		case <-c.ctx.Done():
+			return
+		}
 	}
+	c.report(nil)
 	c.hub.emit(Online{JID: c.JID()})
 	if c.cfg.CatchUp > 0 {
 		ctx, cancel := context.WithTimeout(c.ctx, 4*iqTimeout)
@@ -257,8 +284,11 @@ func (c *Client) setUp(login int64) {
 			c.log.Warn("missed calls not looked up", "err", err)
 		}
 	}
-	c.catching.Do(func() { close(c.caughtUp) })
+	c.noCatchUp()
 }
+
+// noCatchUp tells that nobody needs to wait for the archive any more.
+func (c *Client) noCatchUp() { c.catching.Do(func() { close(c.caughtUp) }) }
 
 func (c *Client) logIn() error {
 	ctx, cancel := context.WithTimeout(c.ctx, 2*iqTimeout)
@@ -300,7 +330,7 @@ func (c *Client) Subscribe(size int) *Subscription { return c.hub.subscribe(size
 func (c *Client) Online() bool { return c.s.Online() }
 
 // CaughtUp returns a channel that is closed when the calls that the archive of
-// the server knew at login have been recorded, or could not be read.
+// the server knew at login have been recorded, or could not be read, and by Close.
 func (c *Client) CaughtUp() <-chan struct{} { return c.caughtUp }
 
 // NetworkChanged tells that the network of this machine changed: the
@@ -348,7 +378,10 @@ func (c *Client) watch() {
 }
 
 // Close ends all calls, says goodbye to the server and returns when
-// everything has stopped. It is safe to call twice.
+// everything has stopped. It is safe to call twice. What the client itself
+// calls must not call it, since it would wait for itself: methods of an
+// Application or a History, Config.Dial and Config.LogStanza, and functions
+// given to Handle, HandleIQ and the Conn of a session. `go c.Close()` is fine there.
 func (c *Client) Close() error {
 	c.shutdown(net.ErrClosed)
 	<-c.done
@@ -374,6 +407,7 @@ func (c *Client) shutdown(err error) {
 		stop.Stop()
 		c.stopSend()
 		c.recorder.close()
+		c.noCatchUp()
 		close(c.incoming)
 		c.hub.close()
 		close(c.done)

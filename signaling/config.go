@@ -144,11 +144,19 @@ type Config struct {
 	// seconds; negative means never.
 	RingTimeout time.Duration
 
+	// MaxPerPeer is how many calls, and how many sessions, there may be at once
+	// with one JID that is no person, such as a gateway or the peer of a load
+	// test: they do not disturb each other. Zero means a person: 8 at most, and a
+	// call that is accepted goes on in place of the one that was running.
+	MaxPerPeer int
+
 	// History keeps call records. Nil keeps none; the records still come as
 	// events ([CallRecorded]).
 	History History
 	// CatchUp is how far back the archive of the server is read for calls that
-	// this device did not see. Zero means 7 days; negative means not at all.
+	// this device did not see, the first time; later the History knows where to go
+	// on. Zero means 7 days with a History, and not at all without one; negative
+	// means not at all.
 	CatchUp time.Duration
 
 	// Log gets one line per event. Nil discards.
@@ -157,4 +165,6 @@ type Config struct {
 	// must not keep the bytes nor block, and may be called from two goroutines
 	// at once.
 	LogStanza func(dir StanzaDirection, xml []byte)
+
+	sideBySide bool // MaxPerPeer was given
 }

@@ -1,9 +1,11 @@
 package signaling
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/jmi"
@@ -227,6 +229,21 @@ func TestCallOfAStranger(t *testing.T) {
 	if got := seen.find(toMallory); len(got) > 0 {
 		t.Fatalf("before the answer alice sent %v", got[0])
 	}
+	// A session does not make us speak either, nor does what is no request.
+	if got := condition(t, m, a.JID(), stanza.SetIQ, offerXML(in.SID(), 1)); got != "service-unavailable" {
+		t.Errorf("session before the answer: %q", got)
+	}
+	if n, err := srv.Inject(a.JID().String(), fmt.Sprintf(`<iq from='%s' to='%s' type='get' id='odd'/>`, m.JID(), a.JID())); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	settled(t, m, a)
+	for _, st := range seen.find(func(st xmpptest.Stanza) bool {
+		return st.JID == a.JID().String() && st.Dir == xmpptest.FromClient && strings.HasPrefix(st.Get("to"), mallory)
+	}) {
+		if e := st.Child("jabber:client", "error"); e == nil || e.Child(nsStanzas, "service-unavailable") == nil {
+			t.Fatalf("before the answer alice sent %v", st)
+		}
+	}
 	callee := newApp()
 	if err := in.Accept(ctx(t), callee); err != nil {
 		t.Fatal(err)
@@ -282,7 +299,7 @@ func TestFloods(t *testing.T) {
 		send(t, a, `<message to='%s' type='chat' id='p%d'><propose xmlns='urn:xmpp:jingle-message:0' id='p%d'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose></message>`, bob, i, i)
 	}
 	settled(t, a, b)
-	if n := b.calls.count(); n > maxCallsPerPeer {
+	if n := b.calls.count(); n > maxPerPerson {
 		t.Errorf("%d calls of one person ring", n)
 	}
 	b.strangers.mu.Lock()
@@ -291,19 +308,19 @@ func TestFloods(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d strangers measured", n)
 	}
-	for i := range maxSessionsPerPeer + 3 {
+	for i := range maxPerPerson + 3 {
 		if _, err := a.IQ(ctx(t), b.JID(), stanza.SetIQ, []byte(offerXML(fmt.Sprint("d", i), 2))); err != nil {
 			t.Fatal(err) // acknowledged, and then ended as busy
 		}
 	}
 	settled(t, a, b)
-	if n := b.calls.count(); n != maxCallsPerPeer {
-		t.Errorf("%d calls of one person, want %d", n, maxCallsPerPeer)
+	if n := b.calls.count(); n != maxPerPerson {
+		t.Errorf("%d calls of one person, want %d", n, maxPerPerson)
 	}
 	b.sessions.mu.Lock()
 	n = len(b.sessions.byKey)
 	b.sessions.mu.Unlock()
-	if n > maxSessionsPerPeer {
+	if n > maxPerPerson {
 		t.Errorf("%d sessions of one person", n)
 	}
 }
@@ -382,4 +399,77 @@ func TestAnswerOfSomebodyElse(t *testing.T) {
 	}
 	remove()
 	heal(t, srv, b)
+}
+
+// More calls with one person than people need, for those who ask for it.
+func TestManyCallsWithOnePerson(t *testing.T) {
+	srv := newServer(t, xmpptest.Config{})
+	many := func(cfg *Config) { cfg.MaxPerPeer, cfg.Busy = 50, BusyRing }
+	a, b := login(t, srv, alice, many), login(t, srv, bob, many)
+	callers := make([]*app, 50)
+	for i := range callers {
+		callers[i] = newApp()
+		if _, err := a.Call(ctx(t), jid.MustParse(bob), callers[i], CallOptions{}); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	ins := make([]*IncomingCall, len(callers))
+	for i := range ins {
+		ins[i] = incoming(t, b)
+	}
+	for _, in := range ins {
+		if err := in.Accept(ctx(t), newApp()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range callers {
+		wait(t, "active", k.active)
+	}
+	if _, err := a.Call(ctx(t), jid.MustParse(bob), newApp(), CallOptions{}); !errors.Is(err, ErrTooMany) {
+		t.Errorf("call 51: %v", err)
+	}
+}
+
+// Who was denied our presence is not given it because they ask again.
+func TestDeniedStaysDenied(t *testing.T) {
+	srv := newServer(t, xmpptest.Config{})
+	a, b := login(t, srv, alice), login(t, srv, bob)
+	events := a.Subscribe(100)
+	if err := a.Deny(ctx(t), jid.MustParse(bob)); err != nil {
+		t.Fatal(err)
+	}
+	event(t, events, func(e RosterChanged) bool { return e.Contact.Subscription == SubscriptionTo })
+	if err := b.RequestSubscription(ctx(t), jid.MustParse(alice)); err != nil {
+		t.Fatal(err)
+	}
+	event(t, events, func(e SubscriptionRequest) bool { return e.From.Equal(jid.MustParse(bob)) })
+	if err := a.Approve(ctx(t), jid.MustParse(bob)); err != nil {
+		t.Fatal(err)
+	}
+	event(t, events, func(e RosterChanged) bool { return e.Contact.Subscription == SubscriptionBoth })
+}
+
+// A proposal that was sent long ago and arrives while we call back is no tie.
+func TestOldProposalIsNoTie(t *testing.T) {
+	srv := newServer(t, xmpptest.Config{})
+	a, b := login(t, srv, alice), login(t, srv, bob)
+	caller := newApp()
+	out, err := a.Call(ctx(t), jid.MustParse(bob), caller, CallOptions{SID: "zzz"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := incoming(t, b)
+	// Its sid would win. The server kept it while alice was offline.
+	old := time.Now().Add(-30 * time.Second).UTC().Format(time.RFC3339)
+	if _, err := srv.Inject(a.JID().String(), fmt.Sprintf(`<message from='%s' to='%s' type='chat' id='old'><propose xmlns='urn:xmpp:jingle-message:0' id='aaa'><description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'/></propose><delay xmlns='urn:xmpp:delay' stamp='%s'/></message>`, b.JID(), alice, old)); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, b, a)
+	if err := in.Accept(ctx(t), newApp()); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "active", caller.active)
+	if out.SID() != "zzz" {
+		t.Errorf("the call became %s", out.SID())
+	}
 }

@@ -30,9 +30,13 @@ func (c *Client) onCallMessage(env *envelope, m *jmi.Message) {
 		return // a call of another device of ours to somebody else
 	}
 	c.sendReceipt(env)
-	// Perhaps we are calling them. XEP-0353#tie-break-1
+	// Perhaps we are calling them. XEP-0353#tie-break-1 What they proposed a while
+	// ago and reached us late is no tie: it may be taken back long since.
 	for _, k := range c.calls.with(env.from) {
 		tie := false
+		if time.Since(env.at(time.Now())) > tieWindow {
+			break
+		}
 		k.do(func() {
 			if tie = k.engine != nil && k.engine.Role() == jingle.Initiator && k.engine.State() == jmi.StateProposed; tie {
 				k.effects(k.engine.Receive(env.from, env.own, m))
@@ -166,7 +170,7 @@ func (k *call) accept(app jingle.Application) error {
 	k.takeApp(app)
 	// A call that was running with them is continued by this one. XEP-0353#tie-break-2
 	for _, old := range c.calls.with(k.dialed) {
-		if old != k {
+		if old != k && !c.cfg.sideBySide {
 			old.migrate(k.SID())
 		}
 	}

@@ -5,15 +5,13 @@ import "time"
 // Limits on what others can make us hold. A peer that goes beyond is answered
 // with an error or not at all; the stream and everybody else's calls go on.
 const (
-	maxSessionsPerPeer = 8    // sessions with one bare JID
-	maxSessions        = 1024 // sessions altogether
-	maxContents        = 16   // contents of one session
-	maxCandidates      = 64   // candidates of one content in one generation
-	maxSessionInbox    = 256  // actions of one session not yet handled
-	maxCallInbox       = 128  // messages of one call not yet handled
-
-	maxCallsPerPeer = 8  // calls with one bare JID, ringing or running
-	maxRinging      = 32 // incoming calls nobody answered yet
+	maxPerPerson    = 8    // calls, and sessions, with one bare JID; see Config.MaxPerPeer
+	maxSessions     = 1024 // sessions altogether
+	maxContents     = 16   // contents of one session
+	maxCandidates   = 64   // candidates of one content in one generation
+	maxSessionInbox = 256  // actions of one session not yet handled
+	maxCallInbox    = 128  // messages of one call not yet handled
+	maxRinging      = 32   // incoming calls nobody answered yet
 
 	maxPeers        = 2048 // senders with stanzas not yet handled
 	maxPerPeer      = 512  // stanzas of one full JID not yet handled
@@ -41,4 +39,6 @@ const (
 	iqTimeout     = 30 * time.Second // for the answer to an ordinary IQ
 	actionTimeout = 20 * time.Second // for the answer to a Jingle action
 	closeTimeout  = 3 * time.Second  // for the farewell to the server
+	loginRetry    = 10 * time.Second // after a login that the server did not let us complete
+	tieWindow     = 10 * time.Second // proposals further apart were not made at the same moment
 )

@@ -136,6 +136,7 @@ func (c *Client) catchUp(ctx context.Context) error {
 			c.marks.set(last)
 		}
 		if complete || len(page) == 0 || last == "" {
+			c.marks.caughtUp()
 			break
 		}
 	}
@@ -183,6 +184,21 @@ type marks struct {
 	mu    sync.Mutex
 	last  string // id in the archive
 	saved string
+	near  bool // everything up to last was read, so that what comes live may follow
+}
+
+// behind says that there may be messages after the mark that did not come live.
+func (m *marks) behind() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.near = false
+}
+
+// caughtUp says that the archive was read to its end.
+func (m *marks) caughtUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.near = true
 }
 
 func (m *marks) get() string {
@@ -204,7 +220,7 @@ func (m *marks) live(env *envelope) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last != "" { // before the first catch-up there may be older ones
+	if m.near && m.last != "" { // otherwise there may be older ones
 		m.last = env.archiveID
 	}
 }

@@ -199,8 +199,9 @@ func (c *Client) onAvailable(from jid.JID, st *stream.Stanza) {
 }
 
 func (c *Client) onSubscribe(from jid.JID, st *stream.Stanza) {
-	if contact, ok := c.roster.get(from); ok && (contact.SeesUs() || contact.SeenByUs() || contact.Asked) {
-		// We asked first, so the answer is clear. RFC 6121 §3.1.3
+	if contact, ok := c.roster.get(from); ok && (contact.SeesUs() || contact.SeenByUs() || contact.Asked) && !contact.denied {
+		// We asked first, so the answer is clear, unless the user has taken the
+		// permission back. RFC 6121 §3.1.3
 		c.background(func(ctx context.Context) {
 			if err := c.Approve(ctx, from); err != nil {
 				c.log.Warn("subscription not approved", "from", from.String(), "err", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/carillon-im/carillon/jingle"
@@ -133,5 +134,60 @@ func TestWrongPassword(t *testing.T) {
 	var auth *AuthError
 	if !errors.As(err, &auth) || !auth.WrongPassword() || Hint(err) == "" {
 		t.Errorf("err = %v, hint %q", err, Hint(err))
+	}
+}
+
+// A login that cannot be completed at first, because the server is slow to
+// answer, is completed later: without presence nobody could call us.
+func TestIncompleteLoginIsCompleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := xmpptest.NewServer(xmpptest.Config{InMemory: true, Hibernation: -1, Accounts: map[string]string{alice: "pw"}})
+		defer srv.Close()
+		c, err := Dial(t.Context(), Config{
+			JID: jid.MustParse(alice), Password: "pw", Server: srv.Addr(), RootCAs: srv.CertPool(),
+			Dial: srv.DialContext, WebSocket: WebSocketNever,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		events := c.Subscribe(10)
+		stop := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
+			return xmpptest.Verdict{Drop: st.Dir == xmpptest.FromClient && st.Child(nsCarbons, "enable") != nil}
+		})
+		srv.Cut(alice)
+		time.Sleep(3 * time.Minute)
+		stop()
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		for {
+			select {
+			case e := <-events.Events():
+				if _, ok := e.(Online); ok {
+					return
+				}
+			case <-time.After(time.Second):
+				t.Fatal("never online again")
+			}
+		}
+	})
+}
+
+// What came live moves the mark only once everything before it was read.
+func TestMarkDoesNotJumpOverWhatWasNotRead(t *testing.T) {
+	m := &marks{last: "7"}
+	m.live(&envelope{archiveID: "12"})
+	if m.get() != "7" {
+		t.Error("jumped before the archive was read")
+	}
+	m.caughtUp()
+	m.live(&envelope{archiveID: "13"})
+	if m.get() != "13" {
+		t.Error("does not follow")
+	}
+	m.behind()
+	m.live(&envelope{archiveID: "20"})
+	if m.get() != "13" {
+		t.Error("jumped over what came while we were offline")
 	}
 }

@@ -33,6 +33,8 @@ type Contact struct {
 	Groups       []string
 	Subscription SubscriptionState
 	Asked        bool // we asked to see their presence and they have not answered
+
+	denied bool // by Client.Deny, and not approved since
 }
 
 // SeesUs reports whether the contact may see our presence.
@@ -104,9 +106,21 @@ func (r *roster) apply(c Contact) bool {
 	if r.items == nil {
 		r.items = make(map[string]Contact)
 	}
+	c.denied = old.denied && !c.SeesUs()
 	r.items[key] = c
 	return !known || old.Name != c.Name || old.Subscription != c.Subscription ||
 		old.Asked != c.Asked || !slices.Equal(old.Groups, c.Groups)
+}
+
+// deny remembers what the user decided about a contact who asks.
+func (r *roster) deny(j jid.JID, denied bool) {
+	key := j.Bare().String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.items[key]; ok {
+		c.denied = denied
+		r.items[key] = c
+	}
 }
 
 // replace takes a whole roster and returns what changed.
@@ -240,12 +254,16 @@ func (c *Client) RequestSubscription(ctx context.Context, j jid.JID) error {
 
 // Approve lets somebody see our presence. RFC 6121 §3.1.5
 func (c *Client) Approve(ctx context.Context, j jid.JID) error {
+	c.roster.deny(j, false)
 	return c.sendSubscription(ctx, j, stanza.SubscribedPresence)
 }
 
 // Deny refuses a request to see our presence, or takes the permission back.
-// RFC 6121 §3.2
+// RFC 6121 §3.2 Those whose presence we see get ours when they ask, so a denied
+// contact is remembered until the client is closed; [Client.Unsubscribe] or
+// [Client.Block] them to make it last.
 func (c *Client) Deny(ctx context.Context, j jid.JID) error {
+	c.roster.deny(j, true)
 	return c.sendSubscription(ctx, j, stanza.UnsubscribedPresence)
 }
 

@@ -61,6 +61,8 @@ type candidates struct {
 
 // sessions are the running ones.
 type sessions struct {
+	perPeer int // Config.MaxPerPeer
+
 	mu     sync.Mutex
 	byKey  map[string]*session
 	byPeer map[string]int // by bare JID
@@ -86,7 +88,7 @@ func (t *sessions) add(s *session) error {
 	switch {
 	case t.byKey[key] != nil:
 		return fmt.Errorf("session %q with %s exists", s.sid, s.peer)
-	case len(t.byKey) >= maxSessions || t.byPeer[bare] >= maxSessionsPerPeer:
+	case len(t.byKey) >= maxSessions || t.byPeer[bare] >= t.perPeer:
 		return ErrTooMany
 	}
 	if t.byKey == nil {

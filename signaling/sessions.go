@@ -53,8 +53,9 @@ func (h *handlers) get(ns string) *handler {
 
 // Handle says who takes sessions that are not calls, by the namespace of the
 // description of their first content, and advertises that namespace. f runs on
-// the goroutine of the session and must not block; nil declines the session. It returns a function that takes f away again; a later
-// Handle of the same namespace replaces f.
+// the goroutine of the session and must not block; nil declines the session. It
+// returns a function that takes f away again; a later Handle of the same
+// namespace replaces f.
 func (c *Client) Handle(ns string, f func(Offer) jingle.Application) (remove func()) {
 	h := &handler{f}
 	c.handlers.mu.Lock()
@@ -165,15 +166,17 @@ func (c *Client) answerLate(st *stream.Stanza, j *jingle.Jingle) {
 }
 
 func (c *Client) onInitiate(st *stream.Stanza, j *jingle.Jingle) {
-	for _, k := range c.calls.find(j.SID) {
-		if k.initiate(st, j) {
-			return
-		}
-	}
+	// Also before the user has answered the stranger's own proposal: even a
+	// refusal would say that we are here. Once it is answered they may know.
 	if !c.mayKnow(st.From) {
 		c.strangerOffers(st.From, j)
 		c.answer(st, nil, errUnavailable())
 		return
+	}
+	for _, k := range c.calls.find(j.SID) {
+		if k.initiate(st, j) {
+			return
+		}
 	}
 	if len(j.Contents) == 0 {
 		c.answer(st, nil, errBadRequest())
