@@ -124,6 +124,7 @@ func (c *Call) run() {
 		case <-c.statsTick.C:
 			c.measure()
 			c.emit(c.Stats())
+			c.tellSwitches()
 		case <-c.connectTimer.C:
 			c.fail(refuse(jingle.ConnectivityError, "no path to the other side was found in %s", c.cfg.ConnectTimeout))
 		case <-c.restartTimer.C:

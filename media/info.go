@@ -7,6 +7,14 @@ import (
 	"github.com/carillon-im/carillon/jingle/rtp"
 )
 
+// told is how the peer knows a switch.
+type told struct {
+	on   bool
+	lost bool // or perhaps not: a message was not sent
+}
+
+func (t told) differs(on bool) bool { return t.lost || t.on != on }
+
 // switched has the peer told what was switched.
 func (c *Call) switched() error {
 	if !c.box.post(c.tellSwitches) {
@@ -16,27 +24,37 @@ func (c *Call) switched() error {
 }
 
 // inform sends an informational message about the call. XEP-0167#info
-func (c *Call) inform(message string, content bool) {
+//
+// When it cannot be sent, because too much waits for the peer, tellSwitches
+// tries again.
+func (c *Call) inform(message string, content bool, t *told) {
 	info := rtp.NewInfo(message)
 	if content {
 		info.Name, info.Creator = c.soundName(), "initiator"
 	}
-	c.do(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Info(info) })
+	c.do(func(s *jingle.Session) ([]jingle.Effect, error) {
+		effects, err := s.Info(info)
+		if err != nil {
+			c.box.post(func() { t.lost = true })
+		}
+		return effects, err
+	})
 }
 
 // tellSwitches tells the peer what is not as it was told last, once there is a
-// call.
+// call. It is called when something was switched, and now and then in case that
+// could not be told.
 func (c *Call) tellSwitches() {
 	if c.connectedAt.IsZero() || c.ending {
 		return
 	}
-	if on := c.muted.Load(); on != c.toldMuted {
-		c.toldMuted = on
-		c.inform(map[bool]string{true: "mute", false: "unmute"}[on], true)
+	if on := c.muted.Load(); c.toldMuted.differs(on) {
+		c.toldMuted = told{on: on}
+		c.inform(map[bool]string{true: "mute", false: "unmute"}[on], true, &c.toldMuted)
 	}
-	if on := c.held.Load(); on != c.toldHeld {
-		c.toldHeld = on
-		c.inform(map[bool]string{true: "hold", false: "unhold"}[on], false)
+	if on := c.held.Load(); c.toldHeld.differs(on) {
+		c.toldHeld = told{on: on}
+		c.inform(map[bool]string{true: "hold", false: "unhold"}[on], false, &c.toldHeld)
 	}
 }
 

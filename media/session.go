@@ -32,7 +32,7 @@ type session struct {
 	failure       error         // what went wrong
 	restart       restart
 
-	toldMuted, toldHeld bool // as the peer knows it
+	toldMuted, toldHeld told
 
 	remoteHeld atomic.Bool // the peer holds the call
 	unwanted   atomic.Bool // the peer changed senders so that we do not send
