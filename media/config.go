@@ -47,7 +47,7 @@ type Audio struct {
 	// Codecs are offered and accepted, best first. Nil means audio.Codecs().
 	Codecs []audio.Codec
 	// Encoder adjusts the encoder; what the peer asks for limits it further. A
-	// zero Complexity means 5, half the work of 9 and no difference one hears.
+	// zero Complexity means 5; see audio.EncoderOptions for what that costs.
 	Encoder audio.EncoderOptions
 }
 

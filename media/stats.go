@@ -32,6 +32,23 @@ type peerReport struct {
 	at   time.Time
 	loss float64 // share, of the interval between its reports
 	rtt  time.Duration
+
+	expected float64 // loss to be ready for; of the goroutine that reads reports
+}
+
+const (
+	lossFade = 0.9  // of what is expected is left with the next report, a second later
+	lossMost = 0.30 // more redundancy than for this makes things worse
+)
+
+// expect returns the loss, in percent, that the encoder should be ready for. A
+// report is about some fifty packets, so with little loss many say none: what
+// was lost counts at once and is forgotten slowly.
+func (p *peerReport) expect(loss float64) int32 {
+	if p.expected = max(loss, p.expected*lossFade); p.expected < 0.005 {
+		p.expected = 0
+	}
+	return int32(math.Round(100 * min(p.expected, lossMost)))
 }
 
 // A snapshot is what counters were when they were looked at before.
@@ -52,7 +69,7 @@ func (c *Call) reports(rs []rtcp.ReceptionReport, at time.Time) {
 			continue
 		}
 		loss := float64(r.FractionLost) / 256
-		c.sender.loss.Store(int32(math.Round(loss * 100)))
+		c.sender.loss.Store(c.report.expect(loss))
 		c.report.mu.Lock()
 		c.report.at, c.report.loss = at, loss
 		if r.LastSenderReport != 0 {

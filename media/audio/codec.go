@@ -68,8 +68,11 @@ type EncoderOptions struct {
 	// Bitrate in bit/s, 6000 to 60000. Zero means 32000. Opus only, as all
 	// that follows.
 	Bitrate int
-	// Complexity is 1 (cheap) to 10 (best). Zero means 5, which sounds like 10
-	// for speech and takes two thirds of the time.
+	// Complexity is 1 (cheap) to 10 (best). Zero means 5. Of gopus at 32 kbit/s
+	// the signal-to-noise ratio (mean of 20 ms segments) is 0.1 to 0.2 dB below
+	// that of 9 and 10, which are alike, and the mean spectral distance 0.1 dB
+	// above: 9.33 against 9.44 dB for [Speech], 7.09 against 7.20 and 6.59
+	// against 6.79 dB for English and German of espeak-ng.
 	Complexity int
 	// Loss is the expected share of lost packets in percent, 0 to 100, which
 	// decides how much forward error correction is spent.
