@@ -51,8 +51,8 @@ type stream struct {
 	wmu      sync.Mutex // held while writing
 	out      *datachannel.DataChannel
 	wclosed  bool
-	drained  chan struct{} // something was acknowledged
-	deadline deadline      // of writes
+	drained  chan struct{}     // something was acknowledged
+	deadline *icepath.Deadline // of writes
 
 	rmu    sync.Mutex // held while reading
 	buf    []byte     // for a message that does not fit
@@ -60,10 +60,10 @@ type stream struct {
 
 	mu    sync.Mutex
 	in    *datachannel.DataChannel
-	came  chan struct{} // closed when in is set
-	rd    time.Time     // deadline of reads
-	lost  bool          // the path
-	rwait deadline      // of reads before there is a channel
+	came  chan struct{}     // closed when in is set
+	rd    time.Time         // deadline of reads
+	lost  bool              // the path
+	rwait *icepath.Deadline // of reads before there is a channel
 
 	close func() error
 }
@@ -72,10 +72,8 @@ func newStream(cfg streamConfig) *stream {
 	s := &stream{
 		streamConfig: cfg,
 		dead:         make(chan struct{}), ended: make(chan struct{}), came: make(chan struct{}),
-		drained: make(chan struct{}, 1),
+		drained: make(chan struct{}, 1), deadline: icepath.NewDeadline(), rwait: icepath.NewDeadline(),
 	}
-	s.deadline.init()
-	s.rwait.init()
 	s.close = sync.OnceValue(s.end)
 	s.wg.Go(s.accept)
 	s.wg.Go(s.watch)
@@ -181,7 +179,7 @@ func (s *stream) Write(p []byte) (n int, err error) {
 func (s *stream) room() error {
 	for {
 		select {
-		case <-s.deadline.passed():
+		case <-s.deadline.Passed():
 			return os.ErrDeadlineExceeded
 		case <-s.dead:
 			return s.broken(io.ErrClosedPipe)
@@ -194,7 +192,7 @@ func (s *stream) room() error {
 		}
 		select {
 		case <-s.drained:
-		case <-s.deadline.passed():
+		case <-s.deadline.Passed():
 		case <-s.dead:
 		case <-s.ended:
 		}
@@ -268,7 +266,7 @@ func (s *stream) channel() (*datachannel.DataChannel, error) {
 	default:
 		select {
 		case <-s.came:
-		case <-s.rwait.passed():
+		case <-s.rwait.Passed():
 			return nil, os.ErrDeadlineExceeded
 		case <-s.ended:
 			return nil, net.ErrClosed
@@ -292,7 +290,7 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	default:
 	}
 	s.rd = t
-	s.rwait.set(t)
+	s.rwait.Set(t)
 	if s.in != nil {
 		return s.in.SetReadDeadline(t)
 	}
@@ -300,7 +298,7 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 }
 
 func (s *stream) SetWriteDeadline(t time.Time) error {
-	s.deadline.set(t)
+	s.deadline.Set(t)
 	return nil
 }
 
@@ -330,7 +328,7 @@ func (s *stream) closeWrite() error {
 func (s *stream) Close() error { return s.close() }
 
 func (s *stream) end() error {
-	s.deadline.set(time.Unix(1, 0)) // frees a write that is stuck
+	s.deadline.Set(time.Unix(1, 0)) // frees a write that is stuck
 	s.wmu.Lock()
 	if s.out != nil {
 		s.out.SetBufferedAmountLowThreshold(0)
@@ -356,48 +354,8 @@ func (s *stream) end() error {
 func (s *stream) abort() error {
 	close(s.ended)
 	s.SetReadDeadline(time.Time{}) // ends that goroutine
-	s.assoc.Close() // closes DTLS, too, which the peer sees
+	s.assoc.Close()                // closes DTLS, too, which the peer sees
 	err := s.path.Close()
 	s.wg.Wait()
 	return err
-}
-
-// A deadline is a time that may be set while somebody waits for it.
-type deadline struct {
-	mu    sync.Mutex
-	timer *time.Timer
-	over  chan struct{}
-}
-
-func (d *deadline) init() { d.over = make(chan struct{}) }
-
-// passed returns a channel that is closed when the time is over. It is another
-// one after each set.
-func (d *deadline) passed() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.over
-}
-
-func (d *deadline) set(t time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.timer != nil && !d.timer.Stop() {
-		<-d.over // the function runs, or has run
-	}
-	d.timer = nil
-	select {
-	case <-d.over:
-		d.over = make(chan struct{})
-	default:
-	}
-	if t.IsZero() {
-		return
-	}
-	over := d.over
-	if wait := time.Until(t); wait > 0 {
-		d.timer = time.AfterFunc(wait, func() { close(over) })
-		return
-	}
-	close(over)
 }

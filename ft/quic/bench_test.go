@@ -49,6 +49,9 @@ func bare(b *testing.B) (from io.Writer, to io.Reader) {
 	a, r := pair(b, ft.Env{})
 	client, server := a.(*negotiation).tls(), r.(*negotiation).tls()
 	client.VerifyConnection, server.VerifyConnection = nil, nil
+	conf := config() // one connection has the windows that four of ours have together
+	conf.InitialStreamReceiveWindow, conf.MaxStreamReceiveWindow = 4<<20, 16<<20
+	conf.InitialConnectionReceiveWindow, conf.MaxConnectionReceiveWindow = 8<<20, 24<<20
 	var trs [2]*quic.Transport
 	for i := range trs {
 		u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -58,13 +61,13 @@ func bare(b *testing.B) (from io.Writer, to io.Reader) {
 		trs[i] = &quic.Transport{Conn: u}
 		b.Cleanup(func() { trs[i].Close(); u.Close() })
 	}
-	ln, err := trs[1].Listen(server, config())
+	ln, err := trs[1].Listen(server, conf)
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
 	defer cancel()
-	c, err := trs[0].Dial(ctx, trs[1].Conn.LocalAddr(), client, config())
+	c, err := trs[0].Dial(ctx, trs[1].Conn.LocalAddr(), client, conf)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package quic
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -505,4 +506,70 @@ func FuzzTransport(f *testing.F) {
 		defer n.Close()
 		n.Remote(&tr)
 	})
+}
+
+// A peer that is let in and does not keep to the format breaks the stream, and
+// nothing more.
+func TestHostileBlocks(t *testing.T) {
+	block := func(number uint64, size uint32, body string) []byte {
+		b := binary.BigEndian.AppendUint64(nil, number)
+		return append(binary.BigEndian.AppendUint32(b, size), body...)
+	}
+	for _, tt := range []struct {
+		name string
+		say  [lanes][]byte
+		want string // before the error
+	}{
+		{"a block too long", [lanes][]byte{block(0, blockMax+1, "x")}, ""},
+		{"a block of 4 GB", [lanes][]byte{block(0, 1<<32-1, "x")}, ""},
+		{"a block twice", [lanes][]byte{block(1, 1, "b"), block(1, 1, "b")}, ""},
+		{"a block that was read", [lanes][]byte{append(block(0, 1, "a"), block(0, 1, "a")...)}, "a"},
+		{"half a header", [lanes][]byte{{0, 0, 0}}, ""},
+		{"half a block", [lanes][]byte{block(0, 5, "abc")}, ""},
+		{"no end", [lanes][]byte{block(0, 1, "a")}, "a"},
+		{"a hole", [lanes][]byte{block(0, 1, "a"), block(2, 0, "")}, "a"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b := streams(t, ft.Env{Loopback: true}, nil)
+			for i, say := range tt.say {
+				str := a.(*stream).lanes[i].str
+				if _, err := str.Write(say); err != nil {
+					t.Fatal(err)
+				}
+				str.Close()
+			}
+			b.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+			got, err := io.ReadAll(b)
+			if err == nil || !strings.HasPrefix(tt.want, string(got)) {
+				t.Errorf("read %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// Blocks in any order, and as many as want to wait, come out in order.
+func TestBlocksAreOrdered(t *testing.T) {
+	a, b := streams(t, ft.Env{Loopback: true}, nil)
+	const n = 10 * waitMax
+	var wg sync.WaitGroup
+	for i, l := range a.(*stream).lanes {
+		wg.Go(func() {
+			for number := lanes - 1 - i; number < n; number += lanes {
+				h := binary.BigEndian.AppendUint64(nil, uint64(number))
+				if _, err := l.str.Write(append(binary.BigEndian.AppendUint32(h, 1), byte(number))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(b, got); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	for i, x := range got {
+		if x != byte(i) {
+			t.Fatalf("byte %d is of block %d", i, x)
+		}
+	}
 }
