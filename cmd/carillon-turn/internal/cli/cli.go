@@ -1,0 +1,119 @@
+// Package cli is the command line of carillon-turn.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/carillon-im/carillon/turn"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// An Env is the world around the program.
+type Env struct {
+	Args   []string // without the name of the program
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+}
+
+type tree struct {
+	Run         runCmd         `cmd:"" help:"Serve."`
+	Init        initCmd        `cmd:"" help:"Print a configuration with a fresh secret."`
+	Validate    validateCmd    `cmd:"" help:"Say whether a configuration is right."`
+	Credentials credentialsCmd `cmd:"" help:"Print time-limited credentials."`
+	Check       checkCmd       `cmd:"" help:"Test a relay from outside."`
+	Status      statusCmd      `cmd:"" help:"Show what a running relay does."`
+}
+
+// exited carries kong's wish to exit out of Parse.
+type exited int
+
+// Main runs the command line and returns its exit code.
+func Main(ctx context.Context, env Env) (code int) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case exited:
+			code = int(e)
+		default:
+			panic(e)
+		}
+	}()
+	var t tree
+	parser, err := kong.New(&t, kong.Name("carillon-turn"), kong.Description("A TURN relay."), kong.Writers(env.Stdout, env.Stderr),
+		kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}))
+	if err != nil {
+		return fail(env, err, exitFailed)
+	}
+	args := env.Args
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return fail(env, err, exitUsage)
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(env); err != nil {
+		return fail(env, err, exitFailed)
+	}
+	return exitDone
+}
+
+func fail(env Env, err error, code int) int {
+	fmt.Fprintln(env.Stderr, "carillon-turn: error:", err)
+	var h *hinted
+	if errors.As(err, &h) {
+		fmt.Fprintln(env.Stderr, "carillon-turn: hint:", h.hint)
+	}
+	return code
+}
+
+// A hinted error says what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+func newLogger(w io.Writer, level string, json bool) (*slog.Logger, error) {
+	var l slog.Level
+	if level != "" {
+		if err := l.UnmarshalText([]byte(level)); err != nil {
+			return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+		}
+	}
+	o := &slog.HandlerOptions{Level: l}
+	if json {
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, o)), nil
+}
+
+// secretOf is a secret given as a flag, by file or by $CARILLON_TURN_SECRET.
+func secretOf(env Env, flag, file string) (turn.Secret, error) {
+	switch {
+	case file != "":
+		return turn.SecretFile(file)
+	case flag != "":
+		return turn.Secret(flag), nil
+	}
+	if s := env.Getenv("CARILLON_TURN_SECRET"); s != "" {
+		return turn.Secret(s), nil
+	}
+	return "", &hinted{errors.New("no secret"), "pass --secret-file FILE or set CARILLON_TURN_SECRET"}
+}

@@ -1,0 +1,243 @@
+// Package config reads the file of a relay and makes a turn.Config of it.
+//
+// A key that the relay does not know is an error that names the line, because a
+// limit that silently does nothing is worse than none.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/carillon-im/carillon/turn"
+)
+
+// A File is what a configuration may say.
+type File struct {
+	Realm     string   `toml:"realm"`
+	Listen    []string `toml:"listen"`    // "udp:192.0.2.1:3478", "tcp:[::]:3478", "tls::5349"; without a transport udp
+	RelayIP   []string `toml:"relay-ip"`  // addresses of this machine
+	PublicIP  []string `toml:"public-ip"` // what clients are told in place of the relay-ip at the same position
+	MinPort   uint16   `toml:"min-port"`
+	MaxPort   uint16   `toml:"max-port"`
+	Loops     int      `toml:"loops"` // forwarding threads; 0: one for two cores
+	Portable  bool     `toml:"portable"`
+	GatherUS  int      `toml:"gather-us"` // microseconds that packets may wait for others; 0: none
+	Admin     string   `toml:"admin"`     // HOST:PORT of status and metrics; empty: none
+	LogLevel  string   `toml:"log-level"`
+	LogJSON   bool     `toml:"log-json"`
+	LogHidden bool     `toml:"hide-addresses"`
+
+	Secrets     []string `toml:"secrets"`      // better in files
+	SecretFiles []string `toml:"secret-files"` // the first line of each
+	SecretEnv   []string `toml:"secret-env"`   // names of environment variables
+	Users       []User   `toml:"user"`
+
+	TLS    TLS    `toml:"tls"`
+	Peers  Peers  `toml:"peers"`
+	Limits Limits `toml:"limits"`
+}
+
+// A User has a fixed password.
+type User struct {
+	Name         string `toml:"name"`
+	Password     string `toml:"password"`
+	PasswordFile string `toml:"password-file"`
+}
+
+// TLS names the certificate, PEM; both files are read again when they change.
+type TLS struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// Peers are prefixes such as "10.1.0.0/16" or single addresses.
+type Peers struct {
+	Allow []string `toml:"allow"`
+	Deny  []string `toml:"deny"`
+}
+
+// Limits are those of turn.Limits; zero is the default, negative is none.
+type Limits struct {
+	Allocations            int `toml:"allocations"`
+	AllocationsPerUser     int `toml:"allocations-per-user"`
+	AllocationsPerAddress  int `toml:"allocations-per-address"`
+	Permissions            int `toml:"permissions"`
+	Channels               int `toml:"channels"`
+	BitratePerAllocation   int `toml:"bitrate-per-allocation"`
+	BitratePerUser         int `toml:"bitrate-per-user"`
+	Connections            int `toml:"connections"`
+	ConnectionsPerAddress  int `toml:"connections-per-address"`
+	UnauthenticatedReplies int `toml:"unauthenticated-replies"`
+}
+
+const maxFile = 1 << 20
+
+// Load reads the file at path.
+func Load(path string) (File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return File{}, fmt.Errorf("read config: %w", err)
+	}
+	if info.Size() > maxFile {
+		return File{}, fmt.Errorf("%s: %d bytes is too large for a config file", path, info.Size())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return File{}, fmt.Errorf("read config: %w", err)
+	}
+	f, err := Parse(path, text)
+	if err != nil {
+		return File{}, err
+	}
+	// Names of files are relative to where they are written down.
+	dir := filepath.Dir(path)
+	fix := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	fix(&f.TLS.Cert)
+	fix(&f.TLS.Key)
+	for i := range f.SecretFiles {
+		fix(&f.SecretFiles[i])
+	}
+	for i := range f.Users {
+		fix(&f.Users[i].PasswordFile)
+	}
+	return f, nil
+}
+
+// Parse reads text; name is used in errors.
+func Parse(name string, text []byte) (File, error) {
+	var f File
+	err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&f)
+	var strict *toml.StrictMissingError
+	var syntax *toml.DecodeError
+	switch {
+	case errors.As(err, &strict) && len(strict.Errors) > 0:
+		line, _ := strict.Errors[0].Position()
+		return File{}, fmt.Errorf("%s:%d: unknown key %q", name, line, strings.Join(strict.Errors[0].Key(), "."))
+	case errors.As(err, &syntax):
+		line, _ := syntax.Position()
+		return File{}, fmt.Errorf("%s:%d: %s", name, line, strings.TrimPrefix(syntax.Error(), "toml: "))
+	case err != nil:
+		return File{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
+}
+
+// Turn makes the configuration of a relay of f, reading the files it names.
+func (f File) Turn(getenv func(string) string) (turn.Config, error) {
+	c := turn.Config{
+		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, Gather: time.Duration(f.GatherUS) * time.Microsecond,
+		HideAddresses: f.LogHidden, Limits: turn.Limits(f.Limits), Users: map[string]turn.Secret{},
+	}
+	for _, l := range f.Listen {
+		listener, err := f.listener(l)
+		if err != nil {
+			return c, err
+		}
+		c.Listeners = append(c.Listeners, listener)
+	}
+	if len(f.PublicIP) > 0 && len(f.PublicIP) != len(f.RelayIP) {
+		return c, fmt.Errorf("%d public-ip for %d relay-ip", len(f.PublicIP), len(f.RelayIP))
+	}
+	for i, r := range f.RelayIP {
+		relay := turn.Relay{}
+		var err error
+		if relay.Address, err = netip.ParseAddr(r); err != nil {
+			return c, fmt.Errorf("relay-ip: %w", err)
+		}
+		if len(f.PublicIP) > 0 {
+			if relay.Public, err = netip.ParseAddr(f.PublicIP[i]); err != nil {
+				return c, fmt.Errorf("public-ip: %w", err)
+			}
+		}
+		c.Relays = append(c.Relays, relay)
+	}
+	for _, u := range f.Users {
+		password := turn.Secret(u.Password)
+		if u.PasswordFile != "" {
+			var err error
+			if password, err = turn.SecretFile(u.PasswordFile); err != nil {
+				return c, fmt.Errorf("user %q: %w", u.Name, err)
+			}
+		}
+		c.Users[u.Name] = password
+	}
+	for _, s := range f.Secrets {
+		c.Secrets = append(c.Secrets, turn.Secret(s))
+	}
+	for _, path := range f.SecretFiles {
+		s, err := turn.SecretFile(path)
+		if err != nil {
+			return c, err
+		}
+		c.Secrets = append(c.Secrets, s)
+	}
+	for _, name := range f.SecretEnv {
+		s := getenv(name)
+		if s == "" {
+			return c, fmt.Errorf("secret-env: %s is not set", name)
+		}
+		c.Secrets = append(c.Secrets, turn.Secret(s))
+	}
+	var err error
+	if c.AllowPeers, err = prefixes(f.Peers.Allow); err != nil {
+		return c, fmt.Errorf("peers.allow: %w", err)
+	}
+	if c.DenyPeers, err = prefixes(f.Peers.Deny); err != nil {
+		return c, fmt.Errorf("peers.deny: %w", err)
+	}
+	return c, c.Validate()
+}
+
+func (f File) listener(text string) (turn.Listener, error) {
+	l := turn.Listener{Transport: turn.UDP}
+	address := text
+	for _, t := range []turn.Transport{turn.UDP, turn.TCP, turn.TLS} {
+		if rest, ok := strings.CutPrefix(text, string(t)+":"); ok {
+			l.Transport, address = t, rest
+		}
+	}
+	if strings.HasPrefix(address, ":") {
+		address = "0.0.0.0" + address
+	}
+	var err error
+	if l.Address, err = netip.ParseAddrPort(address); err != nil {
+		return l, fmt.Errorf("listen %q: want [udp:|tcp:|tls:]ADDRESS:PORT: %w", text, err)
+	}
+	if l.Transport == turn.TLS {
+		if f.TLS.Cert == "" || f.TLS.Key == "" {
+			return l, fmt.Errorf("listen %q: TLS needs a certificate and its key", text)
+		}
+		if l.TLS, err = turn.CertificateFiles(f.TLS.Cert, f.TLS.Key); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func prefixes(texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, t := range texts {
+		if a, err := netip.ParseAddr(t); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(t)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}

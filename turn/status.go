@@ -1,0 +1,73 @@
+package turn
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// A Status is what a relay is doing at one moment.
+type Status struct {
+	Started       time.Time
+	Draining      bool
+	Allocations   []AllocationStatus // oldest first
+	RefusedPeers  uint64             // permissions and allocations that policy or limits refused
+	FailedLogins  uint64
+	FastForwarded bool    // packets of UDP clients bypass pion
+	Total         Traffic // since the start, with ended allocations
+}
+
+// An AllocationStatus is one allocation.
+type AllocationStatus struct {
+	User      string
+	Transport Transport
+	Client    netip.AddrPort
+	Relayed   netip.AddrPort
+	Created   time.Time
+	Peers     int // with a permission
+	Channels  int
+	Traffic   Traffic
+}
+
+// Status returns what the relay is doing.
+func (s *Server) Status() Status {
+	st := Status{
+		Started: s.started, Draining: s.draining.Load(),
+		RefusedPeers: s.refused.Load(), FailedLogins: s.failures.Load(), FastForwarded: s.plane != nil,
+	}
+	s.mu.Lock()
+	st.Total = s.ended
+	all := make([]*allocation, 0, len(s.relayed))
+	for _, a := range s.relayed {
+		all = append(all, a)
+	}
+	s.mu.Unlock()
+	for _, a := range all {
+		st.Total.add(a.meter.traffic())
+		a.mu.Lock()
+		if a.client.IsValid() {
+			st.Allocations = append(st.Allocations, AllocationStatus{
+				User: a.account.name, Transport: a.entrance.transport, Client: a.client, Relayed: a.relayed, Created: a.created,
+				Peers: len(a.permissions), Channels: len(a.channels), Traffic: a.meter.traffic(),
+			})
+		}
+		a.mu.Unlock()
+	}
+	slices.SortFunc(st.Allocations, func(x, y AllocationStatus) int {
+		return cmp.Or(x.Created.Compare(y.Created), x.Relayed.Compare(y.Relayed))
+	})
+	return st
+}
+
+// Addresses returns where clients are served, ports filled in.
+func (s *Server) Addresses() []Listener {
+	var out []Listener
+	for _, e := range s.entrances {
+		l := Listener{Transport: e.transport, Address: e.local}
+		if !slices.ContainsFunc(out, func(o Listener) bool { return o.Transport == l.Transport && o.Address == l.Address }) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
