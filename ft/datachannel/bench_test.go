@@ -1,6 +1,7 @@
 package datachannel
 
 import (
+	"errors"
 	"io"
 	"testing"
 	"time"
@@ -8,36 +9,78 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/internal/icepath/wire"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/pion/webrtc/v4"
 )
 
 const chunk = 256 << 10
 
-// BenchmarkThroughput is between two sockets of this machine.
+// BenchmarkThroughput is between two sockets of this machine, ours and what
+// pion's PeerConnection does with its defaults in the same run.
 func BenchmarkThroughput(b *testing.B) {
-	from, to := streams(b, Carrier{}, ft.Env{Loopback: true}, nil)
-	b.SetBytes(chunk)
-	got := make(chan error, 1)
-	go func() {
-		buf := make([]byte, chunk)
-		var err error
-		for left := int64(b.N) * chunk; left > 0 && err == nil; {
-			var n int
-			n, err = to.Read(buf)
-			left -= int64(n)
+	b.Run("PeerConnection", func(b *testing.B) {
+		x, y := newBrowser(b, "bench", ""), newBrowser(b, "", "")
+		y.received = nil
+		total, got := int64(b.N)*chunk, make(chan struct{})
+		y.pc.OnDataChannel(func(c *webrtc.DataChannel) {
+			var n int64
+			c.OnMessage(func(m webrtc.DataChannelMessage) {
+				if n += int64(len(m.Data)); n == total {
+					close(got)
+				}
+			})
+		})
+		for _, p := range [][2]*browser{{x, y}, {y, x}} {
+			p[0].pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+				if c != nil {
+					p[1].pc.AddICECandidate(c.ToJSON())
+				}
+			})
 		}
-		got <- err
-	}()
-	data := make([]byte, chunk)
-	b.ResetTimer()
-	for range b.N {
-		if _, err := from.Write(data); err != nil {
+		drained := make(chan struct{}, 1)
+		x.own.SetBufferedAmountLowThreshold(512 << 10)
+		x.own.OnBufferedAmountLow(func() {
+			select {
+			case drained <- struct{}{}:
+			default:
+			}
+		})
+		offer := must(x.pc.CreateOffer(nil))
+		must(0, errors.Join(y.pc.SetRemoteDescription(offer), x.pc.SetLocalDescription(offer)))
+		answer := must(y.pc.CreateAnswer(nil))
+		must(0, errors.Join(y.pc.SetLocalDescription(answer), x.pc.SetRemoteDescription(answer)))
+		<-x.opened
+		b.SetBytes(chunk)
+		b.ResetTimer()
+		data := make([]byte, 16<<10)
+		for sent := int64(0); sent < total; sent += int64(len(data)) {
+			for x.own.BufferedAmount() > 1<<20 {
+				<-drained
+			}
+			must(0, x.own.Send(data))
+		}
+		<-got
+		b.StopTimer()
+	})
+	b.Run("ours", func(b *testing.B) {
+		from, to := streams(b, Carrier{}, ft.Env{Loopback: true}, nil)
+		b.SetBytes(chunk)
+		got := make(chan error, 1)
+		go func() {
+			_, err := io.CopyN(io.Discard, to, int64(b.N)*chunk)
+			got <- err
+		}()
+		data := make([]byte, chunk)
+		b.ResetTimer()
+		for range b.N {
+			if _, err := from.Write(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := <-got; err != nil {
 			b.Fatal(err)
 		}
-	}
-	if err := <-got; err != nil {
-		b.Fatal(err)
-	}
-	b.StopTimer()
+		b.StopTimer()
+	})
 }
 
 // BenchmarkLongLine is over a line of 500 Mbit/s and 40 ms round trip.
