@@ -152,8 +152,11 @@ func (k *call) accept(app jingle.Application) error {
 		if err := k.introduce(c.sendCtx); err != nil {
 			return err
 		}
+		if k.session.attach(app) != nil {
+			return ErrCancelled // the caller has just given up
+		}
 		k.takeApp(app)
-		return k.session.attach(app)
+		return nil
 	}
 	if k.engine.State() != jmi.StateProposed {
 		return ErrCancelled
