@@ -1,0 +1,286 @@
+package turn
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/stun/v4"
+)
+
+// The relay ends connections that do not speak TURN, and serves on.
+func TestStreamsThatAreNotTURNEnd(t *testing.T) {
+	conf := testConfig(t)
+	conf.FrameTimeout, conf.HandshakeTimeout, conf.AllocationTimeout = 50*time.Millisecond, 50*time.Millisecond, 200*time.Millisecond
+	s := start(t, conf)
+	talker, p := connect(t, s, TCP, "u", "p"), newPeer(t)
+	talker.allocate()
+	talker.bindChannel(0x4000, p.address())
+	half := func(n int) string {
+		m := stun.MustBuild(stun.TransactionID, stun.BindingRequest, stun.NewSoftware("x"))
+		return string(m.Raw[:n])
+	}
+	for name, text := range map[string]string{
+		// This one makes older pion spin: its length wraps to 0.
+		"a length that wraps":   "\x40\x00\xff\xfc\x00\x00\x00\x00\x00\x00\x00\x00",
+		"HTTP":                  "GET / HTTP/1.1\r\n\r\n",
+		"TLS":                   "\x16\x03\x01\x02\x00\x01",
+		"a reserved first byte": "\xc0",
+		"one byte":              half(1),
+		"half a header":         half(10),
+		"half a message":        half(22),
+		"a length not of 4":     "\x00\x01\x00\x03\x21\x12\xa4\x42123456789012",
+		"no cookie":             "\x00\x01\x00\x00\x00\x00\x00\x00123456789012",
+		"nothing":               "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, tr := range []Transport{TCP, TLS} {
+				conn, err := net.Dial("tcp4", addressOf(t, s, tr))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if _, err := conn.Write([]byte(text)); err != nil {
+					t.Fatal(err)
+				}
+				expectClosed(t, conn)
+			}
+			conn, err := tls.Dial("tcp4", addressOf(t, s, TLS), &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			expectClosed(t, conn)
+		})
+	}
+	talker.sendChannel(0x4000, "still served")
+	p.expect("still served")
+}
+
+func TestConnectionsAreBoundedAndReleased(t *testing.T) {
+	for name, limits := range map[string]Limits{"in total": {Connections: 2}, "of one address": {ConnectionsPerAddress: 2}} {
+		t.Run(name, func(t *testing.T) {
+			conf := testConfig(t)
+			conf.Limits = limits
+			s := start(t, conf)
+			a, b := connect(t, s, TCP, "u", "p"), connect(t, s, TCP, "u", "p")
+			a.allocate()
+			b.allocate()
+			third, err := net.Dial("tcp4", addressOf(t, s, TCP))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer third.Close()
+			expectClosed(t, third)
+			a.conn.Close()
+			await(t, "the allocation ends with its connection", func() bool { return len(s.Status().Allocations) == 1 })
+			await(t, "room for another", func() bool {
+				conn, err := net.Dial("tcp4", addressOf(t, s, TCP))
+				if err != nil {
+					return false
+				}
+				defer conn.Close()
+				c := &client{t: t, conn: &framed{Conn: conn}, server: conn.RemoteAddr()}
+				m := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
+				if _, err := conn.Write(m.Raw); err != nil {
+					return false
+				}
+				conn.SetReadDeadline(time.Now().Add(patience))
+				_, _, err = c.conn.ReadFrom(make([]byte, 1500))
+				return err == nil
+			})
+		})
+	}
+}
+
+// An address that shows no credentials gets a bounded number of answers; one
+// that does is served although the first flooded.
+func TestNoAmplification(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		conf := testConfig(t)
+		conf.Portable = portable
+		conf.Limits.UnauthenticatedReplies = 1 // and a burst of 10
+		s := start(t, conf)
+		u, err := net.Dial("udp4", addressOf(t, s, UDP))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		begin := time.Now()
+		const asked = 100
+		for range asked {
+			m := stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP)
+			if _, err := u.Write(m.Raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Another address (and so bucket) is answered behind all of that.
+		other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})
+		if err != nil {
+			t.Skipf("127.0.0.9: %v", err)
+		}
+		defer other.Close()
+		c := connect(t, s, UDP, "u", "p")
+		c.conn.Close()
+		c.conn = other
+		c.allocate()
+		got := 0
+		b := make([]byte, 1500)
+		for {
+			u.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			n, err := u.Read(b)
+			if err != nil {
+				break
+			}
+			if n > 200 {
+				t.Errorf("an answer of %d bytes to one who shows no credentials", n)
+			}
+			got++
+		}
+		if most := 10 + int(time.Since(begin).Seconds()) + 1; got == 0 || got > most {
+			t.Errorf("portable %v: %d answers to %d requests without credentials, want 1 to %d", portable, got, asked, most)
+		}
+	}
+}
+
+func TestGarbageOverUDPIsIgnored(t *testing.T) {
+	s := start(t, testConfig(t))
+	c, p := connect(t, s, UDP, "u", "p"), newPeer(t)
+	c.allocate()
+	c.bindChannel(0x4000, p.address())
+	for _, b := range [][]byte{
+		{0}, {0x40}, {0x40, 0, 0, 5, 'a'}, {0x40, 0, 0xff, 0xff}, {0x80, 1}, bytes.Repeat([]byte{0}, 1400), bytes.Repeat([]byte{0x41}, 1400),
+		append(binary.BigEndian.AppendUint32([]byte{0, 0x16, 0, 4}, magicCookie), make([]byte, 16)...), // Send without anything
+	} {
+		c.write(b)
+	}
+	c.sendChannel(0x4001, "no such channel")
+	c.sendIndication(netip.MustParseAddrPort("127.0.0.7:7"), "no permission")
+	c.sendChannel(0x4000, "good")
+	p.expect("good")
+	if got := s.Status().Allocations[0].Traffic; got.UpPackets != 1 || got.Dropped != 2 {
+		t.Errorf("meters say %+v, want one packet up and two dropped", got)
+	}
+}
+
+// A channel of one client is nothing to another.
+func TestStrangersDoNotUseOthersChannels(t *testing.T) {
+	s := start(t, testConfig(t))
+	c, stranger, p := connect(t, s, UDP, "u", "p"), connect(t, s, UDP, "u", "p"), newPeer(t)
+	c.allocate()
+	c.bindChannel(0x4000, p.address())
+	stranger.sendChannel(0x4000, "not mine")
+	stranger.sendIndication(p.address(), "not mine")
+	stranger.allocate()
+	stranger.sendChannel(0x4000, "not mine")
+	c.sendChannel(0x4000, "mine")
+	p.expect("mine")
+}
+
+func TestNothingIsLeftAfterManyAllocations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second")
+	}
+	s := start(t, testConfig(t))
+	round := func() {
+		c := connect(t, s, UDP, "u", "p")
+		p := newPeer(t)
+		c.allocate()
+		c.bindChannel(0x4000, p.address())
+		c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
+		c.conn.Close()
+		p.conn.Close()
+	}
+	round()
+	goroutines, files := runtime.NumGoroutine(), openFiles(t)
+	for range 1000 {
+		round()
+	}
+	if n := openFiles(t); n > files {
+		t.Errorf("%d open files, were %d", n, files)
+	}
+	await(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total != 0 || len(s.relayed) != 0 || len(s.accounts) != 0 || len(s.addresses) != 0 {
+		t.Errorf("left: %d allocations, %d relayed addresses, %d accounts, %d clients", s.total, len(s.relayed), len(s.accounts), len(s.addresses))
+	}
+	for _, p := range s.portsOf {
+		if p.free != defaultMaxPort-defaultMinPort+1 {
+			t.Errorf("%d ports are free, want all", p.free)
+		}
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skipf("count open files: %v", err)
+	}
+	return len(all)
+}
+
+// The socket of a TCP allocation over UDP would make one peer's silence
+// everybody's.
+func TestTCPAllocationNeedsTCPClient(t *testing.T) {
+	s := start(t, testConfig(t))
+	wantTCP := attribute{stun.AttrRequestedTransport, []byte{6, 0, 0, 0}}
+	if m := connect(t, s, UDP, "u", "p").request(stun.MethodAllocate, wantTCP); m.Type.Class != stun.ClassErrorResponse {
+		t.Error("a client on UDP was given a TCP allocation")
+	}
+
+	c := connect(t, s, TCP, "u", "p")
+	c.mustRequest(stun.MethodAllocate, wantTCP)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	m := c.mustRequest(stun.MethodConnect, peerAttr(l.Addr().(*net.TCPAddr).AddrPort()))
+	id, err := m.Get(stun.AttrType(0x002A))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	data := connect(t, s, TCP, "u", "p")
+	data.mustRequest(stun.MethodConnectionBind, attribute{stun.AttrType(0x002A), id})
+	text := strings.Repeat("\xffnot a frame", 5000)
+	go func() { data.conn.(*framed).Write([]byte(text)) }()
+	got := make([]byte, len(text))
+	peer.SetReadDeadline(time.Now().Add(patience))
+	if _, err := readFull(peer, got); err != nil || string(got) != text {
+		t.Fatalf("the peer read something else: %v", err)
+	}
+	if _, err := peer.Write([]byte("back")); err != nil {
+		t.Fatal(err)
+	}
+	back := make([]byte, 4)
+	data.conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := readFull(data.conn.(*framed).Conn, back); err != nil || string(back) != "back" {
+		t.Fatalf("the client read %q, %v", back, err)
+	}
+}
+
+func readFull(c net.Conn, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = c.Read(b[n:])
+		n += m
+	}
+	return n, err
+}
