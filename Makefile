@@ -73,7 +73,7 @@ interop: setup build ## calls with a real Dino through a real Prosody (root)
 
 .PHONY: bench
 bench: setup build ## what a user feels, measured; see BENCHMARKS.md
-	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags bench -count 1 -v -timeout 30m ./internal/bench/
+	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/...
 
 .PHONY: clean
