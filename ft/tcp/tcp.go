@@ -183,7 +183,7 @@ func (n *negotiation) Open(ctx context.Context) (ft.Stream, error) {
 
 	select {
 	case c := <-r.won:
-		return stream{c}, nil
+		return newStream(c), nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w over TCP: %w", ft.ErrNoPath, context.Cause(ctx))
 	}
@@ -226,7 +226,7 @@ func (r *race) accept(ctx context.Context, l net.Listener) {
 		}
 		r.wg.Go(func() {
 			defer func() { <-r.slots }()
-			r.secure(ctx, tls.Server(c, r.config()))
+			r.secure(ctx, tls.Server(&gather{Conn: c}, r.config()))
 		})
 	}
 }
@@ -248,7 +248,7 @@ func (r *race) dial(ctx context.Context, candidates []Candidate) {
 				r.n.log.Debug("address of the peer does not answer", "ip", ip, "err", err)
 				return
 			}
-			r.secure(ctx, tls.Client(conn, r.config()))
+			r.secure(ctx, tls.Client(&gather{Conn: conn}, r.config()))
 		})
 	}
 }
@@ -338,13 +338,6 @@ func readChosen(c *tls.Conn) error {
 		return fmt.Errorf("first byte is %#x", b[0])
 	}
 	return nil
-}
-
-// A stream is the connection that was taken.
-type stream struct{ *tls.Conn }
-
-func (stream) Info() ft.StreamInfo {
-	return ft.StreamInfo{Kind: "tcp", Local: "host", Remote: "host"}
 }
 
 // certificate makes a certificate for one session.
