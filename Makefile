@@ -46,7 +46,7 @@ test-pure: ## unit tests with Go alone, and the examples
 
 .PHONY: test-native
 test-native: ## tests with the system's libraries, Prosody and sound servers
-	CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m ./... # one after the other: they run in real time
+	CARILLON_LAB=required CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m ./... # one after the other: they run in real time
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector
@@ -68,12 +68,12 @@ lint: ## gofmt, go vet and staticcheck, both ways to build
 	$(TOOL) staticcheck -tags $(NATIVE),integration,interop,bench ./...
 
 .PHONY: interop
-interop: setup build ## calls with a real Dino through a real Prosody (root)
-	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags interop -count 1 -v -timeout 30m ./internal/interop/
+interop: setup build ## calls with a real Dino through a real Prosody
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags interop -count 1 -v -timeout 30m ./internal/interop/
 
 .PHONY: bench
 bench: setup build ## what a user feels, measured; see BENCHMARKS.md
-	CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/...
 
 .PHONY: clean

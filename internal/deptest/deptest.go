@@ -37,7 +37,7 @@ type Build struct {
 // The two ways Carillon is built.
 var (
 	Pure   = Build{}
-	Native = Build{Tags: "native,nolibopusfile", Cgo: true}
+	Native = Build{Tags: "native", Cgo: true}
 )
 
 // A Package is what go list says of a package, as far as rules need it.
