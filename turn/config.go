@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -100,7 +101,7 @@ type Config struct {
 	DialTimeout       time.Duration // of connections to peers, RFC 6062#section-5.2; default 30 s
 
 	// Loops is how many threads forward packets; default one for each two
-	// cores, at least one. Ignored where there is no data plane of our own.
+	// cores, at least one; see [DefaultLoops]. Ignored where there is no data plane of our own.
 	Loops int
 	// Gather is the least time between two rounds of a forwarding thread. While
 	// more packets come than one in this time, each may wait for so long, and
@@ -116,6 +117,11 @@ type Config struct {
 	// Logger receives one line per event. Nil discards.
 	Logger *slog.Logger
 }
+
+// DefaultLoops is how many threads forward packets unless Config.Loops says
+// another number. While there is traffic each occupies one of GOMAXPROCS, so a
+// program that has the machine to itself should add as many.
+func DefaultLoops() int { return min(maxLoops, max(1, runtime.NumCPU()/2)) }
 
 const (
 	defaultPerUser = 64

@@ -165,18 +165,43 @@ func (l *loop) stop() {
 	_, _ = unix.Write(l.wake, one[:])
 }
 
+// lingerTime is how long linger waits at most, in milliseconds.
+const lingerTime = 4
+
+// linger waits a short while for events without telling the Go scheduler.
+// Being told costs more than a packet does: it makes the runtime's monitor
+// wake up again and again to look after the thread. Until the wait ends the
+// loop keeps its processor and delays the collector; so a loop that nothing
+// happens in waits in the usual way.
+func (l *loop) linger() int {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), epollEvents, lingerTime, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
 func (l *loop) run() {
 	var last time.Time
+	busy := false
 	for {
 		if l.gather > 0 {
 			// Waking for each packet costs more than forwarding it. A packet
 			// that comes alone passes at once; the next wait for company.
 			if rest := l.gather - time.Since(last); rest > 0 {
 				ts := unix.NsecToTimespec(int64(rest))
-				_ = unix.Nanosleep(&ts, nil) // a signal ends it early: no harm
+				// A signal ends it early, which does no harm.
+				_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 			}
 		}
-		n, err := unix.EpollWait(l.epoll, l.events[:], -1)
+		n, err := 0, error(nil)
+		if busy {
+			n = l.linger()
+		}
+		if n == 0 {
+			n, err = unix.EpollWait(l.epoll, l.events[:], -1)
+		}
+		busy = true
 		if err != nil && err != unix.EINTR {
 			// Only a bug can do this; the control plane goes on and clients
 			// see their packets lost.

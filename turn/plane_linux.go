@@ -23,7 +23,7 @@ type plane struct {
 
 func newDataPlane(n int, gather time.Duration) (dataPlane, error) {
 	if n <= 0 {
-		n = max(1, runtime.GOMAXPROCS(0)/2)
+		n = DefaultLoops()
 	}
 	p := &plane{}
 	for range min(n, maxLoops) {

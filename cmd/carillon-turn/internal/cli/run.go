@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"time"
 
@@ -115,6 +116,13 @@ func (r *runCmd) Run(ctx context.Context, env Env) error {
 	signal.Notify(signals, append(endSignals, reloadSignals...)...)
 	defer signal.Stop(signals)
 
+	// Forwarding threads keep a processor each while there is traffic.
+	loops := conf.Loops
+	if loops <= 0 {
+		loops = turn.DefaultLoops()
+	}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + loops)
+	conf.Loops = loops
 	s, err := turn.New(conf)
 	if err != nil {
 		return err
@@ -188,6 +196,9 @@ func (r *runCmd) reload(env Env, s *turn.Server, running turn.Config) error {
 		return err
 	}
 	conf.Logger = running.Logger
+	if conf.Loops <= 0 {
+		conf.Loops = running.Loops
+	}
 	return s.Reload(conf)
 }
 
