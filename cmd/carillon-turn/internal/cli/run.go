@@ -34,7 +34,7 @@ type configFlags struct {
 	MinPort    uint16   `help:"First port of allocations."`
 	MaxPort    uint16   `help:"Last port of allocations."`
 	Loops      int      `help:"Forwarding threads; default one for two cores."`
-	Gather     int      `name:"gather-us" placeholder:"MICROSECONDS" help:"How long packets may wait for others, to save wake-ups."`
+	Gather     int      `name:"gather-us" placeholder:"MICROSECONDS" help:"How long packets may wait for others under load, to save processor time; default 200, negative for none."`
 	Portable   bool     `help:"Forward without the fast path."`
 	Admin      string   `placeholder:"HOST:PORT" help:"Serve status and metrics here."`
 	LogLevel   string   `placeholder:"LEVEL" help:"debug, info, warn or error."`
