@@ -49,6 +49,17 @@
 // flooded; see UnauthenticatedReplies for the bound. Over TCP each frame is
 // checked before pion sees it, and connections without an allocation end.
 //
+// # Measured
+//
+// Processor time of the server per relayed packet against coturn 4.6.1, both in
+// turn in one run, on two shared cores over loopback in November 2026, with
+// Gather at 200 µs: 200 calls of audio 0.56 to 0.66 (0.7 to 0.85 without
+// gathering), video whose bursts arrive merged 0.32 to 0.42, four flows as fast
+// as they go, merged, 0.06 at eleven times the packets a second. Gathered audio
+// is at the peer 0.1 to 0.2 ms later. An idle allocation takes 12 kB of memory
+// at 5,000 (coturn 23), most of it pion's. Forwarding allocates nothing on the
+// heap, which a test holds to.
+//
 // # Left out
 //
 // DTLS listeners, RFC 5780 behaviour discovery, ADDITIONAL-ADDRESS-FAMILY,
