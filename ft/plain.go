@@ -3,6 +3,7 @@ package ft
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"path"
 	"slices"
@@ -72,8 +73,27 @@ func (t *Transfer) sendPlain(ctx context.Context, s Stream, cfg SendConfig) (*ex
 		return sess.Info(filetransfer.NewChecksum(t.content, filetransfer.Hash{Algo: algorithm, Value: res.Files[0].SHA256}))
 	})
 	received := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { s.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() {
+		s.SetReadDeadline(time.Unix(1, 0))
+		s.SetWriteDeadline(time.Unix(1, 0)) // of CloseWrite
+	})
 	defer stop()
+	if s.Info().Kind == "ibb" {
+		// Every block is acknowledged, and the end of the stream as well: the
+		// receiver has it all.
+		//
+		// interop Dino 0.4.2: reads in-band streams to this end, and leaves it to
+		// the sender to end the session.
+		s.SetWriteDeadline(time.Now().Add(countTimeout))
+		err := s.CloseWrite()
+		switch {
+		case err == nil, t.isOver():
+			return res, nil
+		case ctx.Err() != nil:
+			return res, context.Cause(ctx)
+		}
+		return res, fmt.Errorf("send data: %w", err)
+	}
 	go func() { // a receiver that closes the stream has what it wants, too
 		s.SetReadDeadline(time.Now().Add(countTimeout))
 		_, err := s.Read(make([]byte, 1))
@@ -142,6 +162,16 @@ func (t *Transfer) receivePlain(ctx context.Context, s Stream, d *filetransfer.D
 		return sess.Info(filetransfer.NewReceived(t.content))
 	})
 	return res, verified, nil
+}
+
+// isOver reports whether the session has ended.
+func (t *Transfer) isOver() bool {
+	select {
+	case <-t.over:
+		return true
+	default:
+		return false
+	}
 }
 
 func plainOffer(d *filetransfer.Description) exchange.PlainOffer {

@@ -287,6 +287,22 @@ func (d *Dino) Reject() { d.t.Helper(); d.do("lab-reject", "") }
 // Hangup ends every call.
 func (d *Dino) Hangup() { d.t.Helper(); d.do("lab-hangup", "") }
 
+// SendFile offers a file to a JID.
+func (d *Dino) SendFile(jid, path string) {
+	d.t.Helper()
+	d.do("lab-send-file", fmt.Sprintf("<('%s', '%s')>", jid, path))
+}
+
+// Files returns the paths of the files that it has received or sent: it keeps
+// copies of both.
+func (d *Dino) Files() []string {
+	list, err := filepath.Glob(filepath.Join(d.dir, "data/dino/files/*"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return list
+}
+
 // Mute presses the microphone button.
 func (d *Dino) Mute(on bool) { d.t.Helper(); d.do("lab-mute", "<"+strconv.FormatBool(on)+">") }
 

@@ -8,6 +8,7 @@
  *   lab-accept, lab-reject   press the button of the newest incoming call
  *   lab-hangup               press the red button of every live call
  *   lab-mute (b)             press the microphone button
+ *   lab-send-file ((ss))     offer a file to a JID, as dropping it on the window does
  *
  * Events are lines on stdout: "LAB <unix ms> <event> <key>=<value> ...".
  * Dino has no development package; what is used of it is declared here.
@@ -26,8 +27,10 @@ extern GType dino_plugins_root_interface_get_type(void);
 extern gpointer dino_application_get_stream_interactor(gpointer app);
 extern gpointer dino_stream_interactor_get_module(gpointer interactor, GType type, GBoxedCopyFunc copy, GDestroyNotify free, gpointer identity);
 extern gpointer dino_stream_interactor_get_accounts(gpointer interactor);
-extern gpointer dino_calls_IDENTITY, dino_conversation_manager_IDENTITY;
-extern GType dino_calls_get_type(void), dino_conversation_manager_get_type(void);
+extern gpointer dino_calls_IDENTITY, dino_conversation_manager_IDENTITY, dino_file_manager_IDENTITY;
+extern GType dino_calls_get_type(void), dino_conversation_manager_get_type(void), dino_file_manager_get_type(void);
+extern void dino_file_manager_send_file(gpointer manager, GFile *file, gpointer conversation, GAsyncReadyCallback done, gpointer data);
+extern void dino_file_manager_send_file_finish(gpointer manager, GAsyncResult *result);
 extern gpointer dino_conversation_manager_create_conversation(gpointer manager, gpointer jid, gpointer account, int *type);
 extern void dino_conversation_manager_start_conversation(gpointer manager, gpointer conversation);
 extern void dino_call_state_end(gpointer state, const char *reason);
@@ -169,6 +172,30 @@ static void do_mute(GSimpleAction *action, GVariant *target, gpointer data) {
 	dino_call_state_mute_own_audio(live->data, g_variant_get_boolean(target));
 }
 
+static void on_file_sent(GObject *manager, GAsyncResult *result, gpointer data) {
+	dino_file_manager_send_file_finish(manager, result);
+	event("file-offered");
+}
+
+static void do_send_file(GSimpleAction *action, GVariant *target, gpointer data) {
+	gpointer accounts = dino_stream_interactor_get_accounts(interactor);
+	const char *to, *path;
+	g_variant_get(target, "(&s&s)", &to, &path);
+	GError *error = NULL;
+	gpointer jid = xmpp_jid_new(to, &error);
+	if (error) {
+		event("error text=bad-jid");
+		g_error_free(error);
+		return;
+	}
+	int type = 0; /* a chat */
+	gpointer manager = module(dino_conversation_manager_get_type(), dino_conversation_manager_IDENTITY);
+	gpointer conversation = dino_conversation_manager_create_conversation(manager, jid, gee_abstract_list_get(accounts, 0), &type);
+	dino_conversation_manager_start_conversation(manager, conversation);
+	g_object_set(conversation, "encryption", 0, NULL); /* none */
+	dino_file_manager_send_file(module(dino_file_manager_get_type(), dino_file_manager_IDENTITY), g_file_new_for_path(path), conversation, on_file_sent, NULL);
+}
+
 static void add(const char *name, const GVariantType *type, GCallback callback, gpointer data) {
 	GSimpleAction *action = g_simple_action_new(name, type);
 	g_signal_connect(action, "activate", callback, data);
@@ -188,6 +215,7 @@ static void lab_registered(gpointer self, gpointer application) {
 	add("lab-reject", NULL, G_CALLBACK(do_answer), "reject-call");
 	add("lab-hangup", NULL, G_CALLBACK(do_hangup), NULL);
 	add("lab-mute", G_VARIANT_TYPE_BOOLEAN, G_CALLBACK(do_mute), NULL);
+	add("lab-send-file", G_VARIANT_TYPE("(ss)"), G_CALLBACK(do_send_file), NULL);
 }
 
 static void lab_shutdown(gpointer self) {}
