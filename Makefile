@@ -50,7 +50,7 @@ test-native: ## tests with the system's libraries, Prosody and sound servers
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 10m $(RACE)
+	CGO_ENABLED=1 $(GO) test -p 1 -race -short -timeout 10m $(RACE)
 
 .PHONY: cross
 cross: ## the programs for other systems

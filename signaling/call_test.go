@@ -243,7 +243,7 @@ func TestBothCallAtOnce(t *testing.T) {
 	a, b := login(t, srv, alice), login(t, srv, bob)
 	remove := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
 		if st.Dir == xmpptest.ToClient && st.Child(jmi.NS, "propose") != nil {
-			return xmpptest.Verdict{Delay: 200 * time.Millisecond}
+			return xmpptest.Verdict{Delay: 2 * time.Second}
 		}
 		return xmpptest.Verdict{}
 	})
@@ -275,7 +275,7 @@ func TestBothCallAtOnceWithOtherMedia(t *testing.T) {
 	a, b := login(t, srv, alice), login(t, srv, bob)
 	remove := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
 		if st.Dir == xmpptest.ToClient && st.Child(jmi.NS, "propose") != nil {
-			return xmpptest.Verdict{Delay: 200 * time.Millisecond}
+			return xmpptest.Verdict{Delay: 2 * time.Second}
 		}
 		return xmpptest.Verdict{}
 	})
