@@ -105,6 +105,7 @@ func (t *Transfer) sendPlain(ctx context.Context, s Stream, cfg SendConfig) (*ex
 		select {
 		case info := <-t.infos:
 			if info.XMLName.Local == filetransfer.Received {
+				t.confirmed = true
 				return res, nil
 			}
 		case <-t.over:

@@ -82,7 +82,8 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		wire += res.Wire
 		res.Wire = wire
 		t.mu.Lock()
-		t.result, t.verified = res, err == nil
+		// Only our own protocol, or the receiver's word, says that what arrived is right.
+		t.result, t.verified = res, err == nil && (j.resumable || t.confirmed)
 		t.mu.Unlock()
 		return err
 	}

@@ -82,14 +82,15 @@ type Transfer struct {
 	cancel  context.CancelCauseFunc
 	done    chan struct{}
 
-	content  string
-	answer   *jingle.Jingle // the session-accept
-	accepted bool           // by us, as the responder
-	infos    chan *filetransfer.Info
-	plain    *exchange.PlainFile // of a receiver that talks to another client
-	replaced *jingle.Jingle      // a transport-replace that interrupted a carrier
-	ended    *jingle.Ended       // the session is over
-	over     chan struct{}       // closed with it while a carrier runs
+	content   string
+	answer    *jingle.Jingle // the session-accept
+	accepted  bool           // by us, as the responder
+	infos     chan *filetransfer.Info
+	confirmed bool                // another client said that it received the file
+	plain     *exchange.PlainFile // of a receiver that talks to another client
+	replaced  *jingle.Jingle      // a transport-replace that interrupted a carrier
+	ended     *jingle.Ended       // the session is over
+	over      chan struct{}       // closed with it while a carrier runs
 
 	mu       sync.Mutex
 	result   *exchange.Result
