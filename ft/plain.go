@@ -108,8 +108,11 @@ func (t *Transfer) sendPlain(ctx context.Context, s Stream, cfg SendConfig) (*ex
 				t.confirmed = true
 				return res, nil
 			}
-		case <-t.over:
-			return res, nil // carry tells success from failure
+		case <-t.over: // carry tells success from failure
+			for len(t.infos) > 0 { // said before the end
+				t.confirmed = t.confirmed || (<-t.infos).XMLName.Local == filetransfer.Received
+			}
+			return res, nil
 		case <-received:
 			received = nil
 			if err := context.Cause(ctx); err != nil {
