@@ -8,8 +8,12 @@ TOOL    = $(GO) tool -modfile=internal/tools/go.mod
 CROSS    = linux/arm64 windows/amd64 darwin/arm64
 PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
 
+# Packages that are built differently with the system's libraries, or have
+# tests against real programs (tag integration).
+REAL = $(patsubst %,./%/...,$(wildcard signaling media turn internal))
+
 # Packages whose goroutines are worth the race detector's time.
-RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn cmd))
+RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn))
 
 .PHONY: help
 help: ## this list
@@ -45,8 +49,8 @@ test-pure: ## unit tests with Go alone, and the examples
 	CGO_ENABLED=0 $(GO) test ./...
 
 .PHONY: test-native
-test-native: ## tests with the system's libraries, Prosody and sound servers
-	CARILLON_LAB=required CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m ./... # one after the other: they run in real time
+test-native: build ## tests with the system's libraries, Prosody and sound servers
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m $(REAL) # one after the other: they run in real time
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector

@@ -66,7 +66,6 @@ func TestIntegrationFilesThroughProsody(t *testing.T) {
 		{"QUIC", 5 << 20, []string{"--transport", "quic"}, nil, "quic", false},
 		{"SOCKS5", 5 << 20, []string{"--transport", "s5b"}, nil, "s5b", false},
 		{"in band", 200_000, []string{"--transport", "ibb"}, nil, "ibb", true},
-		{"the proxy of the server, when both hide", 200_000, []string{"--relay-only"}, []string{"--relay-only"}, "s5b", true},
 		{"as other clients do, by SOCKS5", 5 << 20, []string{"--plain", "--transport", "s5b"}, nil, "s5b", false},
 		{"as other clients do, in band", 200_000, []string{"--plain", "--transport", "ibb"}, nil, "ibb", true},
 	} {
