@@ -51,6 +51,7 @@ test-pure: ## unit tests with Go alone, and the examples
 .PHONY: test-native
 test-native: build ## tests with the system's libraries, Prosody and sound servers
 	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m $(REAL) # one after the other: they run in real time
+	CARILLON_LAB=required CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m -run Integration ./cmd/...
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector
