@@ -1,0 +1,27 @@
+//go:build pending
+
+// Package pending keeps in go.mod what work in progress is about to import. It goes when the last line does.
+package pending
+
+import (
+	_ "fyne.io/fyne/v2"
+	_ "fyne.io/fyne/v2/app"
+	_ "fyne.io/fyne/v2/driver/desktop"
+	_ "fyne.io/fyne/v2/lang"
+	_ "fyne.io/fyne/v2/test"
+	_ "fyne.io/fyne/v2/widget"
+	_ "github.com/blackjack/webcam"
+	_ "github.com/cilium/ebpf"
+	_ "github.com/cilium/ebpf/link"
+	_ "github.com/coreos/go-systemd/v22/activation"
+	_ "github.com/coreos/go-systemd/v22/daemon"
+	_ "github.com/godbus/dbus/v5"
+	_ "github.com/jezek/xgb"
+	_ "github.com/prometheus/client_golang/prometheus"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/redis/go-redis/v9"
+	_ "github.com/schollz/progressbar/v3"
+	_ "golang.org/x/crypto/acme/autocert"
+	_ "golang.org/x/image/draw"
+	_ "modernc.org/sqlite"
+)
