@@ -88,7 +88,7 @@ func (e *entrance) inspect(from net.Addr, frame []byte) {
 		number, ok := channelNumber(frame)
 		a.mu.Lock()
 		_, bound := a.channels[number]
-		a.refuseBind = ok && !bound && len(a.channels) >= s.limits().Channels
+		a.refuseBind = ok && !bound && len(a.channels) >= s.limits().PerAllocation.Channels
 		a.mu.Unlock()
 	}
 }
@@ -139,7 +139,7 @@ func (e *entrance) permit(client net.Addr, ip net.IP) bool {
 		switch {
 		case a.refuseBind:
 			v, reason = verdictRefused, "too many channels of this allocation"
-		case !known && len(a.permissions) >= limits.Permissions:
+		case !known && len(a.permissions) >= limits.PerAllocation.Permissions:
 			v, reason = verdictRefused, "too many peers of this allocation"
 		}
 		a.refuseBind = false
@@ -201,8 +201,8 @@ func (e *entrance) reserve(c pion.AllocateListenerConfig) (*allocation, error) {
 		local: netip.AddrPortFrom(relay.Address, port), relayed: netip.AddrPortFrom(relay.Public, port),
 		permissions: map[netip.Addr]verdict{}, channels: map[uint16]netip.AddrPort{},
 	}
-	a.up.bits.Store(int64(limits.BitratePerAllocation))
-	a.down.bits.Store(int64(limits.BitratePerAllocation))
+	a.up.bits.Store(int64(limits.PerAllocation.BitrateUp))
+	a.down.bits.Store(int64(limits.PerAllocation.BitrateDown))
 	s.mu.Lock()
 	s.relayed[a.relayed] = a
 	s.mu.Unlock()

@@ -208,9 +208,9 @@ func TestEveryLimitIsReachedAndReleased(t *testing.T) {
 		c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
 	}
 	for name, set := range map[string]func(*Limits){
-		"total":   func(l *Limits) { l.Allocations = 2 },
-		"user":    func(l *Limits) { l.AllocationsPerUser = 2 },
-		"address": func(l *Limits) { l.AllocationsPerAddress = 2 },
+		"total":   func(l *Limits) { l.Total.Allocations = 2 },
+		"user":    func(l *Limits) { l.PerUser.Allocations = 2 },
+		"address": func(l *Limits) { l.PerAddress.Allocations = 2 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			conf := testConfig(t)
@@ -231,7 +231,7 @@ func TestEveryLimitIsReachedAndReleased(t *testing.T) {
 	}
 	t.Run("peers and channels", func(t *testing.T) {
 		conf := testConfig(t)
-		conf.Limits = Limits{Permissions: 2, Channels: 2}
+		conf.Limits = Limits{PerAllocation: Quota{Permissions: 2, Channels: 2}}
 		s := start(t, conf)
 		for _, tr := range []Transport{UDP, TCP} {
 			c := connect(t, s, tr, "u", "p")
@@ -271,7 +271,7 @@ func TestEveryLimitIsReachedAndReleased(t *testing.T) {
 		for _, portable := range []bool{false, true} {
 			conf := testConfig(t)
 			conf.Portable = portable
-			conf.Limits.BitratePerAllocation = 80_000 // 10 kB a second
+			conf.Limits.PerAllocation.BitrateUp = 80_000 // 10 kB a second
 			s := start(t, conf)
 			c, p := connect(t, s, UDP, "u", "p"), newPeer(t)
 			c.allocate()

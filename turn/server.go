@@ -234,13 +234,13 @@ func (s *Server) Reload(c Config) error {
 		all = append(all, a)
 	}
 	for _, acc := range s.accounts {
-		acc.up.bits.Store(int64(c.Limits.BitratePerUser))
-		acc.down.bits.Store(int64(c.Limits.BitratePerUser))
+		acc.up.bits.Store(int64(c.Limits.PerUser.BitrateUp))
+		acc.down.bits.Store(int64(c.Limits.PerUser.BitrateDown))
 	}
 	s.mu.Unlock()
 	for _, a := range all {
-		a.up.bits.Store(int64(c.Limits.BitratePerAllocation))
-		a.down.bits.Store(int64(c.Limits.BitratePerAllocation))
+		a.up.bits.Store(int64(c.Limits.PerAllocation.BitrateUp))
+		a.down.bits.Store(int64(c.Limits.PerAllocation.BitrateDown))
 		a.judgeAgain(s.policy.Load())
 	}
 	return nil
@@ -317,11 +317,11 @@ func (s *Server) quota(user, _ string, client net.Addr) bool {
 	switch acc := s.accounts[user]; {
 	case s.draining.Load():
 		reason = "draining"
-	case s.total >= limits.Allocations:
+	case s.total >= limits.Total.Allocations:
 		reason = "too many allocations in total"
 	case acc != nil && acc.count >= s.perUser(user):
 		reason = "too many allocations of this user"
-	case s.addresses[from] >= limits.AllocationsPerAddress:
+	case s.addresses[from] >= limits.PerAddress.Allocations:
 		reason = "too many allocations of this address"
 	}
 	s.mu.Unlock()
@@ -334,11 +334,11 @@ func (s *Server) quota(user, _ string, client net.Addr) bool {
 
 // perUser is how many allocations user may have.
 func (s *Server) perUser(user string) int {
-	if n := s.limits().AllocationsPerUser; n != 0 {
+	if n := s.limits().PerUser.Allocations; n != 0 {
 		return n
 	}
 	if _, fixed := s.keyring.Load().users[user]; fixed {
-		return s.limits().Allocations
+		return s.limits().Total.Allocations
 	}
 	return defaultPerUser
 }
@@ -351,13 +351,13 @@ func (s *Server) enter(user string) (*account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	acc := s.accounts[user]
-	if s.closed || s.draining.Load() || s.total >= limits.Allocations || acc != nil && acc.count >= s.perUser(user) {
+	if s.closed || s.draining.Load() || s.total >= limits.Total.Allocations || acc != nil && acc.count >= s.perUser(user) {
 		return nil, errQuota
 	}
 	if acc == nil {
 		acc = &account{name: user}
-		acc.up.bits.Store(int64(limits.BitratePerUser))
-		acc.down.bits.Store(int64(limits.BitratePerUser))
+		acc.up.bits.Store(int64(limits.PerUser.BitrateUp))
+		acc.down.bits.Store(int64(limits.PerUser.BitrateUp))
 		s.accounts[user] = acc
 	}
 	acc.count++

@@ -9,17 +9,23 @@ import (
 
 // A Status is what a relay is doing at one moment.
 type Status struct {
-	Started       time.Time
-	Draining      bool
-	Allocations   []AllocationStatus // oldest first
-	RefusedPeers  uint64             // permissions and allocations that policy or limits refused
-	FailedLogins  uint64
+	Started      time.Time
+	Draining     bool
+	Allocations  []AllocationStatus // oldest first
+	RefusedPeers uint64             // permissions and allocations that policy or limits refused
+	FailedLogins uint64
+	// Refusals counts what was refused, dropped or not answered by the reason
+	// that the log names, for example "too many allocations of this user". The
+	// reasons are a fixed set.
+	Refusals      map[string]uint64
+	Connections   int     // TCP, TLS and DTLS clients
 	FastForwarded bool    // packets of UDP clients bypass pion
 	Total         Traffic // since the start, with ended allocations
 }
 
 // An AllocationStatus is one allocation.
 type AllocationStatus struct {
+	Realm     string
 	User      string
 	Transport Transport
 	Client    netip.AddrPort

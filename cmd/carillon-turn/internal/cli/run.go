@@ -20,7 +20,7 @@ import (
 // configFlags say what a configuration file says; flags win.
 type configFlags struct {
 	Config     string   `short:"c" placeholder:"FILE" help:"Configuration, TOML."`
-	Listen     []string `short:"l" sep:"none" placeholder:"[TRANSPORT:]ADDRESS:PORT" help:"Where clients are served; transports are udp, tcp and tls. May be repeated."`
+	Listen     []string `short:"l" sep:"none" placeholder:"[TRANSPORT:]ADDRESS:PORT" help:"Where clients are served; transports are udp, tcp, tls and dtls. May be repeated."`
 	RelayIP    []string `name:"relay-ip" sep:"none" placeholder:"ADDRESS" help:"Address of this machine that allocations are given."`
 	PublicIP   []string `name:"public-ip" sep:"none" placeholder:"ADDRESS" help:"What clients are told in its place, behind a 1:1 NAT."`
 	Realm      string   `placeholder:"DOMAIN" help:"Realm of the credentials."`
@@ -31,6 +31,9 @@ type configFlags struct {
 	DenyPeer   []string `sep:"none" placeholder:"PREFIX" help:"Peers that may never be reached."`
 	Cert       string   `placeholder:"FILE" help:"Certificate for TLS, PEM."`
 	Key        string   `placeholder:"FILE" help:"Its key."`
+	NonceFile  string   `name:"nonce-secret-file" placeholder:"FILE" help:"File with a secret that relays share, so that nonces are good at all of them."`
+	Discovery  string   `placeholder:"ADDRESS:PORT" help:"Second address and port, for NAT behaviour discovery (RFC 5780)."`
+	Alternate  []string `sep:"none" placeholder:"ADDRESS:PORT" help:"Another relay, where clients are sent when this one is full or draining."`
 	MinPort    uint16   `help:"First port of allocations."`
 	MaxPort    uint16   `help:"Last port of allocations."`
 	Loops      int      `help:"Forwarding threads; default one for two cores."`
@@ -63,6 +66,9 @@ func (f configFlags) file() (config.File, error) {
 	or(&c.TLS.Key, f.Key)
 	or(&c.Admin, f.Admin)
 	or(&c.LogLevel, f.LogLevel)
+	or(&c.NonceSecretFile, f.NonceFile)
+	or(&c.Discovery, f.Discovery)
+	list(&c.Alternates, f.Alternate)
 	list(&c.Listen, f.Listen)
 	list(&c.RelayIP, f.RelayIP)
 	list(&c.PublicIP, f.PublicIP)

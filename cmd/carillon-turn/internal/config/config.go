@@ -40,6 +40,12 @@ type File struct {
 	SecretEnv   []string `toml:"secret-env"`   // names of environment variables
 	Users       []User   `toml:"user"`
 
+	NonceSecretFile string   `toml:"nonce-secret-file"` // shared by relays whose nonces shall be good at all of them
+	Discovery       string   `toml:"discovery"`         // second ADDRESS:PORT, for NAT behaviour discovery (RFC 5780)
+	Software        string   `toml:"software"`          // told to clients; empty: nothing
+	Alternates      []string `toml:"alternates"`        // "ADDRESS:PORT" or "ADDRESS:PORT domain" of relays for when this one is full
+	Realms          []Realm  `toml:"realms"`            // further ones
+
 	TLS    TLS    `toml:"tls"`
 	Peers  Peers  `toml:"peers"`
 	Limits Limits `toml:"limits"`
@@ -64,18 +70,46 @@ type Peers struct {
 	Deny  []string `toml:"deny"`
 }
 
+// A Realm is a further set of people, with credentials of its own.
+type Realm struct {
+	Name        string   `toml:"name"`
+	ServerNames []string `toml:"server-names"` // that TLS clients ask for
+	Secrets     []string `toml:"secrets"`
+	SecretFiles []string `toml:"secret-files"`
+	SecretEnv   []string `toml:"secret-env"`
+	Users       []User   `toml:"user"`
+}
+
 // Limits are those of turn.Limits; zero is the default, negative is none.
 type Limits struct {
-	Allocations            int `toml:"allocations"`
-	AllocationsPerUser     int `toml:"allocations-per-user"`
-	AllocationsPerAddress  int `toml:"allocations-per-address"`
-	Permissions            int `toml:"permissions"`
-	Channels               int `toml:"channels"`
-	BitratePerAllocation   int `toml:"bitrate-per-allocation"`
-	BitratePerUser         int `toml:"bitrate-per-user"`
+	Total         Quota `toml:"total"`
+	PerUser       Quota `toml:"per-user"`
+	PerAddress    Quota `toml:"per-address"`
+	PerAllocation Quota `toml:"per-allocation"`
+
 	Connections            int `toml:"connections"`
 	ConnectionsPerAddress  int `toml:"connections-per-address"`
+	Handshakes             int `toml:"handshakes"`
 	UnauthenticatedReplies int `toml:"unauthenticated-replies"`
+	FailedLogins           int `toml:"failed-logins"`
+}
+
+// A Quota is a turn.Quota.
+type Quota struct {
+	Allocations int   `toml:"allocations"`
+	Permissions int   `toml:"permissions"`
+	Channels    int   `toml:"channels"`
+	BitrateUp   int   `toml:"bitrate-up"`
+	BitrateDown int   `toml:"bitrate-down"`
+	BytesPerDay int64 `toml:"bytes-per-day"`
+}
+
+func (l Limits) turn() turn.Limits {
+	return turn.Limits{
+		Total: turn.Quota(l.Total), PerUser: turn.Quota(l.PerUser), PerAddress: turn.Quota(l.PerAddress), PerAllocation: turn.Quota(l.PerAllocation),
+		Connections: l.Connections, ConnectionsPerAddress: l.ConnectionsPerAddress, Handshakes: l.Handshakes,
+		UnauthenticatedReplies: l.UnauthenticatedReplies, FailedLogins: l.FailedLogins,
+	}
 }
 
 const maxFile = 1 << 20
@@ -110,11 +144,18 @@ func Load(path string) (File, error) {
 	}
 	fix(&f.TLS.Cert)
 	fix(&f.TLS.Key)
-	for i := range f.SecretFiles {
-		fix(&f.SecretFiles[i])
+	fix(&f.NonceSecretFile)
+	credentials := func(files []string, users []User) {
+		for i := range files {
+			fix(&files[i])
+		}
+		for i := range users {
+			fix(&users[i].PasswordFile)
+		}
 	}
-	for i := range f.Users {
-		fix(&f.Users[i].PasswordFile)
+	credentials(f.SecretFiles, f.Users)
+	for _, r := range f.Realms {
+		credentials(r.SecretFiles, r.Users)
 	}
 	return f, nil
 }
@@ -142,7 +183,7 @@ func Parse(name string, text []byte) (File, error) {
 func (f File) Turn(getenv func(string) string) (turn.Config, error) {
 	c := turn.Config{
 		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, Gather: time.Duration(f.GatherUS) * time.Microsecond,
-		HideAddresses: f.LogHidden, Limits: turn.Limits(f.Limits), Users: map[string]turn.Secret{},
+		HideAddresses: f.LogHidden, Limits: f.Limits.turn(), Software: f.Software,
 	}
 	if f.GatherUS == 0 {
 		c.Gather = defaultGather
@@ -171,34 +212,35 @@ func (f File) Turn(getenv func(string) string) (turn.Config, error) {
 		}
 		c.Relays = append(c.Relays, relay)
 	}
-	for _, u := range f.Users {
-		password := turn.Secret(u.Password)
-		if u.PasswordFile != "" {
-			var err error
-			if password, err = turn.SecretFile(u.PasswordFile); err != nil {
-				return c, fmt.Errorf("user %q: %w", u.Name, err)
-			}
-		}
-		c.Users[u.Name] = password
-	}
-	for _, s := range f.Secrets {
-		c.Secrets = append(c.Secrets, turn.Secret(s))
-	}
-	for _, path := range f.SecretFiles {
-		s, err := turn.SecretFile(path)
-		if err != nil {
-			return c, err
-		}
-		c.Secrets = append(c.Secrets, s)
-	}
-	for _, name := range f.SecretEnv {
-		s := getenv(name)
-		if s == "" {
-			return c, fmt.Errorf("secret-env: %s is not set", name)
-		}
-		c.Secrets = append(c.Secrets, turn.Secret(s))
-	}
 	var err error
+	if c.Users, c.Secrets, err = credentials(f.Users, f.Secrets, f.SecretFiles, f.SecretEnv, getenv); err != nil {
+		return c, err
+	}
+	for _, r := range f.Realms {
+		realm := turn.Realm{Name: r.Name, ServerNames: r.ServerNames}
+		if realm.Users, realm.Secrets, err = credentials(r.Users, r.Secrets, r.SecretFiles, r.SecretEnv, getenv); err != nil {
+			return c, fmt.Errorf("realm %q: %w", r.Name, err)
+		}
+		c.Realms = append(c.Realms, realm)
+	}
+	if f.NonceSecretFile != "" {
+		if c.NonceSecret, err = turn.SecretFile(f.NonceSecretFile); err != nil {
+			return c, fmt.Errorf("nonce-secret-file: %w", err)
+		}
+	}
+	if f.Discovery != "" {
+		if c.Discovery, err = netip.ParseAddrPort(f.Discovery); err != nil {
+			return c, fmt.Errorf("discovery: %w", err)
+		}
+	}
+	for _, text := range f.Alternates {
+		address, domain, _ := strings.Cut(text, " ")
+		a := turn.Alternate{Domain: domain}
+		if a.Address, err = netip.ParseAddrPort(address); err != nil {
+			return c, fmt.Errorf("alternates: %w", err)
+		}
+		c.Alternates = append(c.Alternates, a)
+	}
 	if c.AllowPeers, err = prefixes(f.Peers.Allow); err != nil {
 		return c, fmt.Errorf("peers.allow: %w", err)
 	}
@@ -208,10 +250,44 @@ func (f File) Turn(getenv func(string) string) (turn.Config, error) {
 	return c, c.Validate()
 }
 
+// credentials reads those of a realm.
+func credentials(users []User, secrets, files, env []string, getenv func(string) string) (map[string]turn.Secret, []turn.Secret, error) {
+	passwords := map[string]turn.Secret{}
+	for _, u := range users {
+		password := turn.Secret(u.Password)
+		if u.PasswordFile != "" {
+			var err error
+			if password, err = turn.SecretFile(u.PasswordFile); err != nil {
+				return nil, nil, fmt.Errorf("user %q: %w", u.Name, err)
+			}
+		}
+		passwords[u.Name] = password
+	}
+	var out []turn.Secret
+	for _, s := range secrets {
+		out = append(out, turn.Secret(s))
+	}
+	for _, path := range files {
+		s, err := turn.SecretFile(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, s)
+	}
+	for _, name := range env {
+		s := getenv(name)
+		if s == "" {
+			return nil, nil, fmt.Errorf("secret-env: %s is not set", name)
+		}
+		out = append(out, turn.Secret(s))
+	}
+	return passwords, out, nil
+}
+
 func (f File) listener(text string) (turn.Listener, error) {
 	l := turn.Listener{Transport: turn.UDP}
 	address := text
-	for _, t := range []turn.Transport{turn.UDP, turn.TCP, turn.TLS} {
+	for _, t := range []turn.Transport{turn.UDP, turn.TCP, turn.TLS, turn.DTLS} {
 		if rest, ok := strings.CutPrefix(text, string(t)+":"); ok {
 			l.Transport, address = t, rest
 		}
@@ -221,11 +297,11 @@ func (f File) listener(text string) (turn.Listener, error) {
 	}
 	var err error
 	if l.Address, err = netip.ParseAddrPort(address); err != nil {
-		return l, fmt.Errorf("listen %q: want [udp:|tcp:|tls:]ADDRESS:PORT: %w", text, err)
+		return l, fmt.Errorf("listen %q: want [udp:|tcp:|tls:|dtls:]ADDRESS:PORT: %w", text, err)
 	}
-	if l.Transport == turn.TLS {
+	if l.Transport == turn.TLS || l.Transport == turn.DTLS {
 		if f.TLS.Cert == "" || f.TLS.Key == "" {
-			return l, fmt.Errorf("listen %q: TLS needs a certificate and its key", text)
+			return l, fmt.Errorf("listen %q: a certificate and its key are needed", text)
 		}
 		if l.TLS, err = turn.CertificateFiles(f.TLS.Cert, f.TLS.Key); err != nil {
 			return l, err

@@ -47,7 +47,7 @@ password-file = "bob"
 [peers]
 allow = ["10.1.0.0/16", "10.2.0.1"]
 [limits]
-allocations = 7
+total.allocations = 7
 `)
 	f, err := Load(filepath.Join(dir, "relay.toml"))
 	if err != nil {
@@ -63,7 +63,7 @@ allocations = 7
 	if len(c.Listeners) != 2 || c.Listeners[1].Transport != turn.TCP || c.Listeners[1].Address.String() != "[::1]:3478" {
 		t.Errorf("listeners %+v", c.Listeners)
 	}
-	if c.AllowPeers[1] != netip.MustParsePrefix("10.2.0.1/32") || c.Limits.Allocations != 7 || !c.HideAddresses || c.Relays[0].Public.String() != "192.0.2.1" {
+	if c.AllowPeers[1] != netip.MustParsePrefix("10.2.0.1/32") || c.Limits.Total.Allocations != 7 || !c.HideAddresses || c.Relays[0].Public.String() != "192.0.2.1" {
 		t.Errorf("config %+v", c)
 	}
 	if _, err := f.Turn(func(string) string { return "" }); err == nil {
@@ -71,7 +71,7 @@ allocations = 7
 	}
 	for want, break_ := range map[string]func(*File){
 		"listen":    func(f *File) { f.Listen = []string{"localhost"} },
-		"TLS needs": func(f *File) { f.Listen = []string{"tls::5349"} },
+		"are needed": func(f *File) { f.Listen = []string{"tls::5349"} },
 		"relay-ip":  func(f *File) { f.RelayIP = []string{"x"} },
 		"peers":     func(f *File) { f.Peers.Deny = []string{"10.0.0.0/33"} },
 	} {
@@ -84,7 +84,7 @@ allocations = 7
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("realm = \"r\"\n[limits]\nallocations = -1\n")
+	f.Add("realm = \"r\"\n[limits]\ntotal.allocations = -1\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse("x", []byte(text))
 		if err == nil {
