@@ -70,10 +70,10 @@ total.allocations = 7
 		t.Error("a secret that is not set is no error")
 	}
 	for want, break_ := range map[string]func(*File){
-		"listen":    func(f *File) { f.Listen = []string{"localhost"} },
+		"listen":     func(f *File) { f.Listen = []string{"localhost"} },
 		"are needed": func(f *File) { f.Listen = []string{"tls::5349"} },
-		"relay-ip":  func(f *File) { f.RelayIP = []string{"x"} },
-		"peers":     func(f *File) { f.Peers.Deny = []string{"10.0.0.0/33"} },
+		"relay-ip":   func(f *File) { f.RelayIP = []string{"x"} },
+		"peers":      func(f *File) { f.Peers.Deny = []string{"10.0.0.0/33"} },
 	} {
 		g := f
 		break_(&g)
