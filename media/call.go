@@ -13,6 +13,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
@@ -56,6 +57,7 @@ func NewCall(cfg Config) (*Call, error) {
 		}
 	}
 	closeAudio(cfg.Audio)
+	closeVideo(cfg.Video)
 	return nil, fmt.Errorf("prepare call: %w", err)
 }
 
@@ -66,6 +68,17 @@ func closeAudio(a Audio) error {
 	}
 	if a.Sink != nil {
 		errs = append(errs, a.Sink.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func closeVideo(v Video) error {
+	var errs []error
+	if v.Source != nil {
+		errs = append(errs, v.Source.Close())
+	}
+	if v.Sink != nil {
+		errs = append(errs, v.Sink.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -143,6 +156,9 @@ func (c *Call) cleanUp() {
 	if err := closeAudio(c.cfg.Audio); err != nil {
 		c.log.Warn("close source and sink", "err", err)
 	}
+	if err := closeVideo(c.cfg.Video); err != nil {
+		c.log.Warn("close source and sink of video", "err", err)
+	}
 	for _, l := range c.links {
 		if err := l.link.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			c.log.Debug("close link", "err", err)
@@ -216,6 +232,23 @@ func (c *Call) Muted() bool { return c.muted.Load() }
 func (c *Call) Hold(on bool) error {
 	c.held.Store(on)
 	return c.switched()
+}
+
+// ErrNoVideo says that the call can carry no video: this program was built
+// without a codec (-tags native), the configuration has none, or the peer
+// declined.
+var ErrNoVideo = errors.New("no video in this call")
+
+// SetVideo shows the peer another source, from the next picture on: a camera
+// and a screen are swapped without the peer being asked. With nil nothing is
+// shown any more. When the call had no video so far, it is offered. The source
+// is the call's from now on, and the one before is closed; on error both are.
+func (c *Call) SetVideo(source video.Source) error {
+	var errs []error
+	if source != nil {
+		errs = append(errs, source.Close())
+	}
+	return errors.Join(append(errs, ErrNoVideo)...)
 }
 
 // Held reports whether we hold the call.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v5"
 )
@@ -51,9 +52,35 @@ type Audio struct {
 	Encoder audio.EncoderOptions
 }
 
+// Video is the picture of a call, as one side sees and shows it. The call owns
+// both ends from NewCall on and closes them when it ends. The zero Video
+// declines video.
+type Video struct {
+	// Source is what the peer sees, from the beginning of the call; see
+	// [Call.SetVideo] for later. Nil means that no video is offered.
+	Source video.Source
+	// Sink takes what the peer shows. Nil means that we want to see nothing; a
+	// source alone is sent all the same.
+	Sink video.Sink
+	// Codecs are offered and accepted, best first. Nil means video.Codecs(),
+	// which is empty without -tags native: then video is declined.
+	Codecs []video.Codec
+	// MaxWidth and MaxHeight bound the pictures that are sent; larger ones are
+	// made smaller. Zero means 1280 by 720, whichever way they are held.
+	MaxWidth, MaxHeight int
+	// MaxFPS bounds the pictures that are sent in a second. Zero means 30.
+	MaxFPS float64
+	// MaxBitrate bounds what is sent, in bit/s. Zero means 2,500,000.
+	MaxBitrate int
+}
+
+// on reports whether there can be video at all.
+func (v Video) on() bool { return len(v.Codecs) > 0 && (v.Source != nil || v.Sink != nil) }
+
 // A Config describes a call. Only Audio is needed.
 type Config struct {
 	Audio Audio
+	Video Video
 	// ICEServers help to get through NATs. None means direct paths only.
 	ICEServers []ICEServer
 	// RelayOnly reveals no address but those of the TURN servers and uses none
@@ -104,6 +131,19 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if len(cfg.Audio.Codecs) == 0 {
 		return cfg, ErrNoCodec
+	}
+	v := &cfg.Video
+	if v.Codecs == nil {
+		v.Codecs = video.Codecs()
+	}
+	if v.MaxWidth <= 0 || v.MaxHeight <= 0 {
+		v.MaxWidth, v.MaxHeight = 1280, 720
+	}
+	if v.MaxFPS <= 0 {
+		v.MaxFPS = 30
+	}
+	if v.MaxBitrate <= 0 {
+		v.MaxBitrate = 2_500_000
 	}
 	relay := false
 	for _, s := range cfg.ICEServers {

@@ -8,8 +8,9 @@ import (
 )
 
 // An Event is something that happened in a call. The kinds are [Connecting],
-// [Connected], [FirstAudio], [Reconnecting], [Stats], [RemoteRinging],
-// [RemoteMuted], [RemoteHeld], [Digit], [SourceEnded] and [Ended].
+// [Connected], [FirstAudio], [FirstFrame], [Reconnecting], [Stats],
+// [RemoteRinging], [RemoteMuted], [RemoteHeld], [RemoteVideo], [Digit],
+// [SourceEnded], [VideoSourceEnded] and [Ended].
 type Event interface{ event() }
 
 // Connecting says that both sides agreed and a path is being looked for.
@@ -43,6 +44,17 @@ type FirstAudio struct {
 	Packet time.Duration
 }
 
+// FirstFrame says that the first picture of the peer went to the sink, or the
+// first after the peer showed none for a while.
+type FirstFrame struct {
+	SinceAccept   time.Duration // see [Call.Accepted]
+	Width, Height int           // upright
+}
+
+// RemoteVideo says that the peer begins to show something, or stops. Pictures
+// come a little later; the last one may be cleared when On is false.
+type RemoteVideo struct{ On bool }
+
 // Reconnecting says that the path is lost, or about to be, and that a new one
 // is being looked for.
 type Reconnecting struct {
@@ -66,6 +78,13 @@ type Digit struct {
 // SourceEnded says that the source has no more to say, or broke. The call goes
 // on and sends silence.
 type SourceEnded struct {
+	Err error // nil at the end of a file
+}
+
+// VideoSourceEnded says that the source of the picture has no more to show, or
+// broke (a camera that was unplugged). The peer is told that there is no video,
+// until [Call.SetVideo].
+type VideoSourceEnded struct {
 	Err error // nil at the end of a file
 }
 
@@ -96,16 +115,47 @@ type Stats struct {
 
 	PacketsIn, PacketsOut, PacketsLost uint64
 	BytesIn, BytesOut                  uint64 // payload
+
+	Video VideoStats
 }
 
-func (Connecting) event()    {}
-func (Connected) event()     {}
-func (FirstAudio) event()    {}
-func (Reconnecting) event()  {}
-func (Stats) event()         {}
-func (RemoteRinging) event() {}
-func (RemoteMuted) event()   {}
-func (RemoteHeld) event()    {}
-func (Digit) event()         {}
-func (SourceEnded) event()   {}
-func (Ended) event()         {}
+// VideoStats tell how the picture of a call is doing. Rates concern the time
+// since the Stats before; counters concern the whole call.
+type VideoStats struct {
+	// Out and In say whether we show something and whether the peer does.
+	Out, In bool
+	// CodecOut and CodecIn are "VP8", "VP9", "H264", "AV1"; "" before they are
+	// known.
+	CodecOut, CodecIn string
+
+	WidthOut, HeightOut, WidthIn, HeightIn int     // of the last picture, as coded
+	FPSOut, FPSIn                          float64 // pictures sent and shown in a second
+	BitrateOut, BitrateIn                  float64 // payload, bit/s
+	Target                                 float64 // what the path to the peer takes, bit/s, by our estimate or the peer's
+
+	LossIn, LossOut float64       // share of packets that were lost at first
+	Delay           time.Duration // from the first packet of a picture to showing it
+
+	FramesOut, FramesIn       uint64 // pictures sent and shown
+	KeyFramesOut, KeyFramesIn uint64 // of these, that need none before
+	Freezes                   uint64 // times that no picture came for 250 ms and more
+	Frozen                    time.Duration
+	Resent, Recovered         uint64 // packets sent again, and that came after we asked
+	PacketsIn, PacketsOut     uint64
+	BytesIn, BytesOut         uint64 // payload
+}
+
+func (Connecting) event()       {}
+func (Connected) event()        {}
+func (FirstAudio) event()       {}
+func (FirstFrame) event()       {}
+func (RemoteVideo) event()      {}
+func (VideoSourceEnded) event() {}
+func (Reconnecting) event()     {}
+func (Stats) event()            {}
+func (RemoteRinging) event()    {}
+func (RemoteMuted) event()      {}
+func (RemoteHeld) event()       {}
+func (Digit) event()            {}
+func (SourceEnded) event()      {}
+func (Ended) event()            {}
