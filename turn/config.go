@@ -303,8 +303,15 @@ func (c Config) withDefaults() (Config, error) {
 	relays := slices.Clone(c.Relays)
 	if len(relays) == 0 {
 		for _, l := range listeners {
-			if r := (Relay{Address: l.Address.Addr()}); !r.Address.IsUnspecified() && !slices.Contains(relays, r) {
-				relays = append(relays, r)
+			// What an inherited socket is bound to may stand for several.
+			all, err := expand(l.Address.Addr())
+			if err != nil {
+				return c, fmt.Errorf("listener at %v: %w", l.Address, err)
+			}
+			for _, a := range all {
+				if r := (Relay{Address: a}); !slices.Contains(relays, r) {
+					relays = append(relays, r)
+				}
 			}
 		}
 	}

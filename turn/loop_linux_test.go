@@ -32,7 +32,7 @@ func stand(t testing.TB) *standing {
 	p := &plane{loops: []*loop{l}}
 	s := &Server{}
 	at := netip.AddrPortFrom(loopback, 0)
-	conns, err := p.listen(at, func(local netip.AddrPort) *entrance { return newEntrance(s, UDP, local) })
+	conns, err := p.listen(Listener{Transport: UDP, Address: at}, func(local netip.AddrPort) *entrance { return newEntrance(s, UDP, local) })
 	check(err)
 	st := &standing{loop: l, listener: conns[0]}
 	t.Cleanup(func() { st.listener.Close() })

@@ -17,8 +17,9 @@ import (
 // A plane forwards the packets of UDP clients: loops, each with a thread, an
 // epoll set and the sockets of the clients that the kernel hashes to it.
 type plane struct {
-	loops []*loop
-	wait  sync.WaitGroup
+	loops   []*loop
+	adopted int // inherited sockets, which loops take in turn
+	wait    sync.WaitGroup
 }
 
 func newDataPlane(n int, gather time.Duration) (dataPlane, error) {
@@ -63,26 +64,48 @@ const (
 const requestQueue = 1024
 
 // listen implements dataPlane.
-func (p *plane) listen(at netip.AddrPort, make func(netip.AddrPort) *entrance) ([]net.PacketConn, error) {
+func (p *plane) listen(l Listener, make func(netip.AddrPort) *entrance) ([]net.PacketConn, error) {
+	if l.Socket != nil {
+		fd, local, err := adoptUDP(l.Socket, listenerBuffer)
+		if err != nil {
+			return nil, err
+		}
+		p.adopted++
+		c, err := p.loops[p.adopted%len(p.loops)].serve(fd, local, make)
+		if err != nil {
+			return nil, err
+		}
+		return []net.PacketConn{c}, nil
+	}
 	var conns []net.PacketConn
-	for _, l := range p.loops {
+	at := l.Address
+	for _, loop := range p.loops {
 		fd, local, err := bindUDP(at, true, listenerBuffer)
+		var c net.PacketConn
+		if err == nil {
+			at = local // the port that the system chose, for the others
+			c, err = loop.serve(fd, local, make)
+		}
 		if err != nil {
 			for _, c := range conns {
 				c.Close()
 			}
 			return nil, err
 		}
-		at = local // the port that the system chose, for the others
-		s := &sock{loop: l, fd: fd, gso: true, listener: newListener(make(local))}
-		c := &listenerConn{sock: s, local: net.UDPAddrFromAddrPort(local)}
-		if err := l.add(s); err != nil {
-			c.Close()
-			return nil, err
-		}
 		conns = append(conns, c)
 	}
 	return conns, nil
+}
+
+// serve takes over a socket of clients.
+func (l *loop) serve(fd int, local netip.AddrPort, make func(netip.AddrPort) *entrance) (net.PacketConn, error) {
+	s := &sock{loop: l, fd: fd, gso: true, listener: newListener(make(local))}
+	c := &listenerConn{sock: s, local: net.UDPAddrFromAddrPort(local)}
+	if err := l.add(s); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // relay implements dataPlane.
@@ -137,7 +160,34 @@ func bindUDP(at netip.AddrPort, shared bool, buffer int) (fd int, local netip.Ad
 			return -1, local, os.NewSyscallError("setsockopt SO_REUSEPORT", err)
 		}
 	}
-	// What follows makes it faster where the kernel can; without, it works too.
+	tuneUDP(fd, buffer)
+	if err = unix.Bind(fd, sa); err != nil {
+		return -1, local, os.NewSyscallError("bind", err)
+	}
+	if local, err = localOf(fd); err != nil {
+		return -1, local, err
+	}
+	return fd, local, nil
+}
+
+// adoptUDP duplicates an inherited socket.
+func adoptUDP(f *os.File, buffer int) (fd int, local netip.AddrPort, err error) {
+	fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, local, os.NewSyscallError("dup", err)
+	}
+	if err = unix.SetNonblock(fd, true); err == nil {
+		local, err = localOf(fd)
+	}
+	if err != nil {
+		return -1, local, errors.Join(err, unix.Close(fd))
+	}
+	tuneUDP(fd, buffer)
+	return fd, local, nil
+}
+
+// tuneUDP makes a socket faster where the kernel can; without, it works too.
+func tuneUDP(fd, buffer int) {
 	for _, opt := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, buffer) != nil {
 			plain := unix.SO_RCVBUF
@@ -148,20 +198,23 @@ func bindUDP(at netip.AddrPort, shared bool, buffer int) (fd int, local netip.Ad
 		}
 	}
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
-	if err = unix.Bind(fd, sa); err != nil {
-		return -1, local, os.NewSyscallError("bind", err)
-	}
+}
+
+// localOf returns what a socket is bound to.
+func localOf(fd int) (local netip.AddrPort, err error) {
 	name, err := unix.Getsockname(fd)
 	if err != nil {
-		return -1, local, os.NewSyscallError("getsockname", err)
+		return local, os.NewSyscallError("getsockname", err)
 	}
 	switch name := name.(type) {
 	case *unix.SockaddrInet4:
 		local = netip.AddrPortFrom(netip.AddrFrom4(name.Addr), uint16(name.Port))
 	case *unix.SockaddrInet6:
 		local = netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port))
+	default:
+		return local, fmt.Errorf("a socket of %T, not of an IP address", name)
 	}
-	return fd, local, nil
+	return local, nil
 }
 
 // A request is a packet that pion shall answer.

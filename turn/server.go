@@ -49,7 +49,7 @@ type Server struct {
 // A dataPlane forwards packets beside pion.
 type dataPlane interface {
 	// listen makes the sockets of a UDP listener, all at one address.
-	listen(at netip.AddrPort, make func(local netip.AddrPort) *entrance) ([]net.PacketConn, error)
+	listen(l Listener, make func(local netip.AddrPort) *entrance) ([]net.PacketConn, error)
 	// relay makes the relay socket of an allocation of a client of listener.
 	relay(listener net.PacketConn, a *allocation) (net.PacketConn, forwarder, error)
 	// close ends the forwarding and returns when it has ended.
@@ -113,7 +113,7 @@ func (s *Server) listen(l Listener, pc *pion.ServerConfig) error {
 		pc.PacketConnConfigs = append(pc.PacketConnConfigs, pion.PacketConnConfig{PacketConn: conn, RelayAddressGenerator: e, PermissionHandler: e.permit})
 	}
 	if s.plane == nil {
-		u, err := net.ListenUDP(network("udp", l.Address.Addr()), net.UDPAddrFromAddrPort(l.Address))
+		u, err := listenUDP(l)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (s *Server) listen(l Listener, pc *pion.ServerConfig) error {
 		return nil
 	}
 	var es []*entrance
-	conns, err := s.plane.listen(l.Address, func(local netip.AddrPort) *entrance {
+	conns, err := s.plane.listen(l, func(local netip.AddrPort) *entrance {
 		e := newEntrance(s, UDP, local)
 		es = append(es, e)
 		return e

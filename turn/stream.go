@@ -31,7 +31,7 @@ type streamListener struct {
 }
 
 func newStreamListener(s *Server, l Listener) (*streamListener, error) {
-	tcp, err := net.ListenTCP(network("tcp", l.Address.Addr()), net.TCPAddrFromAddrPort(l.Address))
+	tcp, err := listenTCP(l)
 	if err != nil {
 		return nil, err
 	}
