@@ -13,7 +13,9 @@
 // time, while the device, or the default one when it is gone, is opened again.
 // [Options.OnEvent] hears of it.
 //
-// Begin with [OpenSource], [OpenSink] and [List].
+// Begin with [Open], which gives the microphone and the speaker of one call,
+// without the echo of the one in the other, and changes them in mid-call; with
+// [OpenSource] and [OpenSink] for one alone; and with [List].
 package device
 
 import (
@@ -23,6 +25,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/carillon-im/carillon/media/audio"
 )
@@ -64,7 +67,8 @@ type EventKind string
 const (
 	Lost     EventKind = "lost"      // no sound comes or goes any more
 	Restored EventKind = "restored"  // it works again
-	FellBack EventKind = "fell-back" // the default device took its place
+	FellBack EventKind = "fell-back" // it is gone and another one took its place
+	Moved    EventKind = "moved"     // the user or the sound server chose another one
 )
 
 // An Event is something that happened to an open device.
@@ -72,7 +76,8 @@ type Event struct {
 	Kind   EventKind
 	Device string // as it was asked for, "" for the default one
 	For    Kind
-	Err    error // why it was lost
+	To     string // FellBack, Moved: the ID of the one in use, "" for the default one
+	Err    error  // Lost: why
 }
 
 // Reasons why a device cannot be opened; they come inside an *audio.OpenError,
@@ -99,6 +104,7 @@ type backend interface {
 type target interface {
 	captured(pcm []int16) // not kept
 	wanted(samples int)
+	moved(id string) // the stream goes on with another device
 	closed(err error)
 }
 
@@ -106,6 +112,9 @@ type target interface {
 type stream interface {
 	// write hands over samples that were wanted, without waiting for them.
 	write(pcm []int16) error
+	// latency is the time between write and the speaker, or between the
+	// microphone and captured, as far as it is known.
+	latency() time.Duration
 	close()
 }
 
@@ -202,6 +211,10 @@ func find(list []Device, kind Kind, name string) (Device, error) {
 //
 // The context is for the opening only. Errors are of type *audio.OpenError.
 func OpenSource(ctx context.Context, spec string, o Options) (audio.Source, error) {
+	return openSource(ctx, spec, o, nil)
+}
+
+func openSource(ctx context.Context, spec string, o Options, c *cleaner) (audio.Source, error) {
 	name, ok := parse(spec)
 	if !ok {
 		return audio.OpenSource(spec)
@@ -210,7 +223,7 @@ func OpenSource(ctx context.Context, spec string, o Options) (audio.Source, erro
 	if err != nil {
 		return nil, &audio.OpenError{Spec: spec, Err: err, Hint: hint(err)}
 	}
-	return &source{unit: u}, nil
+	return &source{unit: u, cleaner: c}, nil
 }
 
 // OpenSink opens what audio.OpenSink opens, and
@@ -220,6 +233,10 @@ func OpenSource(ctx context.Context, spec string, o Options) (audio.Source, erro
 //
 // The context is for the opening only. Errors are of type *audio.OpenError.
 func OpenSink(ctx context.Context, spec string, o Options) (audio.Sink, error) {
+	return openSink(ctx, spec, o, nil)
+}
+
+func openSink(ctx context.Context, spec string, o Options, c *cleaner) (audio.Sink, error) {
 	name, ok := parse(spec)
 	if !ok {
 		return audio.OpenSink(spec)
@@ -228,7 +245,7 @@ func OpenSink(ctx context.Context, spec string, o Options) (audio.Sink, error) {
 	if err != nil {
 		return nil, &audio.OpenError{Spec: spec, Err: err, Hint: hint(err)}
 	}
-	return &sink{unit: u}, nil
+	return &sink{unit: u, cleaner: c}, nil
 }
 
 func parse(spec string) (name string, ok bool) {

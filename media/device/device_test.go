@@ -20,6 +20,7 @@ import (
 type fake struct {
 	mu      sync.Mutex
 	gone    map[string]bool // devices that cannot be opened
+	devices []Device        // that are listed
 	opened  []string
 	streams []*fakeStream
 	wg      sync.WaitGroup
@@ -41,7 +42,11 @@ type fakeStream struct {
 
 func (*fake) name() string { return "fake" }
 
-func (*fake) list(context.Context) ([]Device, error) { return nil, nil }
+func (f *fake) list(context.Context) ([]Device, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.devices), nil
+}
 
 func (f *fake) open(_ context.Context, kind Kind, id string, t target) (stream, error) {
 	f.mu.Lock()
@@ -97,6 +102,8 @@ func (s *fakeStream) write(pcm []int16) error {
 	s.fifo = append(s.fifo, pcm...)
 	return nil
 }
+
+func (s *fakeStream) latency() time.Duration { return 30 * time.Millisecond }
 
 func (s *fakeStream) close() { s.once.Do(func() { close(s.stop) }) }
 

@@ -20,9 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jfreymuth/pulse/proto"
 	"go.uber.org/goleak"
 
 	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/audio/apm"
 )
 
 // A server is a PulseAudio of the test's own, with two speakers that lead
@@ -587,7 +589,8 @@ func addSpeaker(t *testing.T, name string) (remove func()) {
 func TestIntegrationDeviceUnplugged(t *testing.T) {
 	startServer(t)
 	remove := addSpeaker(t, "usb")
-	source, err := OpenSource(t.Context(), "device:usb.monitor", options(t, "pulse", nil))
+	events := make(chan Event, 16)
+	source, err := OpenSource(t.Context(), "device:usb.monitor", options(t, "pulse", events))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -596,6 +599,9 @@ func TestIntegrationDeviceUnplugged(t *testing.T) {
 		t.Errorf("level of a silent device = %+v", l)
 	}
 	remove()
+	if e := wait(t, events, FellBack); e.Device != "usb.monitor" || e.To == "" || e.To == "usb.monitor" {
+		t.Errorf("event = %+v, want that another device took the place of usb.monitor", e)
+	}
 	o := options(t, "pulse", nil)
 	sink, err := OpenSink(t.Context(), "device", o)
 	if err != nil {
@@ -645,4 +651,139 @@ func TestIntegrationNoServer(t *testing.T) {
 			t.Errorf("error = %v, want %v with a hint", err, ErrNoServer)
 		}
 	}
+}
+
+// The devices of a call are exchanged in its middle: A is heard, then B.
+func TestIntegrationExchange(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	startServer(t)
+	s, err := Open(t.Context(), Config{Microphone: "device:sinkA.monitor", Speaker: "device:sinkA", NoProcessing: true, Options: options(t, "pulse", nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := play(ctx, t, s.Sink(), &audio.Tone{Hz: 440})
+	until := func(what string, tone bool) {
+		t.Helper()
+		for range 20 {
+			if heard := listen(t, s.Source(), 10); hears(heard) == tone && (tone || audio.Measure(heard).Peak < -90) {
+				return
+			}
+		}
+		t.Errorf("%s: want a tone: %v", what, tone)
+	}
+	until("speaker A, microphone A", true)
+	if err := s.SetSpeaker(t.Context(), "device:sinkB"); err != nil {
+		t.Fatal(err)
+	}
+	until("speaker B, microphone A", false)
+	if err := s.SetMicrophone(t.Context(), "device:sinkB.monitor"); err != nil {
+		t.Fatal(err)
+	}
+	until("speaker B, microphone B", true)
+	if err := s.SetMicrophone(t.Context(), "device:nonsense"); !errors.Is(err, ErrNoDevice) {
+		t.Errorf("a microphone that is not there: %v", err)
+	}
+	until("still speaker B, microphone B", true)
+	cancel()
+	<-done
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What the speaker plays comes back through the microphone, and is taken out
+// of what it hears; the real delays of the server are what is told.
+func TestIntegrationEchoIsCancelled(t *testing.T) {
+	if !apm.Available {
+		t.Skip("this build has no echo cancelling")
+	}
+	if slow {
+		t.Skip("with the race detector it is slower than real time")
+	}
+	startServer(t)
+	s, err := Open(t.Context(), Config{Microphone: "device:sinkA.monitor", Speaker: "device:sinkA", Options: options(t, "pulse", nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := play(ctx, t, s.Sink(), audio.NewSpeech(1))
+	listen(t, s.Source(), 150)
+	// On a busy machine sound is lost now and then, and the canceller has to
+	// find its way again.
+	best := 0.0
+	for range 4 {
+		clean := audio.Measure(listen(t, s.Source(), 75)).RMS
+		if err := s.SetProcessing(false); err != nil {
+			t.Fatal(err)
+		}
+		echo := audio.Measure(listen(t, s.Source(), 75)).RMS
+		if err := s.SetProcessing(true); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("echo %.1f dBFS, %.1f dBFS when cancelled", echo, clean)
+		if best = max(best, echo-clean); best >= 20 {
+			break
+		}
+	}
+	if best < 20 {
+		t.Errorf("the echo is %.1f dB less, want at least 20", best)
+	}
+	cancel()
+	<-done
+}
+
+// The cushion in the real server follows: it is heard that it got smaller again.
+func TestIntegrationCushionShrinks(t *testing.T) {
+	startServer(t)
+	u, err := open(t.Context(), Playback, "sinkA", options(t, "pulse", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &sink{unit: u}
+	defer out.Close()
+	st := u.stream.(*pulseStream)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := play(ctx, t, out, audio.Silence{})
+	// lies is what is in the server's buffer, in pieces.
+	lies := func() float64 {
+		var r proto.GetPlaybackLatencyReply
+		if err := st.c.Request(&proto.GetPlaybackLatency{StreamIndex: st.index}, &r); err != nil {
+			t.Fatal(err)
+		}
+		return float64(r.WriteIndex-r.ReadIndex) / pieceBytes
+	}
+	until := func(what string, ok func(float64) bool) {
+		t.Helper()
+		var seen []float64
+		deadline := time.Now().Add(8 * time.Second)
+		for time.Now().Before(deadline) {
+			var sum float64
+			for range 10 {
+				sum += lies()
+				time.Sleep(7 * time.Millisecond) // not in step with the server
+			}
+			if seen = append(seen, sum/10); ok(sum / 10) {
+				return
+			}
+		}
+		t.Errorf("%s: pieces in the server were %.1f", what, seen)
+	}
+	for range 4 {
+		st.mu.Lock()
+		st.cushion.ranDry(time.Now())
+		changed := st.cushion.ranDry(time.Now())
+		st.mu.Unlock()
+		if changed {
+			st.setCushion()
+		}
+	}
+	until("after growing", func(n float64) bool { return n > 3.5 })
+	st.mu.Lock()
+	st.cushion.since, st.cushion.wait = time.Now().Add(-time.Hour), 0 // calm for long: one piece with each look
+	st.mu.Unlock()
+	until("after shrinking", func(n float64) bool { return n < 2.5 })
+	cancel()
+	<-done
 }

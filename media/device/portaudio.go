@@ -139,6 +139,8 @@ type portAudioStream struct {
 	s *portaudio.Stream
 	t target
 
+	delay time.Duration // of the device
+
 	mu   sync.Mutex
 	fifo []int16 // to be played, at most portAudioAhead
 	once sync.Once
@@ -170,6 +172,11 @@ func (b portAudioBackend) open(ctx context.Context, kind Kind, id string, t targ
 		}
 		if err != nil {
 			return fmt.Errorf("open %s: %w", info.Name, err)
+		}
+		if i := s.s.Info(); i != nil && kind == Capture {
+			s.delay = i.InputLatency
+		} else if i != nil {
+			s.delay = i.OutputLatency
 		}
 		if kind == Playback {
 			t.wanted(portAudioAhead)
@@ -204,6 +211,13 @@ func (s *portAudioStream) write(pcm []int16) error {
 	s.fifo = append(s.fifo, pcm...)
 	s.mu.Unlock()
 	return nil
+}
+
+// latency is that of the device and of what waits for it.
+func (s *portAudioStream) latency() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.delay + audio.Frame(s.fifo).Duration()
 }
 
 // close gives up after portAudioClose. The goroutine that stays behind then is

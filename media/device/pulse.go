@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jfreymuth/pulse/proto"
@@ -31,15 +32,10 @@ const (
 	pulseTimeout = time.Second
 	// pieceBytes is 10 ms: what is captured at once, and the least that is
 	// asked for in playback.
-	pieceBytes = audio.HalfFrame * 2
-	// pulsePlayback is what lies in the server before it is played. With 20 ms
-	// a process may be late by 10 ms. Where that is not enough, and the speaker
-	// ran dry underrunLimit times in underrunSpan, it grows by a piece.
-	pulsePlayback    = 2 * pieceBytes
-	pulsePlaybackMax = 6 * pieceBytes
-	underrunLimit    = 2
-	underrunSpan     = 10 * time.Second
-	pulseVersion     = 32
+	pieceBytes   = audio.HalfFrame * 2
+	pulseVersion = 32
+	// lookEvery is how often the server is asked for its latency.
+	lookEvery = time.Second
 )
 
 func (pulse) name() string { return "pulse" }
@@ -261,13 +257,14 @@ type pulseStream struct {
 	pcm []int16 // of the goroutine that reads
 	buf []byte  // of the goroutine that writes
 
-	dry   []time.Time   // when the speaker ran dry, of late
-	wrote time.Time     // guarded by mu
-	grow  chan struct{} // asks watch for a larger buffer
+	wrote   time.Time     // guarded by mu
+	cushion cushion       // guarded by mu
+	resize  chan struct{} // asks watch to give the server the size of the cushion
+	late    atomic.Int64  // nanoseconds, see latency
 }
 
 func (pulse) open(ctx context.Context, kind Kind, id string, t target) (stream, error) {
-	s := &pulseStream{kind: kind, target: t, ended: make(chan struct{}), grow: make(chan struct{}, 1)}
+	s := &pulseStream{kind: kind, target: t, ended: make(chan struct{}), resize: make(chan struct{}, 1), cushion: newCushion(time.Now())}
 	p, err := dialPulse(ctx, s.message)
 	if err != nil {
 		return nil, err
@@ -328,8 +325,8 @@ func (s *pulseStream) play(id string) error {
 		ChannelMap:            proto.ChannelMap{proto.ChannelMono},
 		SinkIndex:             proto.Undefined,
 		SinkName:              id,
-		BufferMaxLength:       4 * pulsePlayback,
-		BufferTargetLength:    pulsePlayback,
+		BufferMaxLength:       2 * cushionMost,
+		BufferTargetLength:    cushionLeast,
 		BufferPrebufferLength: pieceBytes, // start and start again with the first piece
 		BufferMinimumRequest:  pieceBytes,
 		AdjustLatency:         true,
@@ -401,6 +398,14 @@ func (s *pulseStream) deal(m any) {
 		if m.StreamIndex == s.index && s.kind == Playback {
 			s.ranDry(time.Now())
 		}
+	case *proto.PlaybackStreamMoved:
+		if m.StreamIndex == s.index && s.kind == Playback {
+			s.target.moved(m.DestName)
+		}
+	case *proto.RecordStreamMoved:
+		if m.StreamIndex == s.index && s.kind == Capture {
+			s.target.moved(m.DestName)
+		}
 	case *proto.PlaybackStreamKilled:
 		if m.StreamIndex == s.index && s.kind == Playback {
 			s.target.closed(errKilled)
@@ -419,45 +424,80 @@ func (s *pulseStream) ranDry(now time.Time) {
 	if now.Sub(s.wrote) > 10*halfFrame {
 		return // because nothing is written: the call is on hold
 	}
-	s.dry = append(s.dry, now)
-	for now.Sub(s.dry[0]) > underrunSpan {
-		s.dry = s.dry[1:]
-	}
-	if len(s.dry) >= underrunLimit {
-		s.dry = s.dry[:0]
+	if s.cushion.ranDry(now) {
 		select {
-		case s.grow <- struct{}{}:
+		case s.resize <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// watch reports the end of the connection and gives the speaker a larger buffer
-// when it needs one.
+// watch reports the end of the connection, keeps the speaker's cushion as large
+// as it must be, and asks for the latency.
 func (s *pulseStream) watch() {
 	defer close(s.ended)
-	size := uint32(pulsePlayback)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	s.look()
 	for {
 		select {
 		case <-s.done:
 			s.target.closed(fmt.Errorf("connection to the sound server: %w", s.err))
 			return
-		case <-s.grow:
+		case <-s.resize:
+			s.setCushion()
+		case <-tick.C:
+			if s.kind == Playback && s.isCalm(time.Now()) {
+				s.setCushion()
+			}
+			s.look()
 		}
-		if size += pieceBytes; size > pulsePlaybackMax {
-			continue
-		}
-		// If it fails the buffer stays as it is.
-		_ = s.c.Request(&proto.SetPlaybackStreamBufferAttr{
-			StreamIndex:           s.index,
-			BufferMaxLength:       4 * pulsePlaybackMax,
-			BufferTargetLength:    size,
-			BufferPrebufferLength: pieceBytes,
-			BufferMinimumRequest:  pieceBytes,
-			AdjustLatency:         true,
-		}, &proto.SetPlaybackStreamBufferAttrReply{})
 	}
 }
+
+func (s *pulseStream) isCalm(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.wrote) > 10*halfFrame {
+		s.cushion.pause(now)
+		return false
+	}
+	return s.cushion.calm(now)
+}
+
+// setCushion tells the server. If that fails the buffer stays as it is.
+func (s *pulseStream) setCushion() {
+	s.mu.Lock()
+	size := s.cushion.size
+	s.mu.Unlock()
+	_ = s.c.Request(&proto.SetPlaybackStreamBufferAttr{
+		StreamIndex:           s.index,
+		BufferMaxLength:       2 * cushionMost,
+		BufferTargetLength:    size,
+		BufferPrebufferLength: pieceBytes,
+		BufferMinimumRequest:  pieceBytes,
+		AdjustLatency:         true,
+	}, &proto.SetPlaybackStreamBufferAttrReply{})
+}
+
+// look asks for the latency. Without an answer the last one stays.
+func (s *pulseStream) look() {
+	if s.kind == Capture {
+		var r proto.GetRecordLatencyReply
+		if s.c.Request(&proto.GetRecordLatency{StreamIndex: s.index}, &r) == nil {
+			s.late.Store(int64(r.Latency) * int64(time.Microsecond))
+		}
+		return
+	}
+	var r proto.GetPlaybackLatencyReply
+	if s.c.Request(&proto.GetPlaybackLatency{StreamIndex: s.index}, &r) == nil {
+		lies := max(r.WriteIndex-r.ReadIndex, 0) / 2 * int64(time.Second) / audio.SampleRate
+		s.late.Store(int64(r.Latency)*int64(time.Microsecond) + lies)
+	}
+}
+
+// latency is what the server said last.
+func (s *pulseStream) latency() time.Duration { return time.Duration(s.late.Load()) }
 
 func (s *pulseStream) write(pcm []int16) error {
 	s.mu.Lock()

@@ -49,18 +49,19 @@ type unit struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when keep has returned
 
-	mu     sync.Mutex
-	signal chan struct{} // closed and replaced when something below changes
-	ended  bool
-	stream stream    // nil while the device is lost
-	turn   int       // which stream this is; older ones are not listened to
-	failed error     // why the stream is to be replaced
-	heard  time.Time // when something was captured last
-	pcm    []int16   // captured, not read yet
-	read   bool      // Read was called since the last overflow
-	spoke  bool      // the stream has done something since it was opened
-	credit int       // samples the device wants
-	hungry time.Time // since when Write has waited for credit in vain
+	mu      sync.Mutex
+	signal  chan struct{} // closed and replaced when something below changes
+	ended   bool
+	stream  stream    // nil while the device is lost
+	turn    int       // which stream this is; older ones are not listened to
+	failed  error     // why the stream is to be replaced
+	heard   time.Time // when something was captured last
+	pcm     []int16   // captured, not read yet
+	read    bool      // Read was called since the last overflow
+	spoke   bool      // the stream has done something since it was opened
+	credit  int       // samples the device wants
+	hungry  time.Time // since when Write has waited for credit in vain
+	movedTo string    // the device the server chose for the stream, not reported yet
 }
 
 // open chooses the device and opens it.
@@ -101,7 +102,7 @@ func (u *unit) start(ctx context.Context, id string) error {
 	u.mu.Lock()
 	u.turn++
 	t := &turn{u, u.turn}
-	u.credit, u.failed, u.pcm, u.hungry, u.spoke = 0, nil, u.pcm[:0], time.Time{}, false
+	u.credit, u.failed, u.pcm, u.hungry, u.spoke, u.movedTo = 0, nil, u.pcm[:0], time.Time{}, false, ""
 	u.mu.Unlock()
 	s, err := u.back.open(ctx, u.kind, id, t)
 	u.mu.Lock()
@@ -163,6 +164,16 @@ func (t *turn) wanted(samples int) {
 	}
 }
 
+func (t *turn) moved(id string) {
+	u := t.u
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.turn == t.n {
+		u.movedTo = id
+		u.changed()
+	}
+}
+
 func (t *turn) closed(err error) {
 	u := t.u
 	u.mu.Lock()
@@ -180,7 +191,8 @@ func (u *unit) keep(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		u.mu.Lock()
-		signal, err := u.signal, u.failed
+		signal, err, to := u.signal, u.failed, u.movedTo
+		u.movedTo = ""
 		if err == nil && u.stream != nil && u.overdue() {
 			err = errSilent
 		}
@@ -190,6 +202,9 @@ func (u *unit) keep(ctx context.Context) {
 				return
 			}
 			continue
+		}
+		if to != "" {
+			u.event(Event{Kind: u.whyMoved(ctx, to), To: to})
 		}
 		if u.kind == Capture {
 			signal = nil // changes with every piece; failures are seen soon enough
@@ -201,6 +216,27 @@ func (u *unit) keep(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// whyMoved tells a device that is gone from one that somebody exchanged. A
+// stream that lost its device stays with the new one when the old one is back.
+func (u *unit) whyMoved(ctx context.Context, to string) EventKind {
+	if u.id == "" || u.id == to {
+		return Moved
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	list, err := u.back.list(ctx)
+	if err != nil {
+		return Moved
+	}
+	for _, d := range list {
+		if d.Kind == u.kind && d.ID == u.id {
+			return Moved
+		}
+	}
+	u.id = "" // do not go back and forth
+	return FellBack
 }
 
 // overdue says whether the device should have said something. u.mu is held.
@@ -297,7 +333,8 @@ func (u *unit) close() error {
 // A source is the audio.Source of a unit.
 type source struct {
 	*unit
-	frame [audio.FrameSize]int16
+	cleaner *cleaner // nil when nothing is to be done with the sound
+	frame   [audio.FrameSize]int16
 }
 
 // deadAfter is how long Read waits for a device before it gives silence, and
@@ -323,7 +360,11 @@ func (s *source) Read(ctx context.Context) (audio.Frame, error) {
 		if len(s.pcm) >= len(s.frame) {
 			copy(s.frame[:], s.pcm)
 			s.pcm = s.pcm[:copy(s.pcm, s.pcm[len(s.frame):])]
+			st, waited := s.stream, audio.FrameDuration+audio.Frame(s.pcm).Duration()
 			s.mu.Unlock()
+			if s.cleaner != nil && st != nil {
+				s.cleaner.capture(s.frame[:], st.latency()+waited)
+			}
 			return s.frame[:], nil
 		}
 		if s.stream == nil {
@@ -360,7 +401,8 @@ func (s *source) Close() error { return s.close() }
 // A sink is the audio.Sink of a unit.
 type sink struct {
 	*unit
-	due time.Time // without a device: when the next frame would be wanted
+	cleaner *cleaner  // nil when nobody wants to know what is played
+	due     time.Time // without a device: when the next frame would be wanted
 }
 
 func (s *sink) Write(f audio.Frame) error {
@@ -393,6 +435,9 @@ func (s *sink) hand(f audio.Frame) error {
 	}
 	if drop {
 		return nil
+	}
+	if s.cleaner != nil {
+		s.cleaner.render(f, st.latency())
 	}
 	if err := st.write(f); err != nil {
 		s.mu.Lock()

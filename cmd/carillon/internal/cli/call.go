@@ -163,7 +163,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 		Client: l.client,
 		Sound: talk.Sound{
 			Mic: or(s.Mic, a.config.Mic, "device"), Speaker: or(s.Speaker, a.config.Speaker, "device"),
-			Log: a.log, Warn: a.screen.Warn,
+			NoProcessing: s.NoProcessing, Log: a.log, Warn: a.screen.Warn,
 		},
 		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
 		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,

@@ -124,11 +124,12 @@ type contactsRemoveCmd struct {
 
 // soundFlags are those of commands that talk.
 type soundFlags struct {
-	Mic       string        `placeholder:"SOURCE" help:"What is said: device[:NAME], file:PATH (WAV or Ogg Opus), tone:HZ, speech[:N] or silence. Default: device."`
-	Speaker   string        `placeholder:"SINK" help:"Where it is heard: device[:NAME], file:PATH (.wav, .opus or .ogg) or null. Default: device."`
-	Duration  time.Duration `placeholder:"D" help:"Hang up when the call has lasted so long, such as 90s or 5m."`
-	RelayOnly bool          `help:"Let calls go through a relay only, so that the other side does not see your address."`
-	Stats     bool          `help:"Show figures of the call every second."`
+	Mic          string        `placeholder:"SOURCE" help:"What is said: device[:NAME], file:PATH (WAV or Ogg Opus), tone:HZ, speech[:N] or silence. Default: device."`
+	Speaker      string        `placeholder:"SINK" help:"Where it is heard: device[:NAME], file:PATH (.wav, .opus or .ogg) or null. Default: device."`
+	NoProcessing bool          `help:"Leave the sound of the microphone as it is. Otherwise echo, noise and level are seen to, in builds that can."`
+	Duration     time.Duration `placeholder:"D" help:"Hang up when the call has lasted so long, such as 90s or 5m."`
+	RelayOnly    bool          `help:"Let calls go through a relay only, so that the other side does not see your address."`
+	Stats        bool          `help:"Show figures of the call every second."`
 }
 
 type callCmd struct {

@@ -15,6 +15,8 @@ import (
 // "device", "tone:440", "file:greeting.wav", "null".
 type Sound struct {
 	Mic, Speaker string
+	// NoProcessing leaves what a microphone hears as it is, echo included.
+	NoProcessing bool
 	Log          *slog.Logger
 	// Warn is told when a device stops working or works again. Nil ignores.
 	Warn func(format string, args ...any)
@@ -24,17 +26,14 @@ type Sound struct {
 // later calls get a file of their own, "heard-2.wav" after "heard.wav", so
 // that nothing recorded is lost.
 func (s Sound) Open(ctx context.Context, nth int) (media.Audio, error) {
-	o := device.Options{Logger: s.Log, OnEvent: s.event}
-	sink, err := device.OpenSink(ctx, numbered(s.Speaker, nth), o)
+	d, err := device.Open(ctx, device.Config{
+		Microphone: s.Mic, Speaker: numbered(s.Speaker, nth), NoProcessing: s.NoProcessing,
+		Options: device.Options{Logger: s.Log, OnEvent: s.event},
+	})
 	if err != nil {
 		return media.Audio{}, err
 	}
-	source, err := device.OpenSource(ctx, s.Mic, o)
-	if err != nil {
-		sink.Close()
-		return media.Audio{}, err
-	}
-	return media.Audio{Source: source, Sink: sink}, nil
+	return media.Audio{Source: d.Source(), Sink: d.Sink()}, nil
 }
 
 // Check opens and closes both, so that what is wrong is known before the first
@@ -71,6 +70,15 @@ func (s Sound) event(e device.Event) {
 	case device.Restored:
 		s.Warn("the %s works again", what)
 	case device.FellBack:
-		s.Warn("the %s is gone; the default one takes its place", what)
+		s.Warn("the %s is gone; %s takes its place", what, or(e.To, "the default one"))
+	case device.Moved:
+		s.Warn("the %s is now %s", what, or(e.To, "the default one"))
 	}
+}
+
+func or(name, otherwise string) string {
+	if name == "" {
+		return otherwise
+	}
+	return name
 }
