@@ -17,6 +17,7 @@ import (
 // Times of a transfer with another client.
 const (
 	countTimeout    = 2 * time.Minute // for the receiver to have counted the last byte after we wrote it
+	keepTimeout     = 5 * time.Second // for the receiver to say that it has the file once it acknowledged every byte
 	checksumTimeout = time.Second     // for a checksum after the last byte, when none was promised
 	promisedTimeout = 15 * time.Second
 )
@@ -72,56 +73,67 @@ func (t *Transfer) sendPlain(ctx context.Context, s Stream, cfg SendConfig) (*ex
 	t.conn.DoLater(func(sess *jingle.Session) ([]jingle.Effect, error) {
 		return sess.Info(filetransfer.NewChecksum(t.content, filetransfer.Hash{Algo: algorithm, Value: res.Files[0].SHA256}))
 	})
-	received := make(chan error, 1)
+	return res, t.awaitKept(ctx, s)
+}
+
+// awaitKept waits until the receiver says that it has the file, or ends the
+// session. Not to close the stream before it does is what most want: those who
+// count bytes do not look for an end, and drop what they have not read yet when
+// there is one.
+//
+// interop Dino 0.4.2: the close element of an in-band stream throws away what
+// it has not read yet.
+func (t *Transfer) awaitKept(ctx context.Context, s Stream) error {
 	stop := context.AfterFunc(ctx, func() {
 		s.SetReadDeadline(time.Unix(1, 0))
 		s.SetWriteDeadline(time.Unix(1, 0)) // of CloseWrite
 	})
 	defer stop()
-	if s.Info().Kind == "ibb" {
-		// Every block is acknowledged, and the end of the stream as well: the
-		// receiver has it all.
-		//
-		// interop Dino 0.4.2: reads in-band streams to this end, and leaves it to
-		// the sender to end the session.
-		s.SetWriteDeadline(time.Now().Add(countTimeout))
-		err := s.CloseWrite()
-		switch {
-		case err == nil, t.isOver():
-			return res, nil
-		case ctx.Err() != nil:
-			return res, context.Cause(ctx)
-		}
-		return res, fmt.Errorf("send data: %w", err)
+	wait, inBand := countTimeout, s.Info().Kind == "ibb"
+	switch {
+	case inBand:
+		wait = keepTimeout // every block was acknowledged: it has them
+	case s.Info().Kind == "s5b" && s.Info().Relayed:
+		s.CloseWrite() // makes the proxy hand over all it has, see package s5b
 	}
+	received := make(chan error, 1)
 	go func() { // a receiver that closes the stream has what it wants, too
 		s.SetReadDeadline(time.Now().Add(countTimeout))
 		_, err := s.Read(make([]byte, 1))
 		received <- err
 	}()
-	timer := time.NewTimer(countTimeout)
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
 		select {
 		case info := <-t.infos:
 			if info.XMLName.Local == filetransfer.Received {
 				t.confirmed = true
-				return res, nil
+				return nil
 			}
 		case <-t.over: // carry tells success from failure
 			for len(t.infos) > 0 { // said before the end
 				t.confirmed = t.confirmed || (<-t.infos).XMLName.Local == filetransfer.Received
 			}
-			return res, nil
+			return nil
 		case <-received:
 			received = nil
 			if err := context.Cause(ctx); err != nil {
-				return res, err
+				return err
 			}
 		case <-timer.C:
-			return res, exchange.ErrStalled
+			if !inBand {
+				return ErrUnconfirmed
+			}
+			// One that reads to the end of the stream needs to see it.
+			s.SetWriteDeadline(time.Now().Add(keepTimeout))
+			if err := s.CloseWrite(); err != nil && !t.isOver() && ctx.Err() == nil {
+				return fmt.Errorf("send data: %w", err)
+			}
+			inBand = false
+			timer.Reset(keepTimeout)
 		case <-ctx.Done():
-			return res, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -39,6 +39,9 @@ const maxEffects = 256
 var (
 	ErrDeclined    = errors.New("the peer declined")
 	ErrUnsupported = errors.New("the peer has no way of transfer that we have")
+	// ErrUnconfirmed reports that everything was sent to another client, which
+	// never said that it has the file.
+	ErrUnconfirmed = errors.New("the other client took every byte and does not say that it has the file")
 	errReplaced    = errors.New("the peer replaces the transport")
 )
 

@@ -25,9 +25,10 @@ type link struct {
 	over    atomic.Bool // nothing more is to be read
 	leaving atomic.Bool // nothing more is to be written but the farewell
 
-	mu    sync.Mutex // held while a frame is written
-	busy  bool       // something was written since the last look of the pinger
-	piece int        // bytes written at once
+	mu    sync.Mutex    // held while a frame is written
+	busy  bool          // something was written since the last look of the pinger
+	piece int           // bytes written at once
+	every time.Duration // between pings
 	limit *rate.Limiter
 	ctx   context.Context // of run; ends the waiting for limit
 }
@@ -37,7 +38,13 @@ type link struct {
 // own deadline.
 const maxPiece = 128 << 10
 
-func newLink(s Stream) *link { return &link{s: s, piece: maxPiece} }
+func newLink(s Stream) *link {
+	l := &link{s: s, piece: maxPiece, every: pingEvery}
+	if r, ok := s.(interface{ Restless() time.Duration }); ok {
+		l.every = r.Restless()
+	}
+	return l
+}
 
 // slow limits the rate of what is written, in bytes a second.
 func (l *link) slow(limit int64) {
@@ -164,7 +171,7 @@ func (l *link) run(ctx context.Context, fn func(context.Context) error) error {
 var errFinished = errors.New("finished")
 
 func (l *link) ping(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTicker(l.every)
 	defer tick.Stop()
 	for {
 		select {

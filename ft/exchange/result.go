@@ -34,7 +34,9 @@ type PeerError struct{ Text string }
 func (e *PeerError) Error() string { return fmt.Sprintf("peer gave up: %s", e.Text) }
 
 // A Stream carries an exchange. Deadlines bound how long a silent peer is
-// waited for.
+// waited for. One with a method Restless() time.Duration is pinged that often
+// while there is nothing to say, because something on its way holds the last
+// bytes back until more come.
 type Stream interface {
 	io.ReadWriteCloser
 	SetReadDeadline(time.Time) error

@@ -33,6 +33,7 @@ const (
 	connectTimeout = 3 * time.Second
 	stagger        = 200 * time.Millisecond // between tries, best first
 	proxyTimeout   = 5 * time.Second        // to find the proxies of our server
+	nudge          = 100 * time.Millisecond // between the pings through a proxy
 )
 
 // Carrier makes negotiations. Its zero value is ready to use.
@@ -441,8 +442,25 @@ type stream struct {
 	info ft.StreamInfo
 }
 
-func newStream(c net.Conn, local, remote string) *stream {
-	return &stream{c.(*net.TCPConn), ft.StreamInfo{Kind: "s5b", Relayed: local == "proxy" || remote == "proxy", Local: local, Remote: remote}}
+// A proxied stream passes the proxy of a server, which may hold up to 4 KiB
+// back until something more comes, or the end.
+//
+// interop Prosody 0.12: mod_proxy65 reads at most 4096 bytes at once, pauses,
+// and then waits for the socket to be readable, although LuaSocket has up to
+// 4096 more in a buffer of its own already.
+type proxied struct{ stream }
+
+// Restless says how often something must be written while there is nothing to
+// say; see exchange.Stream.
+func (proxied) Restless() time.Duration { return nudge }
+
+func newStream(c net.Conn, local, remote string) ft.Stream {
+	s := stream{c.(*net.TCPConn), ft.StreamInfo{Kind: "s5b", Local: local, Remote: remote}}
+	if local == "proxy" || remote == "proxy" {
+		s.info.Relayed = true
+		return &proxied{s}
+	}
+	return &s
 }
 
 func (s *stream) Info() ft.StreamInfo { return s.info }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )
@@ -153,7 +154,7 @@ func (s *sending) run(ctx context.Context) error {
 func again(err error) bool {
 	var said *exchange.PeerError
 	switch {
-	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined),
+	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined), errors.Is(err, ft.ErrUnconfirmed),
 		errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrChanged), errors.Is(err, exchange.ErrDiskFull), errors.As(err, &said):
 		return false
 	}
@@ -194,15 +195,40 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 // session makes one offer and waits for its end. A device that cannot use what
 // is offered first, as one that keeps its address to itself and knows no relay,
 // is offered the next. XEP-0166#protocol-initiate
+//
+// So is one of another client that ends the session, or refuses another
+// transport, where the first fails.
+//
+// interop Dino 0.4.2: refuses every transport-replace.
 func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, newSender func(ft.SendConfig) (*ft.Transfer, error)) error {
 	for {
+		before := s.done.Wire
 		tried, err := s.attempt(ctx, t, src, newSender)
-		if !errors.Is(err, ft.ErrUnsupported) || tried >= len(t.Carriers) || ctx.Err() != nil {
+		if ctx.Err() != nil || s.done.Wire > before {
+			return err
+		}
+		switch {
+		case errors.Is(err, ft.ErrUnsupported) && tried < len(t.Carriers):
+		case noPath(err) && !t.Ours && len(t.Carriers) > 1:
+			tried = 1 // those after it were refused, not tried
+		default:
 			return err
 		}
 		t.Carriers = t.Carriers[tried:]
 		s.opt.OnEvent(Broken{s.done.Session, err})
 	}
+}
+
+// noPath reports whether a session came to nothing because its transport did.
+func noPath(err error) bool {
+	var ended *ft.EndedError
+	if errors.As(err, &ended) {
+		switch ended.Reason.Condition {
+		case jingle.ConnectivityError, jingle.FailedTransport:
+			return true
+		}
+	}
+	return errors.Is(err, ft.ErrNoPath)
 }
 
 // attempt makes one session. tried is how many carriers were.

@@ -4,49 +4,13 @@ package interop
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/carillon-im/carillon/internal/lab"
 )
-
-// A fileEvent is what carillon prints about transfers.
-type fileEvent struct {
-	Kind      string   `json:"kind"`
-	Relayed   bool     `json:"relayed"`
-	Transport string   `json:"transport"`
-	SHA256    string   `json:"sha256"`
-	Verified  bool     `json:"verified"`
-	Paths     []string `json:"paths"`
-}
-
-func fileEventOf(t *testing.T, e lab.Event) (f fileEvent) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(e.Line), &f); err != nil {
-		t.Fatalf("%s: %v", e.Line, err)
-	}
-	return f
-}
-
-// randomFile writes a file of n bytes and returns its path, content and SHA-256.
-func randomFile(t *testing.T, n int) (path string, data []byte, sum string) {
-	t.Helper()
-	data = make([]byte, n)
-	rand.NewChaCha8([32]byte{byte(n)}).Read(data)
-	path = filepath.Join(t.TempDir(), "file.bin")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h := sha256.Sum256(data)
-	return path, data, hex.EncodeToString(h[:])
-}
 
 // A file through Prosody, every way there is, and from each to the next when
 // one does not work.
@@ -66,6 +30,9 @@ func TestIntegrationFilesThroughProsody(t *testing.T) {
 		{"QUIC", 5 << 20, []string{"--transport", "quic"}, nil, "quic", false},
 		{"SOCKS5", 5 << 20, []string{"--transport", "s5b"}, nil, "s5b", false},
 		{"in band", 200_000, []string{"--transport", "ibb"}, nil, "ibb", true},
+		{"the proxy of the server, when both hide", 200_000, []string{"--relay-only"}, []string{"--relay-only"}, "s5b", true},
+		{"much through the proxy", 8<<20 + 1, []string{"--relay-only"}, []string{"--relay-only"}, "s5b", true},
+		{"as other clients do, through the proxy", 5 << 20, []string{"--plain", "--relay-only"}, []string{"--relay-only"}, "s5b", true},
 		{"as other clients do, by SOCKS5", 5 << 20, []string{"--plain", "--transport", "s5b"}, nil, "s5b", false},
 		{"as other clients do, in band", 200_000, []string{"--plain", "--transport", "ibb"}, nil, "ibb", true},
 	} {

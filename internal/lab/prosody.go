@@ -31,6 +31,8 @@ type ProsodyConfig struct {
 	Host string
 	// Port takes STARTTLS connections. Zero means a free one.
 	Port int
+	// NoProxy leaves out the SOCKS5 proxy (XEP-0065).
+	NoProxy bool
 	// Relay is advertised to clients (XEP-0215). Nil advertises nothing.
 	Relay *Coturn
 	// Mechanisms restricts SASL to these; nil offers what Prosody knows.
@@ -175,6 +177,10 @@ func (p *Prosody) config(cfg ProsodyConfig, direct, https, proxy int) string {
 		}
 		relay += "disable_sasl_mechanisms = " + luaList(off) + "\n"
 	}
+	proxy65 := fmt.Sprintf("Component %q \"proxy65\"\n\tproxy65_address = %q\n", "proxy."+cfg.Domain, cfg.Host)
+	if cfg.NoProxy {
+		proxy65 = ""
+	}
 	tls := fmt.Sprintf("{ key = %q; certificate = %q }", filepath.Join(p.dir, "key.pem"), filepath.Join(p.dir, "cert.pem"))
 	_, c2s, _ := net.SplitHostPort(p.Addr)
 	return fmt.Sprintf(`
@@ -211,11 +217,9 @@ limits = {}
 
 VirtualHost %[10]q
 Component "conference.%[15]s" "muc"
-Component "proxy.%[15]s" "proxy65"
-	proxy65_address = %[5]q
-`,
+%[16]s`,
 		filepath.Join(p.dir, "prosody.pid"), filepath.Join(p.dir, "data"), filepath.Join(p.dir, "modules"), filepath.Join(p.dir, "stanzas.log"),
-		cfg.Host, c2s, direct, https, proxy, cfg.Domain, tls, luaList(modules), relay, cfg.Config, cfg.Domain)
+		cfg.Host, c2s, direct, https, proxy, cfg.Domain, tls, luaList(modules), relay, cfg.Config, cfg.Domain, proxy65)
 }
 
 func luaList(ss []string) string {

@@ -1,12 +1,12 @@
 #!/bin/sh
 # setup.sh [interop]   installs the Debian packages that building natively and
-# testing need; with "interop" also those of the real peer, Dino.
+# testing need; with "interop" also those of the real peers, Dino and Finch.
 # Without root or sudo it prints the one line to run, and fails.
 set -eu
 
 build="gcc g++ libc6-dev pkg-config libopus-dev portaudio19-dev libwebrtc-audio-processing-dev"
 test="ca-certificates prosody lua-sec lua-event lua-unbound coturn pulseaudio pulseaudio-utils libasound2-plugins"
-interop="dino-im xvfb dbus-daemon libglib2.0-bin libglib2.0-dev sqlite3
+interop="finch libpurple-bin dino-im xvfb dbus-daemon libglib2.0-bin libglib2.0-dev sqlite3
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl
 glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core"
 
