@@ -1,0 +1,208 @@
+//go:build native && cgo
+
+package video
+
+import (
+	"errors"
+	"image"
+	"io"
+	"math"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func psnr(a, b *image.YCbCr) float64 {
+	var sum float64
+	for y := range a.Rect.Dy() {
+		for x := range a.Rect.Dx() {
+			d := float64(a.Y[y*a.YStride+x]) - float64(b.Y[y*b.YStride+x])
+			sum += d * d
+		}
+	}
+	return 10 * math.Log10(255*255/max(sum/float64(a.Rect.Dx()*a.Rect.Dy()), 1e-9))
+}
+
+func codec(t testing.TB, name string, o EncoderOptions) (Encoder, Decoder) {
+	t.Helper()
+	c, ok := FindCodec(Codecs(), name)
+	if !ok {
+		t.Fatalf("no %s in %s", name, Implementation)
+	}
+	e, err := c.NewEncoder(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close(); d.Close() })
+	return e, d
+}
+
+func TestCodecsKeepPictureAndRate(t *testing.T) {
+	for _, c := range Codecs() {
+		t.Run(c.Name, func(t *testing.T) {
+			const w, h, fps, rate, pictures = 322, 241, 30, 400_000, 90
+			e, d := codec(t, c.Name, EncoderOptions{Width: w, Height: h, FPS: fps, Bitrate: rate})
+			p := NewPattern(w, h)
+			total, shown := 0, 0
+			worst := math.Inf(1)
+			for n := range pictures {
+				if n == pictures/2 {
+					if err := e.SetBitrate(rate/4, fps); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m := p.Next(time.UnixMilli(int64(n)))
+				data, key, err := e.Encode(nil, m, time.Duration(n)*time.Second/fps, n == 20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(data) == 0 {
+					continue
+				}
+				if want := n == 0 || n == 20; key != want || KeyFrame(c.Name, data) != want {
+					t.Errorf("picture %d: key = %v and looks like %v, want %v", n, key, KeyFrame(c.Name, data), want)
+				}
+				if n < pictures/2 {
+					total += len(data)
+				}
+				got, err := d.Decode(data)
+				if err != nil || got == nil {
+					t.Fatalf("picture %d: %v, %v", n, got, err)
+				}
+				shown++
+				if n < pictures/2 {
+					worst = min(worst, psnr(m, got))
+				}
+				if code, ok := ReadCode(got); !ok || int(code.Number) != n {
+					t.Errorf("picture %d shows %v, %v", n, code, ok)
+				}
+			}
+			bps := float64(total*8) / (pictures / 2) * fps
+			t.Logf("%d of %d pictures, %.0f bit/s of %d, at least %.1f dB", shown, pictures, bps, rate, worst)
+			if bps > 1.5*rate || worst < 24 || shown < pictures*2/3 {
+				t.Error("that is not what was asked for")
+			}
+		})
+	}
+}
+
+func TestDecoderRefusesHugePictures(t *testing.T) {
+	vp8Huge := []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0xff, 0x3f, 0xff, 0x3f, 0, 0, 0, 0}
+	vp9Huge := []byte{0x82, 0x49, 0x83, 0x42, 0x0f, 0xff, 0xff, 0xff, 0xf0, 0, 0, 0, 0, 0}
+	for name, data := range map[string][]byte{"VP8": vp8Huge, "VP9": vp9Huge} {
+		_, d := codec(t, name, EncoderOptions{Width: 64, Height: 64, Bitrate: 100000})
+		if m, err := d.Decode(data); !errors.Is(err, ErrFrame) {
+			t.Errorf("%s: %v, %v, want ErrFrame", name, m, err)
+		}
+	}
+	// A small picture with a huge one behind it.
+	e, d := codec(t, "VP9", EncoderOptions{Width: 64, Height: 64, Bitrate: 100000})
+	data, _, err := e.Encode(nil, NewPattern(64, 64).Next(time.Now()), 0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := d.Decode(append(data, vp9Huge...)); err != nil || m.Rect.Dx() != 64 {
+		t.Errorf("with another behind: %v, %v", m, err)
+	}
+}
+
+func TestFileIVF(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.ivf")
+	sink, err := OpenSink("file:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPattern(160, 120)
+	for n := range 10 {
+		if err := sink.Write(Frame{Image: p.Next(time.UnixMilli(0)), Time: time.Duration(n) * time.Second / fileFPS}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		source, err := OpenSource("file:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		last := -1
+		for {
+			f, err := source.Read(t.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, ok := ReadCode(f.Image)
+			if want := time.Duration(c.Number) * time.Second / fileFPS; !ok || int(c.Number) <= last || (f.Time-want).Abs() > time.Millisecond {
+				t.Errorf("picture %v, %v at %s, want after %d at %s", c, ok, f.Time, last, want)
+			}
+			last = int(c.Number)
+		}
+		if last < 5 {
+			t.Errorf("the last picture is %d", last)
+		}
+	})
+}
+
+// FuzzDecoder feeds streams that were broken on the way.
+func FuzzDecoder(f *testing.F) {
+	for _, name := range []string{"VP8", "VP9"} {
+		f.Add(name == "VP9", uint16(3), []byte{1, 2, 3}, uint16(100))
+		f.Add(name == "VP9", uint16(0), []byte{0xff, 0xff, 0xff, 0xff}, uint16(0xffff))
+	}
+	var streams [2][][]byte
+	for i, name := range []string{"VP8", "VP9"} {
+		e, _ := codec(f, name, EncoderOptions{Width: 96, Height: 80, Bitrate: 80000})
+		p := NewPattern(96, 80)
+		for n := range 6 {
+			data, _, err := e.Encode(nil, p.Next(time.UnixMilli(0)), time.Duration(n)*time.Second/30, false)
+			if err != nil {
+				f.Fatal(err)
+			}
+			if len(data) > 0 {
+				streams[i] = append(streams[i], data)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, nine bool, at uint16, with []byte, cut uint16) {
+		name, stream := "VP8", streams[0]
+		if nine {
+			name, stream = "VP9", streams[1]
+		}
+		c, _ := FindCodec(Codecs(), name)
+		d, err := c.NewDecoder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for _, data := range stream {
+			broken := append([]byte(nil), data...)
+			for i, b := range with {
+				broken[(int(at)+i*7)%len(broken)] ^= b
+			}
+			broken = broken[:min(len(broken), int(cut)+1)]
+			m, err := d.Decode(broken)
+			if err == nil && m != nil {
+				if err := (Frame{Image: m}).Check(); err != nil {
+					t.Errorf("a picture without error: %v", err)
+				}
+			}
+		}
+		if len(with) > 0 {
+			if m, err := d.Decode(with); err == nil && m != nil {
+				if err := (Frame{Image: m}).Check(); err != nil {
+					t.Errorf("a picture without error: %v", err)
+				}
+			}
+		}
+	})
+}
