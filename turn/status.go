@@ -77,3 +77,6 @@ func (s *Server) Addresses() []Listener {
 	}
 	return out
 }
+
+// AllocationLimit returns how many allocations there may be in total.
+func (s *Server) AllocationLimit() int { return s.limits().Total.Allocations }

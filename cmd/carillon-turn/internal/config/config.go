@@ -1,11 +1,13 @@
 // Package config reads the file of a relay and makes a turn.Config of it.
 //
-// A key that the relay does not know is an error that names the line, because a
-// limit that silently does nothing is worse than none.
+// A key that the relay does not know, and a value that it cannot use, is an
+// error that names the line, because a limit that silently does nothing is
+// worse than none.
 package config
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -21,24 +23,27 @@ import (
 
 // A File is what a configuration may say.
 type File struct {
-	Realm     string   `toml:"realm"`
-	Listen    []string `toml:"listen"`    // "udp:192.0.2.1:3478", "tcp:[::]:3478", "tls::5349"; without a transport udp
-	RelayIP   []string `toml:"relay-ip"`  // addresses of this machine
-	PublicIP  []string `toml:"public-ip"` // what clients are told in place of the relay-ip at the same position
-	MinPort   uint16   `toml:"min-port"`
-	MaxPort   uint16   `toml:"max-port"`
-	Loops     int      `toml:"loops"` // forwarding threads; 0: one for two cores
-	Portable  bool     `toml:"portable"`
-	GatherUS  int      `toml:"gather-us"` // microseconds that packets may wait for others under load; 0: 200; negative: none
-	Admin     string   `toml:"admin"`     // HOST:PORT of status and metrics; empty: none
-	LogLevel  string   `toml:"log-level"`
-	LogJSON   bool     `toml:"log-json"`
-	LogHidden bool     `toml:"hide-addresses"`
+	Realm        string   `toml:"realm"`
+	Listen       []string `toml:"listen"`    // "udp:192.0.2.1:3478", "tcp:[::]:3478", "tls::5349"; without a transport udp
+	RelayIP      []string `toml:"relay-ip"`  // addresses of this machine
+	PublicIP     []string `toml:"public-ip"` // what clients are told in place of the relay-ip at the same position
+	MinPort      uint16   `toml:"min-port"`
+	MaxPort      uint16   `toml:"max-port"`
+	Loops        int      `toml:"loops"` // forwarding threads; 0: one for two cores
+	Portable     bool     `toml:"portable"`
+	GatherUS     int      `toml:"gather-us"`     // microseconds that packets may wait for others under load; 0: 200; negative: none
+	Admin        string   `toml:"admin"`         // HOST:PORT of status page, metrics and health; empty: none
+	Metrics      string   `toml:"metrics"`       // HOST:PORT of metrics and health alone, which name nobody; empty: none
+	DrainTimeout Duration `toml:"drain-timeout"` // how long calls may last after SIGTERM; 0: 1 hour
+	LogLevel     string   `toml:"log-level"`
+	LogJSON      bool     `toml:"log-json"`
+	LogHidden    bool     `toml:"hide-addresses"`
 
 	Secrets     []string `toml:"secrets"`      // better in files
 	SecretFiles []string `toml:"secret-files"` // the first line of each
 	SecretEnv   []string `toml:"secret-env"`   // names of environment variables
 	Users       []User   `toml:"user"`
+	UserFiles   []string `toml:"user-files"` // a line NAME:PASSWORD for each user; "#" begins a comment
 
 	NonceSecretFile string   `toml:"nonce-secret-file"` // shared by relays whose nonces shall be good at all of them
 	Discovery       string   `toml:"discovery"`         // second ADDRESS:PORT, for NAT behaviour discovery (RFC 5780)
@@ -47,8 +52,29 @@ type File struct {
 	Realms          []Realm  `toml:"realms"`            // further ones
 
 	TLS    TLS    `toml:"tls"`
+	ACME   ACME   `toml:"acme"`
+	Redis  Redis  `toml:"redis"`
 	Peers  Peers  `toml:"peers"`
 	Limits Limits `toml:"limits"`
+
+	lines lines
+}
+
+// ACME obtains and renews certificates, in place of TLS.
+type ACME struct {
+	Names     []string `toml:"names"`     // of this relay; empty: none
+	Email     string   `toml:"email"`     // told to the authority
+	Directory string   `toml:"directory"` // URL; empty: Let's Encrypt
+	CAFile    string   `toml:"ca-file"`   // PEM of who signs the directory's own certificate; empty: the system's
+	Cache     string   `toml:"cache"`     // folder of keys and certificates; empty: $STATE_DIRECTORY/acme
+	HTTP      string   `toml:"http"`      // ADDRESS:PORT that answers http-01, such as ":80"; empty: only tls-alpn-01, at a TLS listener on port 443
+}
+
+// Redis counts users together with other relays.
+type Redis struct {
+	URL     string `toml:"url"`      // redis://[USER:PASSWORD@]HOST:PORT/DB, rediss: for TLS, unix:///PATH; empty: none
+	URLFile string `toml:"url-file"` // file whose first line is it
+	Prefix  string `toml:"prefix"`   // of keys; empty: carillon-turn
 }
 
 // A User has a fixed password.
@@ -154,6 +180,12 @@ func Load(path string) (File, error) {
 		}
 	}
 	credentials(f.SecretFiles, f.Users)
+	for i := range f.UserFiles {
+		fix(&f.UserFiles[i])
+	}
+	fix(&f.ACME.CAFile)
+	fix(&f.ACME.Cache)
+	fix(&f.Redis.URLFile)
 	for _, r := range f.Realms {
 		credentials(r.SecretFiles, r.Users)
 	}
@@ -176,11 +208,31 @@ func Parse(name string, text []byte) (File, error) {
 	case err != nil:
 		return File{}, fmt.Errorf("%s: %w", name, err)
 	}
+	f.lines = linesOf(name, text)
 	return f, nil
 }
 
-// Turn makes the configuration of a relay of f, reading the files it names.
-func (f File) Turn(getenv func(string) string) (turn.Config, error) {
+// An Outside is what a configuration takes from where the program runs.
+type Outside struct {
+	Getenv func(string) string
+	// Sockets are what systemd has handed over, for the listener "systemd".
+	Sockets []*os.File
+	// ACME makes the TLS configuration of certificates that f.ACME asks for.
+	ACME func(ACME) (*tls.Config, error)
+	// Only checking: sockets and certificates that ACME would bring are
+	// taken to be there.
+	Check bool
+}
+
+// Turn makes the configuration of a relay of f, reading the files it names. An
+// error names the line of the file that it comes from.
+func (f File) Turn(out Outside) (turn.Config, error) {
+	c, err := f.turn(out)
+	return c, f.lines.locate(err)
+}
+
+func (f File) turn(out Outside) (turn.Config, error) {
+	getenv := out.Getenv
 	c := turn.Config{
 		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, Gather: time.Duration(f.GatherUS) * time.Microsecond,
 		HideAddresses: f.LogHidden, Limits: f.Limits.turn(), Software: f.Software,
@@ -189,76 +241,77 @@ func (f File) Turn(getenv func(string) string) (turn.Config, error) {
 		c.Gather = defaultGather
 	}
 	c.Gather = max(0, c.Gather)
-	for _, l := range f.Listen {
-		listener, err := f.listener(l)
-		if err != nil {
-			return c, err
-		}
-		c.Listeners = append(c.Listeners, listener)
+	var err error
+	if c.Listeners, err = f.listeners(out); err != nil {
+		return c, wrong("listen", err)
 	}
 	if len(f.PublicIP) > 0 && len(f.PublicIP) != len(f.RelayIP) {
-		return c, fmt.Errorf("%d public-ip for %d relay-ip", len(f.PublicIP), len(f.RelayIP))
+		return c, wrong("public-ip", fmt.Errorf("%d public-ip for %d relay-ip", len(f.PublicIP), len(f.RelayIP)))
 	}
 	for i, r := range f.RelayIP {
 		relay := turn.Relay{}
 		var err error
 		if relay.Address, err = netip.ParseAddr(r); err != nil {
-			return c, fmt.Errorf("relay-ip: %w", err)
+			return c, wrong("relay-ip", err)
 		}
 		if len(f.PublicIP) > 0 {
 			if relay.Public, err = netip.ParseAddr(f.PublicIP[i]); err != nil {
-				return c, fmt.Errorf("public-ip: %w", err)
+				return c, wrong("public-ip", err)
 			}
 		}
 		c.Relays = append(c.Relays, relay)
 	}
-	var err error
-	if c.Users, c.Secrets, err = credentials(f.Users, f.Secrets, f.SecretFiles, f.SecretEnv, getenv); err != nil {
+	if c.Users, c.Secrets, err = credentials("", f.Users, f.Secrets, f.SecretFiles, f.SecretEnv, getenv); err != nil {
 		return c, err
 	}
-	for _, r := range f.Realms {
+	for _, path := range f.UserFiles {
+		if err := userFile(path, c.Users); err != nil {
+			return c, wrong("user-files", err)
+		}
+	}
+	for i, r := range f.Realms {
 		realm := turn.Realm{Name: r.Name, ServerNames: r.ServerNames}
-		if realm.Users, realm.Secrets, err = credentials(r.Users, r.Secrets, r.SecretFiles, r.SecretEnv, getenv); err != nil {
-			return c, fmt.Errorf("realm %q: %w", r.Name, err)
+		if realm.Users, realm.Secrets, err = credentials(fmt.Sprintf("realms[%d].", i), r.Users, r.Secrets, r.SecretFiles, r.SecretEnv, getenv); err != nil {
+			return c, err
 		}
 		c.Realms = append(c.Realms, realm)
 	}
 	if f.NonceSecretFile != "" {
 		if c.NonceSecret, err = turn.SecretFile(f.NonceSecretFile); err != nil {
-			return c, fmt.Errorf("nonce-secret-file: %w", err)
+			return c, wrong("nonce-secret-file", err)
 		}
 	}
 	if f.Discovery != "" {
 		if c.Discovery, err = netip.ParseAddrPort(f.Discovery); err != nil {
-			return c, fmt.Errorf("discovery: %w", err)
+			return c, wrong("discovery", err)
 		}
 	}
 	for _, text := range f.Alternates {
 		address, domain, _ := strings.Cut(text, " ")
 		a := turn.Alternate{Domain: domain}
 		if a.Address, err = netip.ParseAddrPort(address); err != nil {
-			return c, fmt.Errorf("alternates: %w", err)
+			return c, wrong("alternates", err)
 		}
 		c.Alternates = append(c.Alternates, a)
 	}
 	if c.AllowPeers, err = prefixes(f.Peers.Allow); err != nil {
-		return c, fmt.Errorf("peers.allow: %w", err)
+		return c, wrong("peers.allow", err)
 	}
 	if c.DenyPeers, err = prefixes(f.Peers.Deny); err != nil {
-		return c, fmt.Errorf("peers.deny: %w", err)
+		return c, wrong("peers.deny", err)
 	}
 	return c, c.Validate()
 }
 
-// credentials reads those of a realm.
-func credentials(users []User, secrets, files, env []string, getenv func(string) string) (map[string]turn.Secret, []turn.Secret, error) {
+// credentials reads those of a realm, whose keys begin with prefix.
+func credentials(prefix string, users []User, secrets, files, env []string, getenv func(string) string) (map[string]turn.Secret, []turn.Secret, error) {
 	passwords := map[string]turn.Secret{}
-	for _, u := range users {
+	for i, u := range users {
 		password := turn.Secret(u.Password)
 		if u.PasswordFile != "" {
 			var err error
 			if password, err = turn.SecretFile(u.PasswordFile); err != nil {
-				return nil, nil, fmt.Errorf("user %q: %w", u.Name, err)
+				return nil, nil, wrong(fmt.Sprintf("%suser[%d].password-file", prefix, i), err)
 			}
 		}
 		passwords[u.Name] = password
@@ -270,44 +323,18 @@ func credentials(users []User, secrets, files, env []string, getenv func(string)
 	for _, path := range files {
 		s, err := turn.SecretFile(path)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, wrong(prefix+"secret-files", err)
 		}
 		out = append(out, s)
 	}
 	for _, name := range env {
 		s := getenv(name)
 		if s == "" {
-			return nil, nil, fmt.Errorf("secret-env: %s is not set", name)
+			return nil, nil, wrong(prefix+"secret-env", fmt.Errorf("%s is not set", name))
 		}
 		out = append(out, turn.Secret(s))
 	}
 	return passwords, out, nil
-}
-
-func (f File) listener(text string) (turn.Listener, error) {
-	l := turn.Listener{Transport: turn.UDP}
-	address := text
-	for _, t := range []turn.Transport{turn.UDP, turn.TCP, turn.TLS, turn.DTLS} {
-		if rest, ok := strings.CutPrefix(text, string(t)+":"); ok {
-			l.Transport, address = t, rest
-		}
-	}
-	if strings.HasPrefix(address, ":") {
-		address = "0.0.0.0" + address
-	}
-	var err error
-	if l.Address, err = netip.ParseAddrPort(address); err != nil {
-		return l, fmt.Errorf("listen %q: want [udp:|tcp:|tls:|dtls:]ADDRESS:PORT: %w", text, err)
-	}
-	if l.Transport == turn.TLS || l.Transport == turn.DTLS {
-		if f.TLS.Cert == "" || f.TLS.Key == "" {
-			return l, fmt.Errorf("listen %q: a certificate and its key are needed", text)
-		}
-		if l.TLS, err = turn.CertificateFiles(f.TLS.Cert, f.TLS.Key); err != nil {
-			return l, err
-		}
-	}
-	return l, nil
 }
 
 func prefixes(texts []string) ([]netip.Prefix, error) {

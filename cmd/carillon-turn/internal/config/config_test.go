@@ -23,6 +23,58 @@ func TestWrongKeysNameTheirLine(t *testing.T) {
 	}
 }
 
+func TestWrongValuesNameTheirLine(t *testing.T) {
+	const base = "realm = \"r\"\nsecrets = [\"s\"]\n"
+	for text, want := range map[string]string{
+		"listen = [\"127.0.0.1:1\", \"x:1\"]\n":                                  `relay.toml:3: listen: "x:1": want`,
+		"listen = [\"tls::5349\"]\n":                                             `relay.toml:3: listen: "tls::5349": a certificate`,
+		"listen = [\"systemd\"]\n":                                               `relay.toml:3: listen: systemd has handed over no socket`,
+		"listen = [\"127.0.0.1:1\"]\n\nrelay-ip = [\"x\"]\n":                     `relay.toml:5: relay-ip: `,
+		"drain-timeout = \"soon\"\n":                                             `relay.toml:3: `,
+		"[peers]\ndeny = [\n \"10.0.0.0/33\"]\n":                                 `relay.toml:4: peers.deny: `,
+		"secret-env = [\"NO_SUCH\"]\n":                                           `relay.toml:3: secret-env: NO_SUCH is not set`,
+		"[[user]]\nname = \"a\"\n[[user]]\npassword-file = \"/none\"\n":          `relay.toml:6: user[1].password-file: `,
+		"[[realms]]\nname = \"a\"\n[[realms.user]]\npassword-file = \"/none\"\n": `relay.toml:6: realms[0].user[0].password-file: `,
+		"": `relay.toml: no listener`,
+	} {
+		f, err := Parse("relay.toml", []byte(base+text))
+		if err == nil {
+			_, err = f.Turn(Outside{Getenv: func(string) string { return "" }})
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q says %v, want %q", text, err, want)
+		}
+	}
+	// What a flag says is not in the file.
+	f, err := Parse("relay.toml", []byte(base+"relay-ip = [\"127.0.0.1\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.RelayIP = []string{"x"}
+	f.Override("relay-ip")
+	if _, err := f.Turn(Outside{}); err == nil || !strings.HasPrefix(err.Error(), "relay-ip: ") {
+		t.Errorf("a wrong flag says %v", err)
+	}
+}
+
+func TestUserFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte("# people\nalice:a:b\n\nbob:c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := File{Realm: "r", Listen: []string{"127.0.0.1:0"}, UserFiles: []string{path}}
+	c, err := f.Turn(Outside{})
+	if err != nil || string(c.Users["alice"]) != "a:b" || string(c.Users["bob"]) != "c" {
+		t.Errorf("%d users, %v", len(c.Users), err)
+	}
+	if err := os.WriteFile(path, []byte("alice\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Turn(Outside{}); err == nil || !strings.Contains(err.Error(), path+":1: want NAME:PASSWORD") {
+		t.Errorf("a line without password says %v", err)
+	}
+}
+
 func TestTurn(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -53,7 +105,7 @@ total.allocations = 7
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := f.Turn(func(name string) string { return map[string]string{"SECRET": "from the environment"}[name] })
+	c, err := f.Turn(Outside{Getenv: func(name string) string { return map[string]string{"SECRET": "from the environment"}[name] }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +118,7 @@ total.allocations = 7
 	if c.AllowPeers[1] != netip.MustParsePrefix("10.2.0.1/32") || c.Limits.Total.Allocations != 7 || !c.HideAddresses || c.Relays[0].Public.String() != "192.0.2.1" {
 		t.Errorf("config %+v", c)
 	}
-	if _, err := f.Turn(func(string) string { return "" }); err == nil {
+	if _, err := f.Turn(Outside{Getenv: func(string) string { return "" }}); err == nil {
 		t.Error("a secret that is not set is no error")
 	}
 	for want, break_ := range map[string]func(*File){
@@ -77,7 +129,7 @@ total.allocations = 7
 	} {
 		g := f
 		break_(&g)
-		if _, err := g.Turn(func(string) string { return "x" }); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := g.Turn(Outside{Getenv: func(string) string { return "x" }}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Turn says %v, want %q", err, want)
 		}
 	}
@@ -89,8 +141,8 @@ func FuzzParse(f *testing.F) {
 		c, err := Parse("x", []byte(text))
 		if err == nil {
 			// Whatever it says, it is a configuration or an error.
-			c.SecretFiles, c.TLS, c.Users = nil, TLS{}, nil
-			_, _ = c.Turn(func(string) string { return "" })
+			c.SecretFiles, c.UserFiles, c.NonceSecretFile, c.TLS, c.Users, c.Realms = nil, nil, "", TLS{}, nil, nil
+			_, _ = c.Turn(Outside{Getenv: func(string) string { return "" }, Check: true})
 		}
 	})
 }
