@@ -15,7 +15,9 @@ import (
 
 // A Carrier is one way to carry bytes between two devices: it makes a
 // [Negotiation] for one content. The carriers are in the packages below this
-// one; each works alone.
+// one; each works alone. What else there is to know of one, optional methods
+// say: NeedsNoServices (see Env), Features (see the function of that name), Bundled
+// (offered in a BUNDLE group, XEP-0338).
 type Carrier interface {
 	// Namespace is that of the jingle transport the carrier negotiates.
 	Namespace() string

@@ -16,9 +16,27 @@ func Choose(features []string, carriers ...Carrier) (usable []Carrier, ours bool
 		return nil, false
 	}
 	for _, c := range carriers {
-		if slices.Contains(features, c.Namespace()) {
+		missing := func(f string) bool { return !slices.Contains(features, f) }
+		if !slices.ContainsFunc(Features(c), missing) {
 			usable = append(usable, c)
 		}
 	}
 	return usable, ours
+}
+
+// Features returns what a device that has these carriers advertises
+// (XEP-0030): the namespace of each, or what its method Features says.
+func Features(carriers ...Carrier) (list []string) {
+	for _, c := range carriers {
+		more := []string{c.Namespace()}
+		if f, ok := c.(interface{ Features() []string }); ok {
+			more = f.Features()
+		}
+		for _, f := range more {
+			if !slices.Contains(list, f) {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
 }

@@ -158,6 +158,7 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		return err
 	}
 	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	t.bundle(c, j)
 	if replacing {
 		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.AcceptTransport(j) })
 	} else {

@@ -133,6 +133,7 @@ func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description,
 		return err
 	}
 	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	t.bundle(c, j)
 	if !*initiated {
 		j.Contents[0].Description = d
 		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })

@@ -12,6 +12,7 @@ import (
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
+	"github.com/carillon-im/carillon/jingle/group"
 )
 
 // Times of a transfer.
@@ -287,6 +288,13 @@ func (t *Transfer) begin(c Carrier) (Negotiation, error) {
 	env := t.env
 	env.Content = t.content
 	return c.New(env, t.role)
+}
+
+// bundle groups our content when its carrier wants that.
+func (t *Transfer) bundle(c Carrier, j *jingle.Jingle) {
+	if _, ok := c.(interface{ Bundled() }); ok {
+		j.Groups = append(j.Groups, group.New(group.Bundle, t.content))
+	}
 }
 
 // transportOf returns the transport of our content in j, or nil.

@@ -62,6 +62,12 @@ type Carrier struct{}
 // Namespace is that of the deployed transport.
 func (Carrier) Namespace() string { return datachannel.NS }
 
+// Bundled says that the content is alone in a BUNDLE group, as libwebrtc has
+// it.
+//
+// interop Conversations 2.19
+func (Carrier) Bundled() {}
+
 // New begins a negotiation.
 func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	return start(env, role, deployed{})
@@ -73,6 +79,9 @@ type XEP0343 struct{}
 
 // Namespace is that of ICE.
 func (XEP0343) Namespace() string { return iceudp.NS }
+
+// Features are those of XEP-0343#disco: ICE alone says nothing of channels.
+func (XEP0343) Features() []string { return []string{iceudp.NS, datachannel.NSMap} }
 
 // New begins a negotiation.
 func (XEP0343) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {

@@ -19,13 +19,16 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/datachannel"
 	"github.com/carillon-im/carillon/ft/ibb"
 	"github.com/carillon-im/carillon/ft/quic"
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
+	jdc "github.com/carillon-im/carillon/jingle/datachannel"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 	jibb "github.com/carillon-im/carillon/jingle/ibb"
+	"github.com/carillon-im/carillon/jingle/iceudp"
 	js5b "github.com/carillon-im/carillon/jingle/s5b"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
@@ -45,6 +48,8 @@ type way struct {
 var ways = []way{
 	{"tcp", tcp.Carrier{}, tcp.Register},
 	{"quic", quic.Carrier{}, quic.Register},
+	{"datachannel", datachannel.Carrier{}, jdc.Register},
+	{"datachannel", datachannel.XEP0343{}, iceudp.Register},
 	{"s5b", s5b.Carrier{}, js5b.Register},
 	{"ibb", ibb.Carrier{}, jibb.Register},
 }
@@ -54,7 +59,7 @@ func Names() (names []string) {
 	for _, w := range ways {
 		names = append(names, w.name)
 	}
-	return names
+	return slices.Compact(names)
 }
 
 // Carriers returns the carriers with these names, in this order; all of them,

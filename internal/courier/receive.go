@@ -88,11 +88,7 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 		cfg.OnDone = func(*Done, error) {}
 	}
 	r := &Receiver{c: c, cfg: cfg, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
-	features := []string{jingle.NS}
-	for _, carrier := range c.carriers() {
-		features = append(features, carrier.Namespace())
-	}
-	r.remove = append(r.remove, c.Client.Advertise(features...))
+	r.remove = append(r.remove, c.Client.Advertise(append(ft.Features(c.carriers()...), jingle.NS)...))
 	for _, ns := range []string{ft.NS, filetransfer.NS} {
 		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
 	}

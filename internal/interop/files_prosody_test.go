@@ -28,6 +28,8 @@ func TestIntegrationFilesThroughProsody(t *testing.T) {
 	}{
 		{"the fastest", 5 << 20, nil, nil, "tcp", false},
 		{"QUIC", 5 << 20, []string{"--transport", "quic"}, nil, "quic", false},
+		{"a data channel", 5 << 20, []string{"--transport", "datachannel"}, nil, "datachannel", false},
+		{"as other clients do, by a data channel", 5 << 20, []string{"--plain"}, []string{"--transport", "datachannel,ibb"}, "datachannel", false},
 		{"SOCKS5", 5 << 20, []string{"--transport", "s5b"}, nil, "s5b", false},
 		{"in band", 200_000, []string{"--transport", "ibb"}, nil, "ibb", true},
 		{"the proxy of the server, when both hide", 200_000, []string{"--relay-only"}, []string{"--relay-only"}, "s5b", true},
