@@ -113,7 +113,7 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 		_, err := os.Stat(filepath.Join(dir, "bus"))
 		return err
 	})
-	d.env = append(d.env, "DISPLAY="+startScreen(t, dir))
+	d.env = append(d.env, "DISPLAY="+StartDisplay(t, "1024x768x24").Name)
 	d.writeAccount(Password(cfg.User))
 
 	for name, content := range map[string][]string{
@@ -172,26 +172,6 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 	// Dino looks for sound devices meanwhile and does not say when it is done.
 	time.Sleep(time.Second)
 	return d
-}
-
-// startScreen starts an X server at a display it chooses itself.
-func startScreen(t testing.TB, dir string) string {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-noreset")
-	cmd.ExtraFiles = []*os.File{w}
-	start(t, "Xvfb", filepath.Join(dir, "screen.log"), cmd)
-	w.Close()
-	r.SetReadDeadline(time.Now().Add(startTimeout))
-	display, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Fatalf("Xvfb: no display: %v", err)
-	}
-	return ":" + strings.TrimSpace(display)
 }
 
 // writeAccount puts the account where Dino looks for it. Dino 0.4 keeps

@@ -7,43 +7,77 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/docs"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/media/capture"
 	"github.com/carillon-im/carillon/media/device"
 	"github.com/carillon-im/carillon/signaling"
 )
 
 func (devicesCmd) Run(ctx context.Context, a *app) error {
-	list, err := device.List(ctx, device.Options{Logger: a.log})
-	if err != nil {
-		return err
-	}
-	for _, d := range list {
-		if a.json != nil {
-			err := a.json.Object("device", struct {
-				ID      string `json:"id"`
-				Name    string `json:"name"`
-				Kind    string `json:"kind"`
-				Default bool   `json:"default"`
-				Monitor bool   `json:"monitor"`
-				Backend string `json:"backend"`
-			}{d.ID, d.Name, string(d.Kind), d.Default, d.Monitor, d.Backend})
-			if err != nil {
-				return err
-			}
-			continue
-		}
+	sounds, err := device.List(ctx, device.Options{Logger: a.log})
+	for _, d := range sounds {
 		kind := map[device.Kind]string{device.Capture: "microphone", device.Playback: "speaker"}[d.Kind]
-		mark := " "
-		if d.Default {
-			mark = "*"
+		if err := a.showDevice(shownDevice{d.ID, d.Name, string(d.Kind), d.Default, d.Monitor, d.Backend}, kind, "device:"+d.ID); err != nil {
+			return err
 		}
-		a.screen.Printf("%s %-10s  %s  (device:%s)", mark, kind, screen.Escape(d.Name), screen.Escape(d.ID))
 	}
+	// Where there is no camera or no desktop there is nothing to list.
+	cameras, trouble := capture.Cameras(ctx)
+	if trouble != nil {
+		a.log.Info("cameras are not listed", "err", trouble)
+	}
+	for i, c := range cameras {
+		if err := a.showDevice(shownDevice{c.ID, c.Name, "camera", i == 0, false, "v4l2"}, "camera", "camera:"+c.ID); err != nil {
+			return err
+		}
+	}
+	screens, trouble := capture.Screens(ctx)
+	if trouble != nil {
+		a.log.Info("screens are not listed", "err", trouble)
+	}
+	for _, s := range screens {
+		name := fmt.Sprintf("%dx%d", s.Bounds.Dx(), s.Bounds.Dy())
+		if err := a.showDevice(shownDevice{strconv.Itoa(s.Number), name, "screen", false, false, "x11"}, "screen", fmt.Sprintf("screen:%d", s.Number)); err != nil {
+			return err
+		}
+	}
+	windows, trouble := capture.Windows(ctx)
+	if trouble != nil {
+		a.log.Info("windows are not listed", "err", trouble)
+	}
+	for _, w := range windows {
+		if err := a.showDevice(shownDevice{w.ID, w.Title, "window", false, false, "x11"}, "window", "window:"+w.ID); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// A shownDevice is how programs see a device.
+type shownDevice struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Default bool   `json:"default"`
+	Monitor bool   `json:"monitor"`
+	Backend string `json:"backend"`
+}
+
+func (a *app) showDevice(d shownDevice, kind, spec string) error {
+	if a.json != nil {
+		return a.json.Object("device", d)
+	}
+	mark := " "
+	if d.Default {
+		mark = "*"
+	}
+	a.screen.Printf("%s %-10s  %s  (%s)", mark, kind, screen.Escape(d.Name), screen.Escape(spec))
 	return nil
 }
 

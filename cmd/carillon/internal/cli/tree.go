@@ -30,7 +30,7 @@ type tree struct {
 	Send       sendCmd       `cmd:"" help:"Send files and folders to somebody."`
 	Receive    receiveCmd    `cmd:"" help:"Wait for files and folders and receive them."`
 	Transfers  transfersCmd  `cmd:"" help:"List transfers that are not finished, and go on with them."`
-	Devices    devicesCmd    `cmd:"" help:"List microphones and speakers."`
+	Devices    devicesCmd    `cmd:"" help:"List microphones, speakers, cameras, screens and windows."`
 	History    historyCmd    `cmd:"" help:"List past calls."`
 	Doctor     doctorCmd     `cmd:"" help:"Say what stands in the way of calls."`
 	Demo       demoCmd       `cmd:"" help:"Make a call between two clients on this machine."`

@@ -1,0 +1,330 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"image"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/blackjack/webcam"
+	"golang.org/x/sys/unix"
+
+	"github.com/carillon-im/carillon/media/video"
+)
+
+// There is no camera where tests run. A fakeNode stands where blackjack/webcam
+// meets the kernel: it has modes and gives a picture every 33 ms.
+type fakeNode struct {
+	name  string
+	modes []mode
+	steps *webcam.FrameSize // of the first format, instead of sizes
+
+	mu        sync.Mutex
+	set       mode
+	rate      float32
+	streaming bool
+	closed    bool
+	held      int // buffers not released
+	shots     [][]byte
+	err       error // of the next GetFrame
+	silent    bool
+	stop      chan struct{}
+}
+
+func (n *fakeNode) GetName() (string, error) { return n.name, nil }
+
+func (n *fakeNode) GetSupportedFormats() map[webcam.PixelFormat]string {
+	m := map[webcam.PixelFormat]string{}
+	for _, x := range n.modes {
+		m[x.format] = "some words"
+	}
+	return m
+}
+
+func (n *fakeNode) GetSupportedFrameSizes(f webcam.PixelFormat) (list []webcam.FrameSize) {
+	if n.steps != nil {
+		return []webcam.FrameSize{*n.steps}
+	}
+	for _, x := range n.modes {
+		if x.format == f {
+			w, h := uint32(x.w), uint32(x.h)
+			list = append(list, webcam.FrameSize{MinWidth: w, MaxWidth: w, MinHeight: h, MaxHeight: h})
+		}
+	}
+	return list
+}
+
+func (n *fakeNode) GetSupportedFramerates(f webcam.PixelFormat, w, h uint32) []webcam.FrameRate {
+	for _, x := range n.modes {
+		if x.format == f && x.w == int(w) && x.h == int(h) && x.fps > 0 {
+			return []webcam.FrameRate{{MinNumerator: 1, MaxNumerator: 1, MinDenominator: uint32(x.fps), MaxDenominator: uint32(x.fps)}}
+		}
+	}
+	return nil
+}
+
+func (n *fakeNode) SetImageFormat(f webcam.PixelFormat, w, h uint32) (webcam.PixelFormat, uint32, uint32, error) {
+	n.set = mode{format: f, w: int(w), h: int(h)}
+	return f, w, h, nil
+}
+
+func (n *fakeNode) SetFramerate(r float32) error { n.rate = r; return nil }
+
+func (n *fakeNode) SetBufferCount(uint32) error { return nil }
+
+func (n *fakeNode) StartStreaming() error {
+	n.streaming = true
+	return nil
+}
+
+func (n *fakeNode) WaitForFrame(seconds uint32) error {
+	n.mu.Lock()
+	silent := n.silent
+	n.mu.Unlock()
+	if silent {
+		time.Sleep(time.Duration(seconds) * time.Second)
+		return new(webcam.Timeout)
+	}
+	time.Sleep(33 * time.Millisecond)
+	return nil
+}
+
+func (n *fakeNode) GetFrame() ([]byte, uint32, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err != nil {
+		return nil, 0, n.err
+	}
+	if len(n.shots) == 0 {
+		return nil, 0, unix.EAGAIN
+	}
+	shot := n.shots[0]
+	if len(n.shots) > 1 {
+		n.shots = n.shots[1:]
+	}
+	n.held++
+	return shot, 0, nil
+}
+
+func (n *fakeNode) ReleaseFrame(uint32) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held--
+	return nil
+}
+
+func (n *fakeNode) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return errors.New("closed twice")
+	}
+	n.closed = true
+	return nil
+}
+
+func fakeKernel(list map[string]*fakeNode) nodes {
+	return nodes{
+		list: func() (paths []string, err error) {
+			for p := range list {
+				paths = append(paths, p)
+			}
+			return paths, nil
+		},
+		open: func(p string) (node, error) {
+			n := list[p]
+			if n == nil {
+				return nil, &fs.PathError{Op: "open", Path: p, Err: unix.ENOTTY}
+			}
+			n.mu.Lock()
+			n.closed = false
+			n.mu.Unlock()
+			return n, nil
+		},
+	}
+}
+
+// usualModes are those of a common webcam on USB 2.
+var usualModes = []mode{
+	{yuyv, 160, 120, 30}, {yuyv, 640, 480, 30}, {yuyv, 1280, 720, 10}, {yuyv, 1920, 1080, 5},
+	{mjpeg, 640, 480, 30}, {mjpeg, 1280, 720, 30}, {mjpeg, 1920, 1080, 30},
+}
+
+func TestBestMode(t *testing.T) {
+	for _, test := range []struct {
+		w, h int
+		fps  float64
+		want mode
+	}{
+		{640, 480, 30, mode{yuyv, 640, 480, 30}},
+		{640, 360, 30, mode{yuyv, 640, 480, 30}},
+		{1280, 720, 30, mode{mjpeg, 1280, 720, 30}},
+		{1280, 720, 5, mode{yuyv, 1280, 720, 10}},
+		{1920, 1080, 30, mode{mjpeg, 1920, 1080, 30}},
+		{3840, 2160, 30, mode{mjpeg, 1920, 1080, 30}},
+		{160, 120, 15, mode{yuyv, 160, 120, 30}},
+	} {
+		if got := best(usualModes, Options{Width: test.w, Height: test.h, FPS: test.fps}); got != test.want {
+			t.Errorf("for %dx%d@%v: %+v, want %+v", test.w, test.h, test.fps, got, test.want)
+		}
+	}
+}
+
+func TestModesOfARange(t *testing.T) {
+	n := &fakeNode{modes: []mode{{format: yuyv}}, steps: &webcam.FrameSize{
+		MinWidth: 32, MaxWidth: 1300, StepWidth: 2, MinHeight: 32, MaxHeight: 1000, StepHeight: 2,
+	}}
+	var got []image.Point
+	for _, m := range modes(n) {
+		got = append(got, image.Pt(m.w, m.h))
+	}
+	want := []image.Point{{320, 240}, {640, 360}, {640, 480}, {960, 540}, {1280, 720}, {1300, 1000}}
+	if len(got) != len(want) || got[0] != want[0] || got[4] != want[4] || got[5] != want[5] {
+		t.Errorf("sizes %v, want %v", got, want)
+	}
+}
+
+func TestCameras(t *testing.T) {
+	k := fakeKernel(map[string]*fakeNode{
+		"/dev/video10": {name: "Capture Card", modes: usualModes},
+		"/dev/video0":  {name: "Integrated Camera", modes: usualModes},
+		"/dev/video1":  {name: "Integrated Camera"}, // metadata: no pictures
+		"/dev/video2":  {name: "Integrated IR Camera", modes: []mode{{webcam.PixelFormat(0x59455247), 640, 360, 15}}},
+		"/dev/video3":  nil,
+	})
+	list, err := k.cameras()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 2 || list[0] != (Camera{"/dev/video0", "Integrated Camera"}) || list[1].Name != "Capture Card" {
+		t.Errorf("cameras %+v", list)
+	}
+	for name, want := range map[string]error{"capture": nil, "/dev/video10": nil, "Integrated Camera": nil, "c": ErrAmbiguous, "phone": ErrNoCamera} {
+		s, err := k.openCamera(name, Options{}.withDefaults(cameraFPS))
+		if !errors.Is(err, want) {
+			t.Errorf("open %q: %v, want %v", name, err, want)
+		}
+		if err == nil {
+			s.Close()
+		}
+	}
+	if _, err := fakeKernel(nil).openCamera("", Options{}); !errors.Is(err, ErrNoCamera) {
+		t.Errorf("without any: %v", err)
+	}
+	denied := nodes{list: func() ([]string, error) { return []string{"/dev/video0"}, nil },
+		open: func(p string) (node, error) { return nil, unix.EACCES }}
+	if _, err := denied.cameras(); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "group video") {
+		t.Errorf("without permission: %v", err)
+	}
+}
+
+// grey is a picture in YUYV of one luma.
+func grey(w, h int, y byte) []byte {
+	b := make([]byte, 2*w*h)
+	for i := 0; i < len(b); i += 2 {
+		b[i], b[i+1] = y, 128
+	}
+	return b
+}
+
+func TestCameraReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{name: "cam", modes: usualModes, shots: [][]byte{grey(640, 480, 40), grey(640, 480, 50), grey(640, 480, 60), grey(640, 480, 70)}}
+		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera("", Options{}.withDefaults(cameraFPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n.rate != 30 || !n.streaming {
+			t.Errorf("rate %v, streaming %v", n.rate, n.streaming)
+		}
+		f, err := s.Read(t.Context())
+		if err != nil || f.Image.Y[0] != 40 || f.Check() != nil {
+			t.Fatalf("first picture: %v, %v", f.Image.Y[0], err)
+		}
+		time.Sleep(110 * time.Millisecond) // a reader that was away gets the newest
+		g, err := s.Read(t.Context())
+		if err != nil || g.Image.Y[0] != 70 || g.Time <= f.Time {
+			t.Errorf("after a pause: luma %d at %v, %v, want 70", g.Image.Y[0], g.Time, err)
+		}
+		if g.Image == f.Image {
+			t.Error("a picture was changed while it was the reader's")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if _, err := s.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("read with a context that ends: %v", err)
+		}
+		cancel()
+		s.Close()
+		s.Close()
+		if _, err := s.Read(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("read after Close: %v", err)
+		}
+		if !n.closed || n.held != 0 {
+			t.Errorf("closed %v, %d buffers held", n.closed, n.held)
+		}
+	})
+}
+
+// Cameras begin with pictures that are cut off, and are unplugged.
+func TestCameraTroubles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jpg := encode(t, 64, 48)
+		n := &fakeNode{name: "cam", modes: []mode{{mjpeg, 64, 48, 30}}, shots: [][]byte{{0}, jpg[:80], withoutTables(jpg)}}
+		k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
+		s, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := s.Read(t.Context()); err != nil || f.Image.Rect.Dx() != 64 {
+			t.Errorf("after two broken pictures: %v", err)
+		}
+		n.mu.Lock()
+		n.err = unix.ENODEV
+		n.mu.Unlock()
+		for err == nil {
+			_, err = s.Read(t.Context())
+		}
+		if !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "unplugged") {
+			t.Errorf("after it was unplugged: %v", err)
+		}
+		s.Close()
+
+		n.err, n.silent = nil, true
+		s, err = k.openCamera("", Options{}.withDefaults(cameraFPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if _, err := s.Read(t.Context()); err == nil || time.Since(start) > 6*time.Second {
+			t.Errorf("a silent camera: %v after %v", err, time.Since(start))
+		}
+		s.Close()
+	})
+}
+
+func TestOpenSpecs(t *testing.T) {
+	t.Setenv("DISPLAY", "")
+	for spec, want := range map[string]error{
+		"camera:": video.ErrSpec, "window": video.ErrSpec, "window:": video.ErrSpec, "screen:x": video.ErrSpec, "screen:0": video.ErrSpec,
+		"screen": ErrNoDisplay, "screen:1": ErrNoDisplay, "window:x": ErrNoDisplay, "nonsense": video.ErrSpec,
+	} {
+		_, err := OpenSource(t.Context(), spec, Options{})
+		var oe *video.OpenError
+		if !errors.Is(err, want) || !errors.As(err, &oe) || oe.Spec != spec || oe.Hint == "" {
+			t.Errorf("%s: %v, want %v with a hint", spec, err, want)
+		}
+	}
+	s, err := OpenSource(t.Context(), "pattern:64x48", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}

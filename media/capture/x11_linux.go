@@ -1,0 +1,552 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/composite"
+	"github.com/jezek/xgb/shm"
+	"github.com/jezek/xgb/xfixes"
+	"github.com/jezek/xgb/xinerama"
+	"github.com/jezek/xgb/xproto"
+	"golang.org/x/sys/unix"
+
+	"github.com/carillon-im/carillon/media/video"
+)
+
+const (
+	// maxTitle bounds the title of a window, in bytes.
+	maxTitle = 1024
+	// maxWindows bounds the list of windows.
+	maxWindows = 1024
+	allPlanes  = 0xffffffff
+)
+
+// A display is a connection to an X server.
+type display struct {
+	conn   *xgb.Conn
+	screen *xproto.ScreenInfo
+	root   xproto.Window
+}
+
+func dialDisplay() (*display, error) {
+	if os.Getenv("DISPLAY") == "" {
+		return nil, ErrNoDisplay
+	}
+	// It would write about connections that end, which is how they end.
+	xgb.Logger.SetOutput(io.Discard)
+	conn, err := xgb.NewConn()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
+	}
+	s := xproto.Setup(conn).DefaultScreen(conn)
+	return &display{conn: conn, screen: s, root: s.Root}, nil
+}
+
+// pixelsKnown reports whether pixels of the given depth are four bytes, blue
+// first.
+func (d *display) pixelsKnown(depth byte) error {
+	setup := xproto.Setup(d.conn)
+	if setup.ImageByteOrder == xproto.ImageOrderLSBFirst && (depth == 24 || depth == 32) {
+		for _, f := range setup.PixmapFormats {
+			if f.Depth == depth && f.BitsPerPixel == 32 {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: depth %d", ErrFormat, depth)
+}
+
+func (d *display) monitors() (list []Screen) {
+	whole := image.Rect(0, 0, int(d.screen.WidthInPixels), int(d.screen.HeightInPixels))
+	if xinerama.Init(d.conn) == nil {
+		if r, err := xinerama.QueryScreens(d.conn).Reply(); err == nil {
+			for _, s := range r.ScreenInfo {
+				b := image.Rect(0, 0, int(s.Width), int(s.Height)).Add(image.Pt(int(s.XOrg), int(s.YOrg))).Intersect(whole)
+				if !b.Empty() {
+					list = append(list, Screen{Number: len(list) + 1, Bounds: b})
+				}
+			}
+		}
+	}
+	if len(list) == 0 {
+		list = []Screen{{Number: 1, Bounds: whole}}
+	}
+	return list
+}
+
+func screens(context.Context) ([]Screen, error) {
+	d, err := dialDisplay()
+	if err != nil {
+		return nil, err
+	}
+	defer d.conn.Close()
+	return d.monitors(), nil
+}
+
+func windows(context.Context) ([]Window, error) {
+	d, err := dialDisplay()
+	if err != nil {
+		return nil, err
+	}
+	defer d.conn.Close()
+	return d.windows()
+}
+
+// windows lists those of the window manager, or without one the children of
+// the root.
+func (d *display) windows() ([]Window, error) {
+	ids := d.clients()
+	if ids == nil {
+		tree, err := xproto.QueryTree(d.conn, d.root).Reply()
+		if err != nil {
+			return nil, fmt.Errorf("list windows: %w", err)
+		}
+		ids = tree.Children
+	}
+	slices.Reverse(ids) // they come from the bottom up
+	var list []Window
+	for _, id := range ids[:min(len(ids), maxWindows)] {
+		a, err := xproto.GetWindowAttributes(d.conn, id).Reply()
+		if err != nil || a.MapState != xproto.MapStateViewable || a.Class != xproto.WindowClassInputOutput {
+			continue
+		}
+		b, _, err := d.bounds(id)
+		title := d.title(id)
+		if err != nil || title == "" {
+			continue
+		}
+		list = append(list, Window{ID: fmt.Sprintf("%#x", uint32(id)), Title: title, Bounds: b})
+	}
+	return list, nil
+}
+
+// clients is what the window manager says; nil without one. EWMH _NET_CLIENT_LIST
+func (d *display) clients() (ids []xproto.Window) {
+	for _, name := range []string{"_NET_CLIENT_LIST_STACKING", "_NET_CLIENT_LIST"} {
+		v := d.property(d.root, name, maxWindows)
+		for ; len(v) >= 4; v = v[4:] {
+			ids = append(ids, xproto.Window(xgb.Get32(v)))
+		}
+		if ids != nil {
+			return ids
+		}
+	}
+	return nil
+}
+
+// property returns the value of a property, up to the given number of words.
+func (d *display) property(w xproto.Window, name string, words uint32) []byte {
+	atom, err := xproto.InternAtom(d.conn, true, uint16(len(name)), name).Reply()
+	if err != nil || atom.Atom == xproto.AtomNone {
+		return nil
+	}
+	p, err := xproto.GetProperty(d.conn, false, w, atom.Atom, xproto.GetPropertyTypeAny, 0, words).Reply()
+	if err != nil {
+		return nil
+	}
+	return p.Value
+}
+
+// title is what the window is called, in printable UTF-8.
+func (d *display) title(w xproto.Window) string {
+	for _, name := range []string{"_NET_WM_NAME", "WM_NAME"} {
+		v := d.property(w, name, maxTitle/4)
+		if name == "WM_NAME" && !utf8.Valid(v) { // ICCCM: Latin-1
+			r := make([]rune, len(v))
+			for i, b := range v {
+				r[i] = rune(b)
+			}
+			v = []byte(string(r))
+		}
+		title := strings.TrimSpace(strings.Map(func(r rune) rune {
+			if r < ' ' || r == 0x7f || r == utf8.RuneError {
+				return -1
+			}
+			return r
+		}, string(v)))
+		if title != "" {
+			return title
+		}
+	}
+	return ""
+}
+
+// bounds are those of a window on its screen, and its depth.
+func (d *display) bounds(w xproto.Window) (image.Rectangle, byte, error) {
+	g, err := xproto.GetGeometry(d.conn, xproto.Drawable(w)).Reply()
+	if err != nil {
+		return image.Rectangle{}, 0, err
+	}
+	at, err := xproto.TranslateCoordinates(d.conn, w, d.root, 0, 0).Reply()
+	if err != nil {
+		return image.Rectangle{}, 0, err
+	}
+	return image.Rect(0, 0, int(g.Width), int(g.Height)).Add(image.Pt(int(at.DstX), int(at.DstY))), g.Depth, nil
+}
+
+// A grab is a Source that takes pictures of a screen or window when they are
+// read.
+type grab struct {
+	o     Options
+	d     *display
+	once  sync.Once
+	stop  chan struct{}
+	start time.Time
+
+	mu     sync.Mutex // held while a picture is taken
+	fps    float64
+	next   time.Time
+	window xproto.Window   // zero for the root
+	area   image.Rectangle // of the root
+	pixmap xproto.Pixmap   // what the window has drawn, zero if not known
+	size   image.Point     // of pixmap
+	points bool            // the pointer can be drawn
+
+	shares bool // memory, with the server
+	seg    shm.Seg
+	memory []byte
+	whole  *image.YCbCr // before it is made smaller
+	image  *image.YCbCr
+}
+
+func openScreen(_ context.Context, n int, o Options) (video.Source, error) {
+	d, err := dialDisplay()
+	if err != nil {
+		return nil, err
+	}
+	g := newGrab(d, o)
+	g.area = image.Rect(0, 0, int(d.screen.WidthInPixels), int(d.screen.HeightInPixels))
+	if list := d.monitors(); n > len(list) {
+		err = fmt.Errorf("%w: %d of %d", ErrNoScreen, n, len(list))
+	} else if n > 0 {
+		g.area = list[n-1].Bounds
+	}
+	if err == nil {
+		err = d.pixelsKnown(d.screen.RootDepth)
+	}
+	return g.ready(err)
+}
+
+func openWindow(_ context.Context, name string, o Options) (video.Source, error) {
+	d, err := dialDisplay()
+	if err != nil {
+		return nil, err
+	}
+	g := newGrab(d, o)
+	list, err := d.windows()
+	if err == nil {
+		var w Window
+		w, err = choose(list, name, func(w Window) string { return w.ID }, func(w Window) string { return w.Title }, ErrNoWindow)
+		if err == nil {
+			var id uint32
+			if _, err = fmt.Sscanf(w.ID, "0x%x", &id); err == nil {
+				g.window = xproto.Window(id)
+				err = g.redirect()
+			}
+		}
+	}
+	return g.ready(err)
+}
+
+func newGrab(d *display, o Options) *grab {
+	g := &grab{o: o, d: d, stop: make(chan struct{}), start: time.Now(), fps: o.FPS}
+	// The pointer is part of a screen, not of a window.
+	if !o.NoPointer && xfixes.Init(d.conn) == nil {
+		_, err := xfixes.QueryVersion(d.conn, 4, 0).Reply()
+		g.points = err == nil
+	}
+	return g
+}
+
+// ready returns g, or closes it.
+func (g *grab) ready(err error) (video.Source, error) {
+	if err != nil {
+		g.d.conn.Close()
+		return nil, err
+	}
+	g.shares = shm.Init(g.d.conn) == nil
+	return g, nil
+}
+
+// redirect lets the server keep what the window draws, whatever covers it.
+func (g *grab) redirect() error {
+	_, depth, err := g.d.bounds(g.window)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoWindow, err)
+	}
+	if err := g.d.pixelsKnown(depth); err != nil {
+		return err
+	}
+	if err := composite.Init(g.d.conn); err != nil {
+		return fmt.Errorf("%w: the display cannot show one window alone: %w", ErrUnsupported, err)
+	}
+	if _, err := composite.QueryVersion(g.d.conn, 0, 4).Reply(); err != nil {
+		return fmt.Errorf("%w: the display cannot show one window alone: %w", ErrUnsupported, err)
+	}
+	if err := composite.RedirectWindowChecked(g.d.conn, g.window, composite.RedirectAutomatic).Check(); err != nil {
+		return fmt.Errorf("watch window: %w", err)
+	}
+	return nil
+}
+
+// Ask sets how many pictures are taken. The size is that of the screen.
+func (g *grab) Ask(_, _ int, fps float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fps = g.o.FPS
+	if fps > 0 {
+		g.fps = min(g.fps, fps)
+	}
+}
+
+// Live reports that the screen goes on while nobody reads it.
+func (g *grab) Live() bool { return true }
+
+func (g *grab) Read(ctx context.Context) (video.Frame, error) {
+	if err := g.wait(ctx); err != nil {
+		return video.Frame{}, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.stop:
+		return video.Frame{}, net.ErrClosed
+	default:
+	}
+	at := time.Since(g.start)
+	if err := g.take(); err != nil {
+		return video.Frame{}, err
+	}
+	return video.Frame{Image: g.image, Time: at}, nil
+}
+
+// wait sleeps until the next picture is due. Those that nobody read in time are
+// left out.
+func (g *grab) wait(ctx context.Context) error {
+	g.mu.Lock()
+	now := time.Now()
+	due := g.next
+	if due.Before(now) {
+		due = now
+	}
+	g.next = due.Add(time.Duration(float64(time.Second) / g.fps))
+	g.mu.Unlock()
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-g.stop:
+		return net.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// take fills g.image.
+func (g *grab) take() error {
+	drawable, area := xproto.Drawable(g.d.root), g.area
+	if g.window != 0 {
+		var err error
+		switch drawable, area, err = g.drawn(); {
+		case errors.Is(err, errHidden) && g.image != nil:
+			return nil // as it was
+		case err != nil:
+			return err
+		}
+	}
+	w, h := area.Dx(), area.Dy()
+	if w < 1 || h < 1 {
+		return fmt.Errorf("%w: %dx%d", ErrFormat, w, h)
+	}
+	pixels, err := g.pixels(drawable, area)
+	if err != nil && g.window != 0 && g.image != nil {
+		// It got another size or went away just now; the next picture tells.
+		g.freePixmap()
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("take a picture of the screen: %w", err)
+	}
+	if g.window == 0 && g.points {
+		g.drawPointer(pixels, area)
+	}
+	if dw, dh := within(w, h); dw != w || dh != h {
+		g.whole = fromBGRX(g.whole, pixels, 4*w, w, h)
+		g.image = video.Scale(g.image, g.whole, dw, dh)
+	} else {
+		g.image = fromBGRX(g.image, pixels, 4*w, w, h)
+	}
+	return nil
+}
+
+// within is the size that a picture is carried in: half of it, or a quarter,
+// when it is too large.
+func within(w, h int) (int, int) {
+	for video.CheckSize(w, h) != nil && w > 1 && h > 1 {
+		w, h = w/2, h/2
+	}
+	return w, h
+}
+
+// errHidden says that the window shows nothing at the moment.
+var errHidden = errors.New("the window is hidden")
+
+// drawn returns what the window has drawn. It gets a new pixmap when its size
+// changes and when it was hidden.
+func (g *grab) drawn() (xproto.Drawable, image.Rectangle, error) {
+	attributes := xproto.GetWindowAttributes(g.d.conn, g.window)
+	geometry := xproto.GetGeometry(g.d.conn, xproto.Drawable(g.window))
+	a, err := attributes.Reply()
+	geo, err2 := geometry.Reply()
+	if err != nil || err2 != nil {
+		return 0, image.Rectangle{}, io.EOF // it was closed
+	}
+	if a.MapState != xproto.MapStateViewable {
+		g.freePixmap()
+		return 0, image.Rectangle{}, errHidden
+	}
+	size := image.Pt(int(geo.Width), int(geo.Height))
+	border := int(geo.BorderWidth)
+	if g.pixmap == 0 || size != g.size {
+		g.freePixmap()
+		id, err := xproto.NewPixmapId(g.d.conn)
+		if err != nil {
+			return 0, image.Rectangle{}, fmt.Errorf("watch window: %w", err)
+		}
+		if err := composite.NameWindowPixmapChecked(g.d.conn, g.window, id).Check(); err != nil {
+			return 0, image.Rectangle{}, errHidden // since a moment ago
+		}
+		g.pixmap, g.size = id, size
+	}
+	return xproto.Drawable(g.pixmap), image.Rectangle{Max: size}.Add(image.Pt(border, border)), nil
+}
+
+func (g *grab) freePixmap() {
+	if g.pixmap != 0 {
+		xproto.FreePixmap(g.d.conn, g.pixmap)
+		g.pixmap = 0
+	}
+}
+
+// pixels returns those of an area, by shared memory where that works. They are
+// ours until the next call.
+func (g *grab) pixels(from xproto.Drawable, area image.Rectangle) ([]byte, error) {
+	w, h := area.Dx(), area.Dy()
+	if g.share(4 * w * h) {
+		_, err := shm.GetImage(g.d.conn, from, int16(area.Min.X), int16(area.Min.Y), uint16(w), uint16(h), allPlanes, xproto.ImageFormatZPixmap, g.seg, 0).Reply()
+		if err != nil {
+			return nil, err
+		}
+		return g.memory[:4*w*h], nil
+	}
+	r, err := xproto.GetImage(g.d.conn, xproto.ImageFormatZPixmap, from, int16(area.Min.X), int16(area.Min.Y), uint16(w), uint16(h), allPlanes).Reply()
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Data) < 4*w*h {
+		return nil, fmt.Errorf("%w: %d bytes for %dx%d", ErrFormat, len(r.Data), w, h)
+	}
+	return r.Data[:4*w*h], nil
+}
+
+// share makes sure that there is so much memory shared with the server, and
+// reports whether there is. A server on another machine shares none.
+func (g *grab) share(n int) bool {
+	if len(g.memory) >= n {
+		return true
+	}
+	if !g.shares {
+		return false
+	}
+	g.unshare()
+	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, n, unix.IPC_CREAT|0o600)
+	if err != nil {
+		return g.alone(err)
+	}
+	memory, err := unix.SysvShmAttach(id, 0, 0)
+	if err == nil {
+		var seg shm.Seg
+		if seg, err = shm.NewSegId(g.d.conn); err == nil {
+			err = shm.AttachChecked(g.d.conn, seg, uint32(id), false).Check()
+		}
+		if err == nil {
+			g.seg, g.memory = seg, memory
+		} else {
+			_ = unix.SysvShmDetach(memory)
+		}
+	}
+	// It lives as long as both sides have it.
+	if _, e := unix.SysvShmCtl(id, unix.IPC_RMID, nil); err == nil {
+		err = e
+	}
+	if err != nil {
+		return g.alone(err)
+	}
+	return true
+}
+
+// alone gives up sharing memory.
+func (g *grab) alone(err error) bool {
+	g.o.Logger.Debug("no memory is shared with the display", "err", err)
+	g.unshare()
+	g.shares = false
+	return false
+}
+
+func (g *grab) unshare() {
+	if g.memory == nil {
+		return
+	}
+	_ = shm.DetachChecked(g.d.conn, g.seg).Check() // the connection may be gone
+	_ = unix.SysvShmDetach(g.memory)
+	g.seg, g.memory = 0, nil
+}
+
+// drawPointer draws the mouse pointer over pixels of the given area.
+func (g *grab) drawPointer(pixels []byte, area image.Rectangle) {
+	c, err := xfixes.GetCursorImage(g.d.conn).Reply()
+	if err != nil || len(c.CursorImage) < int(c.Width)*int(c.Height) {
+		return
+	}
+	at := image.Pt(int(c.X)-int(c.Xhot), int(c.Y)-int(c.Yhot)).Sub(area.Min)
+	w, h := area.Dx(), area.Dy()
+	for y := range int(c.Height) {
+		for x := range int(c.Width) {
+			px, py := at.X+x, at.Y+y
+			if px < 0 || py < 0 || px >= w || py >= h {
+				continue
+			}
+			v := c.CursorImage[y*int(c.Width)+x] // ARGB, multiplied by alpha
+			left := 255 - v>>24
+			p := pixels[4*(py*w+px):]
+			for k := range 3 {
+				p[k] = byte(min(v>>(8*k)&255+uint32(p[k])*left/255, 255))
+			}
+		}
+	}
+}
+
+func (g *grab) Close() error {
+	g.once.Do(func() {
+		close(g.stop)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.freePixmap()
+		g.unshare()
+		g.d.conn.Close()
+	})
+	return nil
+}
