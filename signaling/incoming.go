@@ -29,7 +29,6 @@ func (c *Client) onCallMessage(env *envelope, m *jmi.Message) {
 	if isBare(env.from) || env.own && (env.copied || env.archived) {
 		return // a call of another device of ours to somebody else
 	}
-	c.sendReceipt(env)
 	// Perhaps we are calling them. XEP-0353#tie-break-1 What they proposed a while
 	// ago and reached us late is no tie: it may be taken back long since.
 	for _, k := range c.calls.with(env.from) {

@@ -76,6 +76,9 @@ func (c *Client) handleEnvelope(env *envelope) {
 			c.log.Debug("call message ignored", "from", env.from.String(), "err", err)
 			return
 		}
+		if m.Kind == jmi.KindPropose {
+			c.sendReceipt(env) // also when a copy of it was faster
+		}
 		if c.seen.before(env, &m) {
 			return
 		}

@@ -26,7 +26,7 @@ func parseMessageID(id string) (k jmi.Kind, sid string, ok bool) {
 // all that this client understands, so others get no receipt from it.
 func (c *Client) sendReceipt(env *envelope) {
 	id := env.msg.Attr("id")
-	if id == "" || len(id) > 1024 || env.copied || env.archived || env.own ||
+	if id == "" || len(id) > 1024 || isBare(env.from) || env.copied || env.archived || env.own ||
 		env.msg.Child(nsReceipts, "request") == nil || !c.mayKnow(env.from) {
 		return
 	}
