@@ -75,7 +75,7 @@ func TestChaos(t *testing.T) {
 			}
 		})
 		if i > 1 {
-			continue // only rings: of two devices that take a call one waits half a minute
+			continue // only rings: of two devices that take a call one waits 8 s
 		}
 		callers.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(10+i)))

@@ -38,6 +38,7 @@ const (
 	callerRing   = 60 * time.Second
 	calleeRing   = 45 * time.Second
 	startTimeout = 30 * time.Second
+	rivalTimeout = 8 * time.Second // for the session, when another device of ours answered too
 )
 
 // A Config describes a call. SID, Local and Peer are required.
@@ -79,6 +80,7 @@ type Call struct {
 	state   State
 	device  jid.JID   // full JID of the other side, once known
 	ringing []jid.JID // devices heard of
+	rival   bool      // another device of ours answered as well
 	timers  []TimerID // running
 }
 
@@ -239,6 +241,10 @@ func (c *Call) TimerFired(id TimerID) []Effect {
 		// Silently: a reject would stop our other devices, which may ring longer.
 		return c.end(Ended{Outcome: OutcomeNoAnswer})
 	case id == TimerStart && c.state == StateProceeded:
+		if c.rival {
+			// Silently: a finish would end the call of the device that was chosen.
+			return c.end(Ended{Outcome: OutcomeAnsweredElsewhere, Remote: true})
+		}
 		r := jingle.Reason{Condition: jingle.ConnectivityError}
 		out := c.send(c.device, Message{Kind: KindFinish, Reason: &r})
 		return append(out, c.end(Ended{Outcome: OutcomeFailed, Reason: &r})...)
@@ -293,7 +299,8 @@ func (c *Call) receiveCaller(from jid.JID, m *Message) []Effect {
 		c.ringing = append(c.ringing, from)
 		return []Effect{Ringing{From: from}}
 	case KindProceed:
-		// The first device wins; one that comes later learns it by its timer.
+		// The first device wins; one that comes later learns it from the
+		// carbon of the winner's, and by its timer.
 		if c.state != StateProposed || !full {
 			return nil
 		}
@@ -336,8 +343,11 @@ func (c *Call) receiveCallee(m *Message) []Effect {
 
 // receiveOwn handles what another device of ours said about a call to us.
 func (c *Call) receiveOwn(m *Message) []Effect {
+	if c.state == StateProceeded && (m.Kind == KindAccept || m.Kind == KindProceed) {
+		return c.compete()
+	}
 	if c.state != StateProposed {
-		return nil // we answered too; the caller chooses
+		return nil
 	}
 	switch m.Kind {
 	case KindAccept, KindProceed:
@@ -348,6 +358,19 @@ func (c *Call) receiveOwn(m *Message) []Effect {
 		return c.end(Ended{Outcome: OutcomeAnsweredElsewhere, Reason: m.Reason, Remote: true})
 	}
 	return nil
+}
+
+// compete shortens the wait for the session: two devices of ours answered, and
+// the caller, who chooses, tells only the chosen one.
+func (c *Call) compete() []Effect {
+	if c.rival {
+		return nil
+	}
+	c.rival = true
+	if c.cfg.StartTimeout < 0 || c.cfg.StartTimeout <= rivalTimeout {
+		return nil
+	}
+	return append(c.stop(TimerStart), c.start(TimerStart, rivalTimeout)...)
 }
 
 // finished answers a finish with our own, since both sides send one.

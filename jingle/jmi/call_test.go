@@ -250,10 +250,17 @@ func TestCallee(t *testing.T) {
 			{"accept", accept, taken},
 			{"accept again", accept, "ended: call is no longer ringing"},
 			{"our own words by carbon", own(phone, KindAccept), ""},
-			{"laptop took it too", own(laptop, KindProceed), ""},
+			{"laptop took it too", own(laptop, KindAccept), "stop 2\ntimer 2 8s"},
+			{"laptop says so again", own(laptop, KindProceed), ""},
 			{"session", (*Call).Started, "stop 2"},
 			{"hang up", func(c *Call) []Effect { return c.Finish(ok) },
 				"-> finish m to romeo@montague.example/orchard because success\nended: finished because success"},
+		}},
+		{"two of our devices take it, and the other is chosen", []step{
+			offered,
+			{"accept", accept, taken},
+			{"laptop took it too", own(laptop, KindProceed), "stop 2\ntimer 2 8s"},
+			{"8 s", timer(TimerStart), "ended: answered elsewhere, remote"},
 		}},
 		{"we decline it for all devices", []step{
 			offered,
