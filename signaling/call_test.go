@@ -236,18 +236,30 @@ func TestBusyRing(t *testing.T) {
 	}
 }
 
+// crossing makes proposals take so long that two of them cross. What the
+// devices can do is known before, as the answer would wait behind a proposal.
+func crossing(t *testing.T, srv *xmpptest.Server, a, b *Client) {
+	t.Helper()
+	for _, pair := range [][2]*Client{{a, b}, {b, a}} {
+		seesDevices(t, pair[0], pair[1].JID().Bare().String(), 1)
+		if d, err := pair[0].Devices(ctx(t), pair[1].JID().Bare()); err != nil || len(d) != 1 || d[0].Info == nil {
+			t.Fatalf("devices = %+v, %v", d, err)
+		}
+	}
+	t.Cleanup(srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
+		if st.Dir == xmpptest.ToClient && st.Child(jmi.NS, "propose") != nil {
+			return xmpptest.Verdict{Delay: 2 * time.Second}
+		}
+		return xmpptest.Verdict{}
+	}))
+}
+
 // Both call each other before either proposal arrives: one call comes of it,
 // without anybody being asked.
 func TestBothCallAtOnce(t *testing.T) {
 	srv := newServer(t, xmpptest.Config{})
 	a, b := login(t, srv, alice), login(t, srv, bob)
-	remove := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
-		if st.Dir == xmpptest.ToClient && st.Child(jmi.NS, "propose") != nil {
-			return xmpptest.Verdict{Delay: 2 * time.Second}
-		}
-		return xmpptest.Verdict{}
-	})
-	defer remove()
+	crossing(t, srv, a, b)
 	appA, appB := newApp(), newApp()
 	outA, err := a.Call(ctx(t), jid.MustParse(bob), appA, CallOptions{SID: "aaa"})
 	if err != nil {
@@ -273,13 +285,7 @@ func TestBothCallAtOnce(t *testing.T) {
 func TestBothCallAtOnceWithOtherMedia(t *testing.T) {
 	srv := newServer(t, xmpptest.Config{})
 	a, b := login(t, srv, alice), login(t, srv, bob)
-	remove := srv.Intercept(func(st xmpptest.Stanza) xmpptest.Verdict {
-		if st.Dir == xmpptest.ToClient && st.Child(jmi.NS, "propose") != nil {
-			return xmpptest.Verdict{Delay: 2 * time.Second}
-		}
-		return xmpptest.Verdict{}
-	})
-	defer remove()
+	crossing(t, srv, a, b)
 	outA, err := a.Call(ctx(t), jid.MustParse(bob), newApp("audio", "video"), CallOptions{SID: "aaa", Media: []rtp.Media{rtp.Audio, rtp.Video}})
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,8 @@ func newServer(t testing.TB, cfg xmpptest.Config) *xmpptest.Server {
 	return srv
 }
 
-// login dials a client that is closed when the test ends.
+// login dials a client that is closed when the test ends. It returns when the
+// server has seen the presence: before that, carbons overtake what is sent to the account.
 func login(t testing.TB, srv *xmpptest.Server, account string, adjust ...func(*Config)) *Client {
 	t.Helper()
 	cfg := Config{
@@ -55,6 +56,7 @@ func login(t testing.TB, srv *xmpptest.Server, account string, adjust ...func(*C
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
+	settled(t, c, c)
 	return c
 }
 
