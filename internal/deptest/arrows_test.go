@@ -82,6 +82,18 @@ func arrows(t *testing.T, g *deptest.Graph) {
 			"./ft/...":                      standsAlone,
 		})
 	}
+	g.ForbidDeps(t, "./desktop/state/...", map[string]string{
+		"fyne.io/fyne/v2/...": "the state is values; widgets draw it",
+		"./signaling/...":     "the bridge turns what happens into events",
+		"./media/...":         "the bridge turns what happens into events",
+		"./ft/...":            "the bridge turns what happens into events",
+	})
+	g.ForbidDeps(t, "./desktop/ui/...", map[string]string{
+		"fyne.io/fyne/v2/app": "its tests run without display, GL and C",
+		"./signaling/...":     "a view draws the state and knows nothing else",
+		"./media/...":         "a view draws the state and knows nothing else",
+		"./ft/...":            "a view draws the state and knows nothing else",
+	})
 	for _, lib := range []string{"./jingle/...", "./signaling/...", "./media/...", "./ft/...", "./turn/..."} {
 		g.ForbidDeps(t, lib, map[string]string{"./cmd/...": top, "./desktop/...": top, "./examples/...": top})
 	}

@@ -4,12 +4,7 @@
 package pending
 
 import (
-	_ "fyne.io/fyne/v2"
 	_ "fyne.io/fyne/v2/app"
-	_ "fyne.io/fyne/v2/driver/desktop"
-	_ "fyne.io/fyne/v2/lang"
-	_ "fyne.io/fyne/v2/test"
-	_ "fyne.io/fyne/v2/widget"
 	_ "github.com/cilium/ebpf"
 	_ "github.com/cilium/ebpf/link"
 	_ "github.com/godbus/dbus/v5"

@@ -1,0 +1,429 @@
+package state
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+func (e Show) apply(a App) App {
+	a.Page, a.Stage = e.Page, false
+	if e.Page == PageCalls {
+		a.History = slices.Clone(a.History)
+		for i := range a.History {
+			a.History[i].Seen = true
+		}
+	}
+	return a
+}
+
+func (e Select) apply(a App) App {
+	a.Selected, a.Page, a.Stage = e.Key, PageContacts, false
+	return a
+}
+
+func (e Searched) apply(a App) App   { a.Search = e.Text; return a }
+func (Dismissed) apply(a App) App    { a.Problem, a.Flash = nil, nil; return a }
+func (e StageShown) apply(a App) App { a.Stage = e.On && len(a.Calls) > 0; return a }
+func (e Creating) apply(a App) App   { a.SignIn = SignIn{Create: e.On}; return a }
+func (SigningIn) apply(a App) App    { a.SignIn.Busy, a.SignIn.Problem = true, nil; return a }
+
+func (e SignedIn) apply(a App) App {
+	a.SignIn.Busy, a.SignIn.Problem = false, e.Problem
+	if e.Problem == nil {
+		a.SignIn = SignIn{}
+		if a.Page == PageSignIn {
+			a.Page = PageContacts
+		}
+	}
+	return a
+}
+
+func (e AccountChanged) apply(a App) App {
+	a.Accounts = put(a.Accounts, e.Account, func(x Account) bool { return x.JID == e.Account.JID })
+	return a.reasons(e.Account.JID)
+}
+
+func (e AccountRemoved) apply(a App) App {
+	a.Accounts = drop(a.Accounts, func(x Account) bool { return x.JID == e.JID })
+	a.Contacts = drop(a.Contacts, func(x Contact) bool { return x.Account == e.JID })
+	a.Requests = drop(a.Requests, func(x Request) bool { return x.Account == e.JID })
+	a.History = drop(a.History, func(x Line) bool { return x.Account == e.JID })
+	if a.Selected.Account == e.JID {
+		a.Selected = Key{}
+	}
+	return a
+}
+
+// Account returns one of our accounts.
+func (a App) Account(jid string) (Account, bool) {
+	for _, x := range a.Accounts {
+		if x.JID == jid {
+			return x, true
+		}
+	}
+	return Account{}, false
+}
+
+func (e ContactChanged) apply(a App) App {
+	a.Contacts = put(a.Contacts, e.Contact, func(x Contact) bool { return x.Key == e.Contact.Key })
+	slices.SortStableFunc(a.Contacts, func(x, y Contact) int {
+		return cmp.Or(cmp.Compare(strings.ToLower(x.Title()), strings.ToLower(y.Title())), cmp.Compare(x.Account, y.Account))
+	})
+	return a.reasons(e.Contact.Account)
+}
+
+// reasons decides anew why calls of an account may not be.
+func (a App) reasons(account string) App {
+	own, _ := a.Account(account)
+	a.Contacts = slices.Clone(a.Contacts)
+	for i, c := range a.Contacts {
+		if c.Account != account {
+			continue
+		}
+		switch {
+		case own.Link != Online:
+			c.Why = WhyWeOffline
+		case c.NoDevice && c.Presence != Gone:
+			c.Why = WhyNoDevice
+		case !c.SeenByUs && c.Asked:
+			c.Why = WhyAsked
+		case !c.SeenByUs:
+			c.Why = WhyNotSeen
+		case c.Presence == Gone:
+			c.Why = WhyTheyOffline
+		case own.NoRelay && a.Settings.RelayOnly:
+			c.Why = WhyNoRelayAtAll
+		case own.NoRelay:
+			c.Why = WhyNoRelay
+		default:
+			c.Why = WhyNothing
+		}
+		a.Contacts[i] = c
+	}
+	return a
+}
+
+func (e ContactRemoved) apply(a App) App {
+	a.Contacts = drop(a.Contacts, func(x Contact) bool { return x.Key == e.Key })
+	if a.Selected == e.Key {
+		a.Selected = Key{}
+	}
+	return a
+}
+
+// Contact returns a contact.
+func (a App) Contact(k Key) (Contact, bool) {
+	for _, c := range a.Contacts {
+		if c.Key == k {
+			return c, true
+		}
+	}
+	return Contact{}, false
+}
+
+// Name is what somebody is called: as in the contacts, or their address.
+func (a App) Name(k Key) string {
+	if c, ok := a.Contact(k); ok {
+		return c.Title()
+	}
+	return k.JID
+}
+
+// Found returns the contacts that the search finds: those who can be called
+// before those who are away.
+func (a App) Found() []Contact {
+	words := strings.Fields(strings.ToLower(a.Search))
+	var here, gone []Contact
+next:
+	for _, c := range a.Contacts {
+		text := strings.ToLower(c.Name + " " + c.JID)
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				continue next
+			}
+		}
+		if c.Presence == Gone {
+			gone = append(gone, c)
+		} else {
+			here = append(here, c)
+		}
+	}
+	return append(here, gone...)
+}
+
+// MissedCalls counts the missed calls that were not looked at.
+func (a App) MissedCalls() (n int) {
+	for _, l := range a.History {
+		if l.Outcome == Missed && !l.Seen {
+			n++
+		}
+	}
+	return n
+}
+
+func (e Requested) apply(a App) App {
+	a.Requests = put(a.Requests, e.Request, func(x Request) bool { return x.Key == e.Request.Key })
+	return a
+}
+
+func (e RequestAnswered) apply(a App) App {
+	a.Requests = drop(a.Requests, func(x Request) bool { return x.Key == e.Key })
+	return a
+}
+
+func (e CallBegan) apply(a App) App {
+	c := e.Call
+	if c.Name == "" {
+		c.Name = a.Name(c.Key)
+	}
+	if len(a.Calls) >= maxCalls {
+		return a
+	}
+	a.Flash = nil
+	// What the user begins comes to the front; what comes in waits behind a call.
+	if c.Incoming && len(a.Calls) > 0 {
+		a.Calls = append(slices.Clone(a.Calls), c)
+		return a
+	}
+	a.Calls = append([]Call{c}, a.Calls...)
+	a.Stage = true
+	return a
+}
+
+func (a App) call(id string, f func(Call) Call) App {
+	i := slices.IndexFunc(a.Calls, func(c Call) bool { return c.ID == id })
+	if i < 0 {
+		return a
+	}
+	a.Calls = slices.Clone(a.Calls)
+	a.Calls[i] = f(a.Calls[i])
+	return a
+}
+
+func (e CallChanged) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call {
+		c.Phase = e.Phase
+		if e.Phase != Dialing {
+			c.Why = WhyNothing
+		}
+		if e.Phase == Running && c.Since.IsZero() {
+			c.Since = e.At
+		}
+		return c
+	})
+}
+
+func (e CallBlocked) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call {
+		if c.Phase == Dialing {
+			c.Why = e.Why
+		}
+		return c
+	})
+}
+
+func (e CallSecured) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call { c.Verification, c.Trust = e.Verification, e.Trust; return c })
+}
+
+func (e CallMuted) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call {
+		if e.Remote {
+			c.TheyMuted = e.On
+		} else {
+			c.Muted = e.On
+		}
+		return c
+	})
+}
+
+func (e CallHeld) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call {
+		if e.Remote {
+			c.TheyHeld = e.On
+		} else {
+			c.Held = e.On
+		}
+		return c
+	})
+}
+
+func (e CallPictured) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call { c.Picture = e.Picture; return c })
+}
+
+func (e CallShown) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call { c.TheirPicture = e.On; return c })
+}
+
+func (e CallTyped) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call {
+		c.Digits += string(e.Key)
+		if len(c.Digits) > maxDigits {
+			c.Digits = c.Digits[len(c.Digits)-maxDigits:]
+		}
+		return c
+	})
+}
+
+func (e CallMeasured) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call { return c.rate(e.Stats) })
+}
+
+func (e CallInFront) apply(a App) App {
+	i := slices.IndexFunc(a.Calls, func(c Call) bool { return c.ID == e.ID })
+	if i < 0 {
+		return a
+	}
+	front := a.Calls[i]
+	a.Calls = append([]Call{front}, drop(a.Calls, func(c Call) bool { return c.ID == e.ID })...)
+	a.Stage = true
+	return a
+}
+
+func (e CallEnded) apply(a App) App {
+	c, ok := a.Call(e.ID)
+	if !ok {
+		return a
+	}
+	front := a.Calls[0].ID == e.ID
+	a.Calls = drop(a.Calls, func(c Call) bool { return c.ID == e.ID })
+	// A call that rang and was not taken is in the history; there it says enough.
+	if front && e.Outcome != Retracted && !(c.Phase == Rings && e.Problem == nil && e.Outcome != Missed && e.Outcome != Elsewhere) {
+		a.Flash = &Flash{Key: c.Key, Name: c.Name, Outcome: e.Outcome, Lasted: e.Lasted, Remote: e.Remote, Problem: e.Problem}
+	}
+	a.Stage = a.Stage && len(a.Calls) > 0
+	return a
+}
+
+func (e HistoryLoaded) apply(a App) App {
+	a.History = append(drop(a.History, func(l Line) bool { return l.Account == e.Account }), e.Lines...)
+	return a.sorted()
+}
+
+func (e Recorded) apply(a App) App {
+	l := e.Line
+	if l.Name == "" {
+		l.Name = a.Name(l.Key)
+	}
+	a.History = put(a.History, l, func(x Line) bool { return x.ID == l.ID && x.Account == l.Account })
+	return a.sorted()
+}
+
+func (a App) sorted() App {
+	slices.SortStableFunc(a.History, func(x, y Line) int { return y.Start.Compare(x.Start) })
+	if len(a.History) > maxHistory {
+		a.History = a.History[:maxHistory:maxHistory]
+	}
+	return a
+}
+
+func (e TransferBegan) apply(a App) App {
+	t := e.Transfer
+	if t.Name == "" {
+		t.Name = a.Name(t.Key)
+	}
+	if slices.ContainsFunc(a.Transfers, func(x Transfer) bool { return x.ID == t.ID }) {
+		return a.transfer(t.ID, func(Transfer) Transfer { return t })
+	}
+	a.Transfers = append([]Transfer{t}, a.Transfers...)
+	for i := len(a.Transfers) - 1; len(a.Transfers) > maxTransfers && i >= 0; i-- {
+		if a.Transfers[i].Phase.Over() {
+			a.Transfers = slices.Delete(a.Transfers, i, i+1)
+		}
+	}
+	return a
+}
+
+func (a App) transfer(id string, f func(Transfer) Transfer) App {
+	i := slices.IndexFunc(a.Transfers, func(t Transfer) bool { return t.ID == id })
+	if i < 0 {
+		return a
+	}
+	a.Transfers = slices.Clone(a.Transfers)
+	a.Transfers[i] = f(a.Transfers[i])
+	return a
+}
+
+func (e TransferMoved) apply(a App) App {
+	return a.transfer(e.ID, func(t Transfer) Transfer {
+		if t.Phase.Over() {
+			return t
+		}
+		if e.Size > 0 {
+			t.Size = e.Size
+		}
+		return t.progress(e.Done, e.At)
+	})
+}
+
+func (e TransferCarried) apply(a App) App {
+	return a.transfer(e.ID, func(t Transfer) Transfer { t.Path = e.Path; return t })
+}
+
+func (e TransferChanged) apply(a App) App {
+	return a.transfer(e.ID, func(t Transfer) Transfer {
+		t.Phase, t.Problem = e.Phase, e.Problem
+		if e.Place != "" {
+			t.Place = e.Place
+		}
+		t.Verified = t.Verified || e.Verified
+		if t.Phase == Arrived && t.Size > 0 {
+			t.Done = t.Size
+		}
+		if t.Phase != Moves {
+			t.Speed = 0
+		}
+		return t
+	})
+}
+
+func (e TransferGone) apply(a App) App {
+	a.Transfers = drop(a.Transfers, func(t Transfer) bool { return t.ID == e.ID })
+	return a
+}
+
+func (e DevicesFound) apply(a App) App {
+	d := e.Devices
+	d.Checking, d.MicLevel, d.SpeakerLevel = a.Devices.Checking, a.Devices.MicLevel, a.Devices.SpeakerLevel
+	a.Devices = d
+	return a
+}
+
+func (e SoundChecked) apply(a App) App {
+	a.Devices.Checking, a.Devices.MicLevel, a.Devices.SpeakerLevel = e.On, e.MicLevel, e.SpeakerLevel
+	return a
+}
+
+func (DoctorBegan) apply(a App) App { a.Doctor = Doctor{Running: true}; return a }
+func (DoctorDone) apply(a App) App  { a.Doctor.Running = false; return a }
+func (e DoctorFound) apply(a App) App {
+	a.Doctor.Checks = append(slices.Clone(a.Doctor.Checks), e.Check)
+	return a
+}
+
+func (e SettingsChanged) apply(a App) App {
+	a.Settings = e.Settings
+	for _, own := range a.Accounts {
+		a = a.reasons(own.JID)
+	}
+	return a
+}
+
+func (e WentWrong) apply(a App) App { a.Problem = &e.Problem; return a }
+
+// put replaces the first element that is like x, or adds it, in a new slice.
+func put[T any](list []T, x T, same func(T) bool) []T {
+	list = slices.Clone(list)
+	if i := slices.IndexFunc(list, same); i >= 0 {
+		list[i] = x
+		return list
+	}
+	return append(list, x)
+}
+
+// drop leaves elements out, in a new slice.
+func drop[T any](list []T, out func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), out)
+}

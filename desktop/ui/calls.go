@@ -1,0 +1,121 @@
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The calls are the page of what is past.
+type calls struct {
+	v     *View
+	root  *fyne.Container
+	list  *widget.List
+	empty *widget.Label
+	lines []state.Line
+}
+
+func newCalls(v *View) *calls {
+	c := &calls{v: v, empty: wrapped(tr("calls.none"), fyne.TextAlignCenter)}
+	c.empty.Importance = widget.LowImportance
+	c.list = widget.NewList(func() int { return len(c.lines) },
+		func() fyne.CanvasObject { return container.NewStack(pastRow(v, state.Line{}, true)) },
+		func(i widget.ListItemID, o fyne.CanvasObject) {
+			if i < len(c.lines) {
+				box := o.(*fyne.Container)
+				box.Objects = []fyne.CanvasObject{pastRow(v, c.lines[i], true)}
+				box.Refresh()
+			}
+		})
+	c.list.HideSeparators = true
+	c.list.OnSelected = func(i widget.ListItemID) {
+		if i < len(c.lines) {
+			v.look(state.Select{Key: c.lines[i].Key})
+		}
+		c.list.UnselectAll()
+	}
+	c.root = page(tr("page.calls"), nil, container.NewStack(c.list, container.NewCenter(container.New(exactly(fyne.NewSize(320, 60)), c.empty))))
+	return c
+}
+
+func (c *calls) draw(a state.App) {
+	show(c.empty, len(a.History) == 0)
+	if !same(c.lines, a.History) {
+		c.lines = a.History
+		c.list.Refresh()
+	}
+}
+
+// pastRow is one call that is over, with a button to call back.
+func pastRow(v *View, l state.Line, named bool) fyne.CanvasObject {
+	arrow, tint := iconOut, colorMuted
+	if l.Incoming {
+		arrow = iconIn
+	}
+	if l.Outcome == state.Missed {
+		tint = theme.ColorNameError
+	}
+	what := outcome(l)
+	var text fyne.CanvasObject = newLine(what, textNormal, theme.ColorNameForeground)
+	if named {
+		name := newLine(cmpOr(l.Name, l.JID), textNormal, theme.ColorNameForeground)
+		if l.Outcome == state.Missed && !l.Seen {
+			name.bold()
+		}
+		text = rows(0, name, newLine(what, textSmall, colorMuted))
+	}
+	when := newLine(day(l.Start, v.now()), textSmall, colorMuted).trailing()
+	kind := iconPhone
+	if l.Video {
+		kind = iconCamera
+	}
+	back := newRound(v.tips, kind, 34, "", colorCall, tr("call.back", cmpOr(l.Name, l.JID)), func() { v.send(state.PlaceCall{Key: l.Key, Video: l.Video}) })
+	var lead fyne.CanvasObject = container.NewCenter(picture(arrow, 18, tint))
+	if named {
+		lead = columns(10, container.NewCenter(picture(arrow, 18, tint)), newAvatar(36).show(cmpOr(l.Name, l.JID), l.JID, nil, nil))
+	}
+	return padding(container.NewBorder(nil, nil, lead,
+		columns(6, container.NewCenter(container.New(exactly(fyne.NewSize(120, 18)), when)), back),
+		container.NewBorder(nil, nil, nil, nil, padding(vcentre(text), 0, 0, 10, 6))), 4, 4, 8, 4)
+}
+
+// outcome says how a call went.
+func outcome(l state.Line) string {
+	switch l.Outcome {
+	case state.Answered:
+		if l.Duration > 0 {
+			return clock(l.Duration)
+		}
+		return tr("outcome.answered")
+	case state.NoAnswer, state.Declined, state.WasBusy, state.Missed, state.Elsewhere, state.Retracted:
+		key := "outcome." + string(l.Outcome)
+		if l.Incoming && l.Outcome == state.Declined {
+			key = "outcome.declined here"
+		}
+		return tr(key)
+	}
+	return tr("outcome.failed")
+}
+
+func vcentre(o fyne.CanvasObject) fyne.CanvasObject {
+	return container.New(vmiddle{}, o)
+}
+
+// vmiddle keeps something in the middle of the height, over the whole width.
+type vmiddle struct{}
+
+func (vmiddle) MinSize(objects []fyne.CanvasObject) fyne.Size { return objects[0].MinSize() }
+func (vmiddle) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	h := objects[0].MinSize().Height
+	objects[0].Resize(fyne.NewSize(size.Width, h))
+	objects[0].Move(fyne.NewPos(0, (size.Height-h)/2))
+}
+
+// page is a page with a title and perhaps something beside it.
+func page(title string, beside, content fyne.CanvasObject) *fyne.Container {
+	head := container.NewBorder(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold()))
+	return container.New(middle(700), padding(container.NewBorder(padding(head, 0, 12, 8, 0), nil, nil, nil, content), 18, 12, 16, 16))
+}

@@ -1,0 +1,70 @@
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The doctor is the page that says what stands in the way of calls.
+type doctor struct {
+	v     *View
+	root  *fyne.Container
+	run   *widget.Button
+	busy  *widget.Activity
+	intro *widget.Label
+	box   *fyne.Container
+	shown []state.Check
+}
+
+func newDoctor(v *View) *doctor {
+	d := &doctor{v: v, box: rows(4), busy: widget.NewActivity(), intro: wrapped(tr("doctor.text"), fyne.TextAlignLeading)}
+	d.intro.Importance = widget.LowImportance
+	d.busy.Hide()
+	d.run = widget.NewButton(tr("doctor.run"), func() { v.send(state.Examine{Key: v.app.Selected}) })
+	d.run.Importance = widget.HighImportance
+	d.root = page(tr("page.doctor"), d.run, container.NewBorder(container.NewBorder(nil, nil, nil, container.NewCenter(d.busy), d.intro), nil, nil, nil, container.NewVScroll(d.box)))
+	return d
+}
+
+func (d *doctor) draw(a state.App) {
+	if a.Doctor.Running {
+		d.run.Disable()
+		d.busy.Show()
+		d.busy.Start()
+	} else {
+		d.run.Enable()
+		d.busy.Stop()
+		d.busy.Hide()
+	}
+	if same(d.shown, a.Doctor.Checks) {
+		return
+	}
+	d.shown = a.Doctor.Checks
+	d.box.RemoveAll()
+	for _, c := range d.shown {
+		what, tint := iconCheck, theme.ColorNameSuccess
+		switch c.Status {
+		case "warn":
+			what, tint = iconAlert, theme.ColorNameWarning
+		case "fail":
+			what, tint = iconClose, theme.ColorNameError
+		case "skip":
+			what, tint = iconMore, colorMuted
+		}
+		text := rows(0, container.NewBorder(nil, nil, container.New(exactly(fyne.NewSize(150, 20)), newLine(sentenceStart(c.Name), textNormal, theme.ColorNameForeground).bold()), nil,
+			newLine(c.Detail, textNormal, theme.ColorNameForeground)))
+		if c.Means != "" {
+			text.Add(small(sentence(c.Means)))
+		}
+		d.box.Add(panel(colorCard, padding(container.NewBorder(nil, nil, container.NewVBox(picture(what, 20, tint)), nil, padding(text, 0, 0, 8, 0)), 8, 8, 12, 10)))
+	}
+}
+
+func sentenceStart(s string) string {
+	s = sentence(s)
+	return s[:max(0, len(s)-1)]
+}

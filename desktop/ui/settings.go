@@ -1,0 +1,253 @@
+package ui
+
+import (
+	"fmt"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The settings are the page of what the user may choose. Every change is a
+// command at once; there is nothing to save.
+type settings struct {
+	v    *View
+	root *fyne.Container
+
+	look, scale          *widget.Select
+	mic, speaker, camera *widget.Select
+	checkSound           *widget.Button
+	micLevel, earLevel   *meter
+	levels               *fyne.Container
+	ring, relay, strange *widget.Check
+	take, auto, hide     *widget.Check
+	folder               *line
+	quota                *widget.Select
+	accounts             *fyne.Container
+	shown                state.Settings
+	devices              state.Devices
+	who                  []string
+	drawing              bool // what changes now was not the user
+	sound                *fyne.Container
+}
+
+var (
+	themes = []string{"", "light", "dark"}
+	scales = []float64{0, 1, 1.25, 1.5, 1.75, 2}
+	quotas = []int64{0, 100e6, 1e9, 10e9, 100e9}
+)
+
+func newSettings(v *View) *settings {
+	s := &settings{v: v, micLevel: newMeter(), earLevel: newMeter(), accounts: rows(4)}
+	change := func(f func(*state.Settings)) {
+		if s.drawing {
+			return
+		}
+		n := s.shown
+		f(&n)
+		if n != s.shown {
+			v.send(state.Change{Settings: n})
+		}
+	}
+	check := func(key string, f func(*state.Settings, bool)) *widget.Check {
+		return widget.NewCheck(tr(key), func(on bool) { change(func(n *state.Settings) { f(n, on) }) })
+	}
+	var options []string
+	for _, t := range themes {
+		options = append(options, tr("theme."+cmpOr(t, "system")))
+	}
+	s.look = widget.NewSelect(options, nil)
+	s.look.OnChanged = func(string) { change(func(n *state.Settings) { n.Theme = themes[s.look.SelectedIndex()] }) }
+	options = nil
+	for _, x := range scales {
+		if x == 0 {
+			options = append(options, tr("theme.system"))
+		} else {
+			options = append(options, fmt.Sprintf("%.0f %%", x*100))
+		}
+	}
+	s.scale = widget.NewSelect(options, nil)
+	s.scale.OnChanged = func(string) { change(func(n *state.Settings) { n.Scale = scales[s.scale.SelectedIndex()] }) }
+	device := func(list func() []state.Device, set func(*state.Settings, string)) *widget.Select {
+		x := widget.NewSelect(nil, nil)
+		x.OnChanged = func(string) {
+			i := x.SelectedIndex() - 1
+			change(func(n *state.Settings) {
+				id := ""
+				if l := list(); i >= 0 && i < len(l) {
+					id = l[i].ID
+				}
+				set(n, id)
+			})
+		}
+		return x
+	}
+	s.mic = device(func() []state.Device { return s.devices.Mics }, func(n *state.Settings, id string) { n.Mic = id })
+	s.speaker = device(func() []state.Device { return s.devices.Speakers }, func(n *state.Settings, id string) { n.Speaker = id })
+	s.camera = device(func() []state.Device { return s.devices.Cameras }, func(n *state.Settings, id string) { n.Camera = id })
+	s.checkSound = widget.NewButton("", func() { v.send(state.CheckSound{On: !s.devices.Checking}) })
+	s.ring = check("settings.ring", func(n *state.Settings, on bool) { n.Quiet = !on })
+	s.relay = check("settings.relay", func(n *state.Settings, on bool) { n.RelayOnly = on })
+	s.strange = check("settings.strangers", func(n *state.Settings, on bool) { n.Strangers = on })
+	s.take = check("settings.take", func(n *state.Settings, on bool) { n.TakeFiles = on })
+	s.auto = check("settings.autostart", func(n *state.Settings, on bool) { n.Autostart = on })
+	s.hide = check("settings.hide", func(n *state.Settings, on bool) { n.HideOnly = on })
+	s.folder = newLine("", textNormal, theme.ColorNameForeground)
+	options = nil
+	for _, q := range quotas {
+		if q == 0 {
+			options = append(options, tr("quota.none"))
+		} else {
+			options = append(options, size(q))
+		}
+	}
+	s.quota = widget.NewSelect(options, nil)
+	s.quota.OnChanged = func(string) { change(func(n *state.Settings) { n.Quota = quotas[s.quota.SelectedIndex()] }) }
+
+	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject {
+		return container.New(halves{}, vcentre(newLine(tr(key), textNormal, theme.ColorNameForeground)), o)
+	}
+	group := func(key string, objects ...fyne.CanvasObject) fyne.CanvasObject {
+		return rows(6, padding(newLine(tr(key), textNormal, colorMuted).bold(), 8, 0, 6, 0), panel(colorCard, padded(rows(8, objects...), 14)))
+	}
+	choose := widget.NewButton(tr("settings.choose"), func() { v.send(state.ChooseFolder{}) })
+	add := widget.NewButton(tr("settings.account.add"), func() { v.look(state.Show{Page: state.PageSignIn}) })
+	keys := widget.NewButton(tr("settings.keys"), s.showKeys)
+	keys.Importance = widget.LowImportance
+	quit := widget.NewButton(tr("shortcut.quit"), func() { v.send(state.Quit{}) })
+	quit.Importance = widget.LowImportance
+	s.levels = rows(6, pair("details.mic", s.micLevel), pair("details.ear", s.earLevel))
+	s.sound = rows(8, pair("settings.mic", s.mic), pair("settings.speaker", s.speaker), pair("settings.camera", s.camera), s.levels)
+	box := rows(8,
+		group("settings.accounts", s.accounts, container.NewHBox(add)),
+		group("settings.sound", s.sound, container.NewHBox(s.checkSound), s.ring),
+		group("settings.privacy", s.relay, s.strange),
+		group("settings.files", pair("settings.folder", container.NewBorder(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take),
+		group("settings.app", pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
+	s.root = page(tr("page.settings"), nil, container.NewVScroll(padding(box, 0, 12, 0, 12)))
+	return s
+}
+
+func (s *settings) draw(a state.App) {
+	s.drawing = true
+	defer func() { s.drawing = false }()
+	n := a.Settings
+	pick := func(x *widget.Select, i int) {
+		if x.SelectedIndex() != i {
+			x.SetSelectedIndex(i)
+		}
+	}
+	find := func(n int, ok func(int) bool) int {
+		for i := range n {
+			if ok(i) {
+				return i
+			}
+		}
+		return 0
+	}
+	pick(s.look, find(len(themes), func(i int) bool { return themes[i] == n.Theme }))
+	pick(s.scale, find(len(scales), func(i int) bool { return scales[i] == n.Scale }))
+	pick(s.quota, find(len(quotas), func(i int) bool { return quotas[i] == n.Quota }))
+	for _, x := range []struct {
+		check *widget.Check
+		on    bool
+	}{{s.ring, !n.Quiet}, {s.relay, n.RelayOnly}, {s.strange, n.Strangers}, {s.take, n.TakeFiles}, {s.auto, n.Autostart}, {s.hide, n.HideOnly}} {
+		if x.check.Checked != x.on {
+			x.check.SetChecked(x.on)
+		}
+	}
+	s.folder.set(n.Folder)
+	s.shown = n
+	s.devices = a.Devices
+	for _, x := range []struct {
+		choice *widget.Select
+		list   []state.Device
+		id     string
+	}{{s.mic, a.Devices.Mics, n.Mic}, {s.speaker, a.Devices.Speakers, n.Speaker}, {s.camera, a.Devices.Cameras, n.Camera}} {
+		names := []string{tr("device.default")}
+		chosen := 0
+		for i, d := range x.list {
+			names = append(names, oneLine(d.Name))
+			if d.ID == x.id && x.id != "" {
+				chosen = i + 1
+			}
+		}
+		if x.id != "" && chosen == 0 {
+			names = append(names, tr("device.gone"))
+			chosen = len(names) - 1
+		}
+		if !same(x.choice.Options, names) {
+			x.choice.SetOptions(names)
+		}
+		pick(x.choice, chosen)
+	}
+	text := tr("settings.check")
+	if a.Devices.Checking {
+		text = tr("settings.check.stop")
+	}
+	if s.checkSound.Text != text {
+		s.checkSound.SetText(text)
+	}
+	mic, ear := a.Devices.MicLevel, a.Devices.SpeakerLevel
+	live := a.Devices.Checking
+	if c, ok := a.Front(); ok && c.Phase == state.Running {
+		mic, ear, live = c.Stats.LevelOut, c.Stats.LevelIn, true
+	}
+	show(s.levels, live)
+	s.micLevel.set(mic)
+	s.earLevel.set(ear)
+	var who []string
+	for _, x := range a.Accounts {
+		who = append(who, x.JID+string(x.Link))
+	}
+	if !same(who, s.who) {
+		s.who = who
+		s.accounts.RemoveAll()
+		for _, x := range a.Accounts {
+			out := widget.NewButton(tr("settings.signout"), func() {
+				s.v.sheet.open(tr("signout.title"), wrapped(tr("signout.text", x.JID), fyne.TextAlignLeading), tr("settings.signout"), true, func() {
+					s.v.send(state.SignOut{JID: x.JID})
+					s.v.sheet.close()
+				})
+			})
+			out.Importance = widget.LowImportance
+			s.accounts.Add(container.NewBorder(nil, nil, newAvatar(34).show(x.JID, x.JID, linkColor(x.Link), paint(colorCard)), out,
+				padding(vcentre(rows(0, newLine(x.JID, textNormal, theme.ColorNameForeground), newLine(tr("link."+string(cmpOr(x.Link, "connecting"))), textSmall, colorMuted))), 0, 0, 8, 4)))
+		}
+	}
+}
+
+// soundSheet shows the devices above a call.
+func (s *settings) soundSheet() {
+	s.draw(s.v.app)
+	choice := func(of *widget.Select) *widget.Select {
+		x := widget.NewSelect(of.Options, nil)
+		x.SetSelectedIndex(max(0, of.SelectedIndex()))
+		x.OnChanged = func(string) { of.SetSelectedIndex(x.SelectedIndex()) }
+		return x
+	}
+	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject {
+		return container.New(halves{}, vcentre(newLine(tr(key), textNormal, theme.ColorNameForeground)), o)
+	}
+	s.v.sheet.open(tr("call.devices"), rows(8,
+		pair("settings.mic", choice(s.mic)), pair("settings.speaker", choice(s.speaker)), pair("settings.camera", choice(s.camera))), "", false, nil)
+}
+
+// showKeys lists the shortcuts.
+func (s *settings) showKeys() {
+	box := rows(4)
+	for _, k := range s.v.Shortcuts() {
+		name := string(k.Key)
+		if k.Mod&fyne.KeyModifierShift != 0 {
+			name = tr("key.shift") + "+" + name
+		}
+		if k.Mod&fyne.KeyModifierControl != 0 {
+			name = tr("key.control") + "+" + name
+		}
+		box.Add(container.New(halves{}, newLine(name, textNormal, colorMuted), newLine(tr(k.Label), textNormal, theme.ColorNameForeground)))
+	}
+	s.v.sheet.open(tr("settings.keys"), box, "", false, nil)
+}

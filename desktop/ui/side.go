@@ -1,0 +1,338 @@
+package ui
+
+import (
+	"image/color"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+const (
+	sideWidth = 300
+	rowHeight = 56
+)
+
+// The side is who we are, the people, and the bar of pages.
+type side struct {
+	v    *View
+	root *fyne.Container
+
+	me       *avatar
+	name     *line
+	link     *line
+	search   *widget.Entry
+	list     *widget.List
+	empty    *widget.Label
+	requests *fyne.Container
+	nav      map[state.Page]*round
+
+	found []state.Contact
+	asked []state.Request
+	shown state.App
+}
+
+func newSide(v *View) *side {
+	s := &side{v: v, me: newAvatar(36), nav: make(map[state.Page]*round)}
+	s.name = newLine("", textNormal, theme.ColorNameForeground).bold()
+	s.link = newLine("", textSmall, colorMuted)
+	s.search = widget.NewEntry()
+	s.search.SetPlaceHolder(tr("search"))
+	s.search.OnChanged = func(text string) { v.look(state.Searched{Text: text}) }
+	s.search.OnSubmitted = func(string) {
+		if len(s.found) > 0 {
+			v.look(state.Select{Key: s.found[0].Key})
+		}
+	}
+	add := newRound(v.tips, iconPlus, 34, "", theme.ColorNameForeground, tr("add.tip"), s.addContact)
+	s.list = widget.NewList(func() int { return len(s.found) }, func() fyne.CanvasObject { return newContactRow(v) },
+		func(i widget.ListItemID, o fyne.CanvasObject) {
+			if i < len(s.found) {
+				o.(*contactRow).show(s.found[i], s.shown)
+			}
+		})
+	s.list.HideSeparators = true
+	s.list.OnSelected = func(i widget.ListItemID) {
+		if i < len(s.found) {
+			v.look(state.Select{Key: s.found[i].Key})
+		}
+		s.list.UnselectAll()
+	}
+	s.empty = wrapped("", fyne.TextAlignCenter)
+	s.empty.Importance = widget.LowImportance
+	s.requests = rows(6)
+	head := container.NewBorder(nil, nil, s.me, add, padding(rows(0, s.name, s.link), 0, 0, 8, 4))
+	bar := container.New(layout.NewCustomPaddedHBoxLayout(0), layout.NewSpacer())
+	for _, n := range []struct {
+		page state.Page
+		what icon
+		tip  string
+	}{
+		{state.PageContacts, iconPeople, "page.contacts"}, {state.PageCalls, iconClock, "page.calls"},
+		{state.PageTransfers, iconFiles, "page.transfers"}, {state.PageDoctor, iconPulse, "page.doctor"},
+		{state.PageSettings, iconSettings, "page.settings"},
+	} {
+		b := newRound(v.tips, n.what, 40, "", colorMuted, tr(n.tip), func() { v.look(state.Show{Page: n.page}) })
+		s.nav[n.page] = b
+		bar.Add(b)
+		bar.Add(layout.NewSpacer())
+	}
+	line := canvas.NewRectangle(paint(theme.ColorNameSeparator))
+	line.SetMinSize(fyne.NewSize(1, 1))
+	back := canvas.NewRectangle(paint(colorSide))
+	content := container.NewBorder(
+		padding(rows(10, head, s.search, s.requests), 12, 8, 12, 12),
+		rows(0, line, padding(bar, 6, 6, 6, 6)), nil, nil,
+		container.NewStack(padding(s.list, 0, 0, 6, 6), padding(s.empty, 24, 0, 20, 20)))
+	s.root = container.New(exactly(fyne.NewSize(sideWidth, 320)), back, content)
+	return s
+}
+
+func (s *side) draw(a state.App) {
+	s.shown = a
+	if len(a.Accounts) > 0 {
+		own := a.Accounts[0]
+		var names string
+		for i, x := range a.Accounts {
+			if i > 0 {
+				names += ", "
+			}
+			names += x.JID
+			if x.Link != state.Online {
+				own = x // what is not well is what is told
+			}
+		}
+		s.name.set(names)
+		s.link.set(tr("link." + string(cmpOr(own.Link, "connecting"))))
+		s.link.paint(colorMuted)
+		if own.Link == state.Offline || own.Link == state.LoggedOut {
+			s.link.paint(theme.ColorNameError)
+			if own.Problem != nil {
+				s.link.set(problem(*own.Problem))
+			}
+		}
+		s.me.show(a.Accounts[0].JID, a.Accounts[0].JID, linkColor(own.Link), paint(colorSide))
+	}
+	if s.search.Text != a.Search {
+		s.search.SetText(a.Search)
+	}
+	for page, b := range s.nav {
+		front := colorMuted
+		fill := fyne.ThemeColorName("")
+		if page == a.Page {
+			front, fill = theme.ColorNamePrimary, colorChosen
+		}
+		b.look(b.what, fill, front, b.tip)
+	}
+	s.nav[state.PageCalls].number(a.MissedCalls())
+	waiting := 0
+	for _, t := range a.Transfers {
+		if t.Incoming && t.Phase == state.Offered {
+			waiting++
+		}
+	}
+	s.nav[state.PageTransfers].number(waiting)
+	if !same(s.asked, a.Requests) {
+		s.asked = a.Requests
+		s.requests.RemoveAll()
+		for _, r := range a.Requests {
+			s.requests.Add(s.request(r))
+		}
+	}
+	show(s.requests, len(a.Requests) > 0)
+	s.found = a.Found()
+	switch {
+	case len(s.found) > 0:
+		s.empty.Hide()
+	case a.Search != "":
+		s.empty.SetText(tr("search.nobody", a.Search))
+		s.empty.Show()
+	default:
+		s.empty.SetText(tr("contacts.none"))
+		s.empty.Show()
+	}
+	s.list.Refresh()
+}
+
+// request is somebody who wants to be a contact.
+func (s *side) request(r state.Request) fyne.CanvasObject {
+	text := newLine(r.JID, textNormal, theme.ColorNameForeground).bold()
+	why := small(tr("request.text"))
+	if r.Text != "" {
+		why.SetText(oneLine(r.Text))
+	}
+	yes := widget.NewButton(tr("request.yes"), func() { s.v.send(state.AnswerRequest{Key: r.Key, Yes: true}) })
+	yes.Importance = widget.HighImportance
+	no := widget.NewButton(tr("request.no"), func() { s.v.send(state.AnswerRequest{Key: r.Key}) })
+	return panel(colorChosen, padded(rows(2, text, why, container.NewGridWithColumns(2, no, yes)), 10))
+}
+
+// focus moves the keyboard to the search.
+func (s *side) focus() {
+	if s.v.Focus != nil {
+		s.v.Focus(s.search)
+	}
+}
+
+// at returns whose row is at a place of the window.
+func (s *side) at(p fyne.Position) (state.Key, bool) {
+	driver := fyne.CurrentApp().Driver()
+	top := driver.AbsolutePositionForObject(s.list)
+	p = p.Subtract(top)
+	if p.X < 0 || p.Y < 0 || p.X > s.list.Size().Width || p.Y > s.list.Size().Height {
+		return state.Key{}, false
+	}
+	step := float32(rowHeight) + theme.Padding()
+	i := int((p.Y + s.list.GetScrollOffset()) / step)
+	if i >= len(s.found) {
+		return state.Key{}, false
+	}
+	return s.found[i].Key, true
+}
+
+// addContact asks for an address.
+func (s *side) addContact() {
+	address, name := widget.NewEntry(), widget.NewEntry()
+	address.SetPlaceHolder("alice@example.org")
+	name.SetPlaceHolder(tr("add.name"))
+	accounts := make([]string, len(s.shown.Accounts))
+	for i, a := range s.shown.Accounts {
+		accounts[i] = a.JID
+	}
+	if len(accounts) == 0 {
+		return
+	}
+	from := accounts[0]
+	content := rows(10, wrapped(tr("add.text"), fyne.TextAlignLeading), address, name)
+	if len(accounts) > 1 {
+		choice := widget.NewSelect(accounts, func(chosen string) { from = chosen })
+		choice.SetSelected(from)
+		content.Add(choice)
+	}
+	done := func() {
+		if address.Text == "" {
+			return
+		}
+		s.v.send(state.AddContact{Key: state.Key{Account: from, JID: address.Text}, Name: name.Text})
+		s.v.sheet.close()
+	}
+	address.OnSubmitted = func(string) { done() }
+	name.OnSubmitted = func(string) { done() }
+	s.v.sheet.open(tr("add.title"), content, tr("add.do"), false, done)
+	if s.v.Focus != nil {
+		s.v.Focus(address)
+	}
+}
+
+// A contactRow is one line of the list.
+type contactRow struct {
+	widget.BaseWidget
+	v      *View
+	back   *canvas.Rectangle
+	face   *avatar
+	name   *line
+	status *line
+	call   *round
+	who    state.Key
+	root   *fyne.Container
+}
+
+func newContactRow(v *View) *contactRow {
+	r := &contactRow{v: v, face: newAvatar(38), back: canvas.NewRectangle(color.Transparent)}
+	r.back.CornerRadius = 8
+	r.name = newLine("", textNormal, theme.ColorNameForeground)
+	r.status = newLine("", textSmall, colorMuted)
+	r.call = newRound(v.tips, iconPhone, 34, "", colorMuted, "", func() { v.send(state.PlaceCall{Key: r.who}) })
+	middle := container.NewVBox(layout.NewSpacer(), rows(0, r.name, r.status), layout.NewSpacer())
+	r.root = container.NewStack(r.back, padding(container.NewBorder(nil, nil, r.face, r.call, padding(middle, 0, 0, 9, 4)), 4, 4, 8, 6))
+	r.ExtendBaseWidget(r)
+	return r
+}
+
+func (r *contactRow) CreateRenderer() fyne.WidgetRenderer {
+	return widget.NewSimpleRenderer(container.New(atLeast(fyne.NewSize(0, rowHeight)), r.root))
+}
+
+func (r *contactRow) show(c state.Contact, a state.App) {
+	r.who = c.Key
+	r.name.set(c.Title())
+	r.status.set(presenceText(c))
+	chosen := c.Key == a.Selected && a.Page == state.PageContacts
+	behind := colorSide
+	r.back.FillColor = color.Transparent
+	if chosen {
+		behind = colorChosen
+		r.back.FillColor = paint(behind)
+	}
+	r.back.Refresh()
+	r.face.show(c.Title(), c.JID, presenceColor(c.Presence), paint(behind))
+	front, tip := colorCall, tr("call.tip", c.Title())
+	if c.Why != state.WhyNothing {
+		front, tip = colorMuted, why(c.Why, c.Title())
+		if c.Why == state.WhyNoRelay {
+			front = colorCall
+		}
+	}
+	r.call.look(iconPhone, "", front, tip)
+}
+
+// presenceText is what is said below a name.
+func presenceText(c state.Contact) string {
+	switch {
+	case c.Status != "" && c.Presence != state.Gone:
+		return c.Status
+	case c.SeenByUs:
+		return tr("presence." + string(cmpOr(c.Presence, "gone")))
+	case c.Asked:
+		return tr("presence.asked")
+	}
+	return tr("presence.hidden")
+}
+
+func presenceColor(p state.Presence) color.Color {
+	switch p {
+	case state.Available:
+		return rgb(0x2fae6e)
+	case state.Away:
+		return rgb(0xe0a93a)
+	case state.Busy:
+		return rgb(0xd13b44)
+	}
+	return nil
+}
+
+func linkColor(l state.Link) color.Color {
+	switch l {
+	case state.Online:
+		return rgb(0x2fae6e)
+	case state.Connecting:
+		return rgb(0xe0a93a)
+	}
+	return rgb(0xd13b44)
+}
+
+// cmpOr returns the first text that is not empty.
+func cmpOr[T ~string](a, b T) T {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// same reports whether two lists of comparable things are the same.
+func same[T comparable](a, b []T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,125 @@
+package ui
+
+import (
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The signIn page is the first one.
+type signIn struct {
+	v    *View
+	root *fyne.Container
+
+	title    *line
+	text     *widget.Label
+	address  *widget.Entry
+	password *widget.Entry
+	again    *widget.Entry
+	server   *widget.Entry
+	more     *widget.Accordion
+	problem  *widget.Label
+	detail   *widget.Label
+	do       *widget.Button
+	other    *widget.Button
+	back     *widget.Button
+	busy     *widget.Activity
+	shown    state.SignIn
+	account  int
+}
+
+func newSignIn(v *View) *signIn {
+	s := &signIn{v: v, title: newLine("", textTitle, theme.ColorNameForeground).bold().centred(), text: wrapped("", fyne.TextAlignCenter)}
+	s.text.Importance = widget.LowImportance
+	s.address, s.password, s.again, s.server = widget.NewEntry(), widget.NewPasswordEntry(), widget.NewPasswordEntry(), widget.NewEntry()
+	s.address.SetPlaceHolder(tr("signin.address"))
+	s.password.SetPlaceHolder(tr("signin.password"))
+	s.again.SetPlaceHolder(tr("signin.again"))
+	s.server.SetPlaceHolder(tr("signin.server"))
+	s.more = widget.NewAccordion(widget.NewAccordionItem(tr("signin.more"), s.server))
+	s.problem = wrapped("", fyne.TextAlignLeading)
+	s.problem.Importance = widget.DangerImportance
+	s.detail = small("")
+	s.do = widget.NewButton("", s.submit)
+	s.do.Importance = widget.HighImportance
+	s.other = widget.NewButton("", func() { v.look(state.Creating{On: !s.shown.Create}) })
+	s.other.Importance = widget.LowImportance
+	s.back = widget.NewButton(tr("cancel"), func() { v.look(state.Show{Page: state.PageSettings}) })
+	s.back.Importance = widget.LowImportance
+	s.busy = widget.NewActivity()
+	s.busy.Hide()
+	for _, e := range []*widget.Entry{s.address, s.password, s.again, s.server} {
+		e.OnSubmitted = func(string) { s.submit() }
+	}
+	logo := container.NewCenter(picture(iconBell, 64, theme.ColorNamePrimary))
+	form := rows(10, logo, s.title, s.text, s.address, s.password, s.again, s.more, s.problem, s.detail,
+		container.NewCenter(s.busy), s.do, s.other, s.back)
+	back := canvas.NewRectangle(paint(theme.ColorNameBackground))
+	s.root = container.NewStack(back, container.NewCenter(container.New(atLeast(fyne.NewSize(380, 0)), form)))
+	s.render(state.SignIn{}, 0)
+	return s
+}
+
+func (s *signIn) draw(a state.App) {
+	if a.SignIn != s.shown || len(a.Accounts) != s.account {
+		s.render(a.SignIn, len(a.Accounts))
+	}
+}
+
+func (s *signIn) render(n state.SignIn, accounts int) {
+	if s.shown.Busy && !n.Busy && n.Problem == nil {
+		s.password.SetText("")
+		s.again.SetText("")
+	}
+	s.shown, s.account = n, accounts
+	title, text, do, other := "signin.title", "signin.text", "signin.do", "signin.create"
+	if n.Create {
+		title, text, do, other = "create.title", "create.text", "create.do", "create.signin"
+	}
+	s.title.set(tr(title))
+	s.text.SetText(tr(text))
+	s.do.SetText(tr(do))
+	s.other.SetText(tr(other))
+	show(s.again, n.Create)
+	show(s.back, accounts > 0)
+	say := ""
+	if n.Problem != nil {
+		say = problem(*n.Problem)
+		s.detail.SetText(sentence(n.Problem.Detail))
+	}
+	s.problem.SetText(say)
+	show(s.problem, say != "")
+	show(s.detail, say != "" && n.Problem.Detail != "")
+	if n.Busy {
+		s.do.Disable()
+		s.busy.Show()
+		s.busy.Start()
+	} else {
+		s.do.Enable()
+		s.busy.Stop()
+		s.busy.Hide()
+	}
+}
+
+func (s *signIn) submit() {
+	if s.shown.Busy {
+		return
+	}
+	wrong := ""
+	switch {
+	case s.address.Text == "" || s.password.Text == "":
+		wrong = tr("signin.empty")
+	case s.shown.Create && s.password.Text != s.again.Text:
+		wrong = tr("create.differ")
+	}
+	s.problem.SetText(wrong)
+	show(s.problem, wrong != "")
+	s.detail.Hide()
+	if wrong == "" {
+		s.v.send(state.SignInTo{JID: s.address.Text, Password: s.password.Text, Server: s.server.Text, Create: s.shown.Create})
+	}
+}

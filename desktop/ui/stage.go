@@ -1,0 +1,626 @@
+package ui
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/layout"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The stage is the call in front, over the whole window and dark, so that
+// pictures look as they should.
+type stage struct {
+	v    *View
+	root *fyne.Container
+	call state.Call
+
+	theirs, ours *canvas.Image
+	own          *fyne.Container // the self-view with its frame
+
+	face         *avatar
+	name, status *line
+	centre       *fyne.Container
+
+	topName, topStatus *line
+	badge              *round
+	lock               *round
+	remarks            *line
+
+	mute, camera, screen, hold, keys, devices, full, info, hang *round
+	controls                                                    *fyne.Container
+	answer                                                      *fyne.Container
+	answerVideo                                                 *fyne.Container
+	note                                                        *widget.Label
+	noteBox                                                     *fyne.Container
+
+	details *details
+	pad     *fyne.Container
+	padText *line
+	waiting *fyne.Container
+	waitFor *line
+	waitID  string
+	parked  *fyne.Container
+	parkOf  *line
+	parkID  string
+}
+
+func newStage(v *View) *stage {
+	s := &stage{v: v}
+	picture := func() *canvas.Image {
+		i := canvas.NewImageFromImage(nil)
+		i.FillMode, i.ScaleMode = canvas.ImageFillContain, canvas.ImageScaleFastest
+		i.Hide()
+		return i
+	}
+	s.theirs, s.ours = picture(), picture()
+	frame := canvas.NewRectangle(paint(colorControl))
+	frame.CornerRadius = 10
+	s.own = container.New(floating{1, 0.86, 18}, container.New(exactly(fyne.NewSize(196, 147)), frame, padded(s.ours, 3)))
+	s.own.Hide()
+
+	s.face = newAvatar(132)
+	s.name = newLine("", 26, colorOnStage).bold().centred()
+	s.status = newLine("", textHead, colorDimStage).centred()
+	s.note = wrapped("", fyne.TextAlignCenter)
+	s.noteBox = container.New(exactly(fyne.NewSize(460, 64)), container.NewThemeOverride(s.note, onStage{}))
+	s.centre = container.NewCenter(rows(10, container.NewCenter(s.face), container.New(exactly(fyne.NewSize(520, 36)), s.name), s.status, container.NewCenter(s.noteBox)))
+
+	b := func(what icon, tip string, do func()) *round {
+		return newRound(v.tips, what, 50, colorControl, colorOnStage, tip, do)
+	}
+	s.mute = b(iconMic, "", func() { v.send(state.Mute{ID: s.call.ID, On: !s.call.Muted}) })
+	s.camera = b(iconCamera, "", func() { s.toggle(s.call, state.Camera) })
+	s.screen = b(iconScreen, "", func() { s.toggle(s.call, state.Screen) })
+	s.hold = b(iconHold, "", func() { v.send(state.Hold{ID: s.call.ID, On: !s.call.Held}) })
+	s.keys = b(iconKeys, tr("call.keys"), func() { show(s.pad, !s.pad.Visible()) })
+	s.devices = b(iconSpeaker, tr("call.devices"), func() { v.send(state.FindDevices{}); v.options.soundSheet() })
+	s.hang = newRound(v.tips, iconHangUp, 58, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
+	s.controls = container.NewCenter(columns(12, s.mute, s.camera, s.screen, s.hold, s.keys, s.devices, s.hang))
+
+	under := func(b *round, text string) fyne.CanvasObject {
+		c := canvas.NewText(text, paint(colorDimStage))
+		c.TextSize, c.Alignment = textSmall, fyne.TextAlignCenter
+		return container.New(atLeast(fyne.NewSize(110, 0)), rows(6, container.NewCenter(b), c))
+	}
+	decline := newRound(v.tips, iconHangUp, 66, colorHangUp, colorOnStage, tr("call.decline"), v.hangUp)
+	accept := newRound(v.tips, iconPhone, 66, colorCall, colorOnStage, tr("call.answer"), v.answer)
+	film := newRound(v.tips, iconCamera, 66, colorCall, colorOnStage, tr("call.answer.video"), func() { v.send(state.AnswerCall{ID: s.call.ID, Video: true}) })
+	s.answerVideo = container.NewStack(under(film, tr("call.answer.video")))
+	s.answer = container.NewCenter(columns(26, under(decline, tr("call.decline")), under(accept, tr("call.answer")), s.answerVideo))
+
+	back := newRound(v.tips, iconBack, 38, "", colorOnStage, tr("call.back.people"), func() { v.look(state.StageShown{}) })
+	s.topName = newLine("", textNormal, colorOnStage).bold()
+	s.topStatus = newLine("", textSmall, colorDimStage)
+	s.badge = newRound(v.tips, iconSignal3, 38, "", colorDimStage, "", s.switchDetails)
+	s.lock = newRound(v.tips, iconLock, 38, "", colorDimStage, "", s.switchDetails)
+	s.full = newRound(v.tips, iconFull, 38, "", colorOnStage, tr("shortcut.full"), v.fullScreen)
+	s.info = newRound(v.tips, iconInfo, 38, "", colorOnStage, tr("shortcut.details"), s.switchDetails)
+	s.remarks = newLine("", textSmall, colorFair)
+	top := padded(container.NewBorder(nil, nil, columns(2, back), columns(2, s.badge, s.lock, s.info, s.full),
+		padding(rows(0, s.topName, s.topStatus), 0, 0, 6, 6)), 10)
+
+	s.makePad()
+	s.makeWaiting()
+	s.details = newDetails(v)
+	ground := canvas.NewRectangle(paint(colorStage))
+	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
+	shade := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0))
+	s.root = container.NewStack(ground,
+		container.NewBorder(nil, nil, nil, s.details.root, container.NewStack(
+			s.theirs, s.centre, s.own,
+			container.NewBorder(top, container.NewStack(shade, bottom), nil, nil),
+			container.New(floating{1, 0.6, 24}, s.pad),
+			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
+	s.root.Hide()
+	return s
+}
+
+// onStage is the theme of standard widgets on the dark stage.
+type onStage struct{}
+
+func (onStage) Color(name fyne.ThemeColorName, _ fyne.ThemeVariant) color.Color {
+	if name == theme.ColorNameForeground {
+		return paint(colorDimStage)
+	}
+	t := NewTheme("dark")
+	return t.Color(name, theme.VariantDark)
+}
+func (onStage) Font(s fyne.TextStyle) fyne.Resource     { return theme.DefaultTheme().Font(s) }
+func (onStage) Icon(n fyne.ThemeIconName) fyne.Resource { return theme.DefaultTheme().Icon(n) }
+func (onStage) Size(n fyne.ThemeSizeName) float32       { return NewTheme("dark").Size(n) }
+
+func (s *stage) makePad() {
+	s.padText = newLine("", textHead, colorOnStage).centred()
+	grid := container.NewGridWithColumns(3)
+	for _, k := range "123456789*0#" {
+		grid.Add(container.NewCenter(newKeyButton(string(k), func() { s.v.send(state.TypeKey{ID: s.call.ID, Key: k}) })))
+	}
+	s.pad = panel(colorControl, padded(rows(6, container.New(exactly(fyne.NewSize(190, 26)), s.padText), grid), 12))
+	s.pad.Hide()
+}
+
+func newKeyButton(text string, do func()) fyne.CanvasObject {
+	r := newRow(container.New(exactly(fyne.NewSize(44, 30)), newLine(text, 20, colorOnStage).centred()), do)
+	return r
+}
+
+func (s *stage) makeWaiting() {
+	s.waitFor = newLine("", textNormal, colorOnStage).bold()
+	button := func(text string, i widget.Importance, do func()) *widget.Button {
+		b := widget.NewButton(text, do)
+		b.Importance = i
+		return b
+	}
+	s.waiting = panel(colorControl, padded(rows(8, container.New(exactly(fyne.NewSize(420, 22)), s.waitFor), columns(8,
+		button(tr("waiting.hold"), widget.SuccessImportance, func() { s.v.send(state.AnswerCall{ID: s.waitID}) }),
+		button(tr("waiting.end"), widget.MediumImportance, func() { s.v.send(state.AnswerCall{ID: s.waitID, End: true}) }),
+		button(tr("call.decline"), widget.DangerImportance, func() { s.v.send(state.DeclineCall{ID: s.waitID}) }))), 12))
+	s.parkOf = newLine("", textNormal, colorOnStage)
+	swap := newRound(s.v.tips, iconSwap, 36, colorCall, colorOnStage, tr("call.swap"), func() { s.v.send(state.Swap{ID: s.parkID}) })
+	end := newRound(s.v.tips, iconHangUp, 36, colorHangUp, colorOnStage, tr("call.hangup"), func() { s.v.send(state.HangUp{ID: s.parkID}) })
+	s.parked = panel(colorControl, padding(container.NewBorder(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(320, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
+	s.waiting.Hide()
+	s.parked.Hide()
+}
+
+func (s *stage) draw(a state.App) {
+	c, ok := a.Front()
+	if !ok {
+		return
+	}
+	if c.ID != s.call.ID {
+		s.Show(nil)
+		s.ShowOwn(nil)
+		s.pad.Hide()
+	}
+	s.call = c
+	name := cmpOr(c.Name, c.JID)
+	s.face.show(name, c.JID, nil, nil)
+	s.name.set(name)
+	s.topName.set(name)
+	show(s.controls, c.Phase != state.Rings)
+	show(s.answer, c.Phase == state.Rings)
+	show(s.answerVideo, c.Video)
+	live := c.Phase.Live()
+	for _, b := range []*round{s.mute, s.hold, s.keys} {
+		b.enable(live)
+	}
+	s.camera.enable(c.Phase != state.Ending)
+	s.screen.enable(live)
+	toggle(s.mute, c.Muted, iconMicOff, iconMic, "call.unmute", "call.mute")
+	toggle(s.camera, c.Picture == state.Camera, iconCamera, iconCameraOff, "call.camera.off", "call.camera.on")
+	toggle(s.screen, c.Picture == state.Screen, iconScreen, iconScreen, "call.screen.off", "call.screen.on")
+	toggle(s.hold, c.Held, iconResume, iconHold, "call.resume", "call.hold")
+	picture := c.TheirPicture && live && !c.TheyHeld
+	show(s.theirs, picture && s.theirs.Image != nil)
+	show(s.centre, !picture || s.theirs.Image == nil)
+	show(s.own, c.Picture != state.NoPicture && s.ours.Image != nil)
+	note := ""
+	switch {
+	case c.Phase == state.Rings && c.Stranger:
+		note = tr("call.stranger")
+	case c.Why != state.WhyNothing:
+		note = why(c.Why, name)
+	case c.Trust == state.TrustChanged && live:
+		note = tr("trust.changed.text", name)
+	}
+	s.note.SetText(note)
+	show(s.noteBox, note != "")
+	var remark string
+	switch {
+	case c.TheyHeld:
+		remark = tr("call.they.hold", name)
+	case c.TheyMuted:
+		remark = tr("call.they.mute", name)
+	}
+	s.remarks.set(remark)
+	s.drawBadges(c)
+	s.padText.set(c.Digits)
+	s.details.draw(a, c)
+	w, waits := a.Waiting()
+	if waits {
+		s.waitID = w.ID
+		s.waitFor.set(tr("waiting.text", cmpOr(w.Name, w.JID)))
+	}
+	show(s.waiting, waits)
+	p, parked := a.Parked()
+	if parked {
+		s.parkID = p.ID
+		s.parkOf.set(tr("parked.text", cmpOr(p.Name, p.JID)))
+	}
+	show(s.parked, parked)
+	s.tick()
+}
+
+func toggle(b *round, on bool, yes, no icon, undo, do string) {
+	if on {
+		b.look(yes, colorOnStage, colorStage, tr(undo))
+	} else {
+		b.look(no, colorControl, colorOnStage, tr(do))
+	}
+}
+
+func (s *stage) drawBadges(c state.Call) {
+	show(s.badge, c.Quality != state.QualityUnknown)
+	show(s.lock, c.Verification != "")
+	what, front := iconSignal3, colorGood
+	switch c.Quality {
+	case state.Fair:
+		what, front = iconSignal2, colorFair
+	case state.Poor:
+		what, front = iconSignal1, colorPoor
+	}
+	if c.Quality != state.QualityUnknown {
+		s.badge.look(what, "", front, tr("quality."+string(c.Quality)))
+	}
+	front = colorDimStage
+	switch c.Trust {
+	case state.TrustVerified:
+		front = colorGood
+	case state.TrustChanged:
+		front = colorPoor
+	}
+	s.lock.look(iconLock, "", front, tr("trust."+string(cmpOr(c.Trust, "unknown"))))
+}
+
+// tick shows how long the call has been.
+func (s *stage) tick() {
+	text := phase(s.call, s.v.now())
+	s.status.set(text)
+	s.topStatus.set(text)
+}
+
+// phase says how far a call is.
+func phase(c state.Call, now time.Time) string {
+	switch {
+	case c.Phase == state.Running && c.Held:
+		return tr("phase.held")
+	case c.Phase == state.Running && !c.Since.IsZero():
+		return clock(now.Sub(c.Since))
+	case c.Phase == state.Rings && c.Video:
+		return tr("phase.rings.video")
+	}
+	return tr("phase." + string(c.Phase))
+}
+
+// toggle sends a picture or stops it. What to share is asked for.
+func (s *stage) toggle(c state.Call, p state.Picture) {
+	switch {
+	case c.Picture == p:
+		s.v.send(state.SendPicture{ID: c.ID})
+	case p == state.Screen:
+		s.v.send(state.FindDevices{})
+		s.pickScreen(c)
+	default:
+		s.v.send(state.SendPicture{ID: c.ID, Picture: p, Device: s.v.app.Settings.Camera})
+	}
+}
+
+// pickScreen asks which screen or window to share.
+func (s *stage) pickScreen(c state.Call) {
+	list := rows(2)
+	share := func(id string) func() {
+		return func() {
+			s.v.sheet.close()
+			s.v.send(state.SendPicture{ID: c.ID, Picture: state.Screen, Device: id})
+		}
+	}
+	screens := s.v.app.Devices.Screens
+	if len(screens) == 0 {
+		screens = []state.Device{{Name: tr("screen.whole")}}
+	}
+	for _, d := range screens {
+		list.Add(newRow(container.NewBorder(nil, nil, picture(iconScreen, 22, theme.ColorNameForeground), nil, padding(newLine(d.Name, textNormal, theme.ColorNameForeground), 2, 2, 8, 0)), share(d.ID)))
+	}
+	s.v.sheet.open(tr("screen.title"), container.New(atLeast(fyne.NewSize(0, 240)), container.NewVScroll(list)), "", false, nil)
+}
+
+func (s *stage) switchDetails() { show(s.details.root, !s.details.root.Visible()) }
+
+// Show shows a picture of theirs, or none with nil. The caller must not change
+// it before another one was shown. Between the first and the last picture
+// nothing is laid out anew.
+func (s *stage) Show(i image.Image) { setPicture(s.theirs, i, s.relay) }
+
+// ShowOwn shows our own picture, likewise.
+func (s *stage) ShowOwn(i image.Image) { setPicture(s.ours, i, s.relay) }
+
+func setPicture(c *canvas.Image, i image.Image, changed func()) {
+	first := (c.Image == nil) != (i == nil)
+	c.Image = i
+	if first {
+		show(c, i != nil)
+		changed()
+	}
+	if i != nil {
+		c.Refresh()
+	}
+}
+
+// relay decides anew what is visible.
+func (s *stage) relay() {
+	if c, ok := s.v.app.Front(); ok && c.ID == s.call.ID {
+		s.draw(s.v.app)
+	}
+}
+
+// ShowPicture shows what the other side of a call sends; see [stage.Show].
+func (v *View) ShowPicture(call string, i image.Image) {
+	if c, ok := v.app.Front(); ok && c.ID == call {
+		v.stage.Show(i)
+	}
+}
+
+// ShowOwnPicture shows what we send in a call.
+func (v *View) ShowOwnPicture(call string, i image.Image) {
+	if c, ok := v.app.Front(); ok && c.ID == call {
+		v.stage.ShowOwn(i)
+	}
+}
+
+// The details are figures of a call and what is known of its keys.
+type details struct {
+	v        *View
+	root     *fyne.Container
+	values   map[string]*line
+	words    *line
+	trust    *widget.Label
+	verified *widget.Button
+	mic, ear *meter
+	id       string
+}
+
+var detailNames = []string{"path", "codec", "video", "rtt", "delay", "loss", "rate"}
+
+func newDetails(v *View) *details {
+	d := &details{v: v, values: make(map[string]*line), mic: newMeter(), ear: newMeter()}
+	box := rows(8, newLine(tr("details.title"), textHead, colorOnStage).bold())
+	pair := func(name string, o fyne.CanvasObject) {
+		box.Add(container.New(halves{}, newLine(tr("details."+name), textSmall, colorDimStage), o))
+	}
+	for _, n := range detailNames {
+		d.values[n] = newLine("", textSmall, colorOnStage)
+		pair(n, d.values[n])
+	}
+	pair("mic", d.mic)
+	pair("ear", d.ear)
+	d.words = newLine("", textHead, colorOnStage).bold()
+	d.trust = small("")
+	d.verified = widget.NewButton(tr("trust.verify"), func() { v.send(state.Verified{ID: d.id}) })
+	box.Add(padding(newLine(tr("details.keys"), textHead, colorOnStage).bold(), 12, 0, 0, 0))
+	box.Add(d.words)
+	box.Add(container.NewThemeOverride(d.trust, onStage{}))
+	box.Add(container.NewThemeOverride(d.verified, onStage{}))
+	back := canvas.NewRectangle(rgb(0x191b21))
+	d.root = container.New(exactly(fyne.NewSize(290, 10)), back, padded(container.NewVScroll(box), 16))
+	d.root.Hide()
+	return d
+}
+
+// halves puts a name before a value.
+type halves struct{}
+
+func (halves) MinSize(o []fyne.CanvasObject) fyne.Size {
+	return fyne.NewSize(200, max(o[0].MinSize().Height, o[1].MinSize().Height))
+}
+func (halves) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	w := size.Width * 0.44
+	o[0].Resize(fyne.NewSize(w-6, size.Height))
+	o[0].Move(fyne.NewPos(0, 0))
+	o[1].Resize(fyne.NewSize(size.Width-w, size.Height))
+	o[1].Move(fyne.NewPos(w, 0))
+}
+
+func (d *details) draw(_ state.App, c state.Call) {
+	d.id = c.ID
+	s := c.Stats
+	set := func(name, text string) {
+		d.values[name].set(cmpOr(text, "–"))
+	}
+	set("path", "")
+	if s.Path != state.PathUnknown {
+		set("path", tr("path."+string(s.Path)))
+	}
+	set("codec", s.Codec)
+	video := s.VideoCodec
+	if s.Width > 0 {
+		video += fmt.Sprintf(" %d×%d, %.0f/s", s.Width, s.Height, s.FPS)
+	}
+	set("video", video)
+	ms := func(t time.Duration) string {
+		if t <= 0 {
+			return ""
+		}
+		return fmt.Sprintf("%d ms", t.Milliseconds())
+	}
+	set("rtt", ms(s.RTT))
+	set("delay", ms(s.Delay))
+	loss, rate := "", ""
+	if s.Path != state.PathUnknown {
+		loss = tr("details.both", fmt.Sprintf("%.1f %%", s.LossIn*100), fmt.Sprintf("%.1f %%", s.LossOut*100))
+		rate = tr("details.both", fmt.Sprintf("%.0f", s.RateIn/1000), fmt.Sprintf("%.0f kbit/s", s.RateOut/1000))
+	}
+	set("loss", loss)
+	set("rate", rate)
+	d.mic.set(s.LevelOut)
+	d.ear.set(s.LevelIn)
+	d.words.set(cmpOr(c.Verification, "–"))
+	text := tr("trust."+string(cmpOr(c.Trust, "unknown"))+".text", cmpOr(c.Name, c.JID))
+	if d.trust.Text != text {
+		d.trust.SetText(text)
+	}
+	show(d.verified, c.Verification != "" && c.Trust != state.TrustVerified)
+}
+
+// The callBar leads back to a call while something else is shown.
+type callBar struct {
+	v      *View
+	root   *fyne.Container
+	text   *line
+	hang   *round
+	call   state.Call
+	answer *widget.Button
+}
+
+func newCallBar(v *View) *callBar {
+	b := &callBar{v: v, text: newLine("", textNormal, colorOnStage).bold()}
+	back := canvas.NewRectangle(paint(colorCall))
+	b.hang = newRound(v.tips, iconHangUp, 34, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
+	b.answer = widget.NewButton(tr("call.answer"), v.answer)
+	go2 := newRow(vcentre(b.text), func() { v.look(state.StageShown{On: true}) })
+	b.root = container.NewStack(back, padding(container.NewBorder(nil, nil, padding(container.NewCenter(picture(iconPhone, 18, colorOnStage)), 0, 0, 8, 2), columns(8, b.answer, b.hang), go2), 4, 4, 8, 8))
+	b.root.Hide()
+	return b
+}
+
+func (b *callBar) draw(a state.App) {
+	c, ok := a.Front()
+	show(b.root, ok)
+	b.call = c
+	show(b.answer, ok && c.Phase == state.Rings)
+	if ok {
+		b.tick()
+	}
+}
+
+func (b *callBar) tick() {
+	b.text.set(cmpOr(b.call.Name, b.call.JID) + "  ·  " + phase(b.call, b.v.now()) + "  ·  " + tr("bar.return"))
+}
+
+// The notices are what is said above a page and goes away again: how a call
+// ended, and problems.
+type notices struct {
+	v    *View
+	root *fyne.Container
+	card *fyne.Container
+
+	text   *widget.Label
+	detail *widget.Label
+	again  *widget.Button
+	key    state.Key
+	shown  [2]any
+}
+
+func newNotices(v *View) *notices {
+	n := &notices{v: v, text: wrapped("", fyne.TextAlignLeading), detail: small("")}
+	n.again = widget.NewButton(tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key}) })
+	n.again.Importance = widget.HighImportance
+	shut := newRound(v.tips, iconClose, 30, "", colorMuted, tr("dismiss"), func() { v.look(state.Dismissed{}) })
+	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
+	back.CornerRadius, back.StrokeWidth, back.StrokeColor = 12, 1, paint(theme.ColorNameSeparator)
+	n.card = container.NewStack(back, padded(container.NewBorder(nil, nil, nil, container.NewVBox(shut), rows(0, n.text, n.detail, container.NewHBox(n.again))), 10))
+	n.root = container.New(floating{0.72, 1, 18}, container.New(atLeast(fyne.NewSize(460, 0)), n.card))
+	n.root.Hide()
+	return n
+}
+
+func (n *notices) draw(a state.App) {
+	now := [2]any{a.Problem, a.Flash}
+	if now == n.shown {
+		return
+	}
+	n.shown = now
+	show(n.root, a.Problem != nil || a.Flash != nil)
+	n.again.Hide()
+	detail := ""
+	switch {
+	case a.Problem != nil:
+		n.text.SetText(problem(*a.Problem))
+		detail = a.Problem.Detail
+	case a.Flash != nil:
+		f := a.Flash
+		n.key = f.Key
+		name := cmpOr(f.Name, f.JID)
+		switch {
+		case f.Problem != nil:
+			p := *f.Problem
+			p.Who = cmpOr(p.Who, name)
+			n.text.SetText(problem(p))
+			detail = p.Detail
+			n.again.Show()
+		case f.Outcome == state.Answered:
+			who := "ended.us"
+			if f.Remote {
+				who = "ended.them"
+			}
+			n.text.SetText(tr(who, name, clock(f.Lasted)))
+		default:
+			n.text.SetText(tr("ended."+string(f.Outcome), name))
+			if f.Outcome != state.Elsewhere {
+				n.again.Show()
+			}
+		}
+	}
+	n.detail.SetText(sentence(detail))
+	show(n.detail, detail != "")
+}
+
+// A sheet is a card above everything that asks something.
+type sheet struct {
+	v     *View
+	root  *fyne.Container
+	holds *fyne.Container
+}
+
+func newSheet(v *View) *sheet {
+	s := &sheet{v: v, holds: container.NewStack()}
+	shade := newShade(func() { s.close() })
+	s.root = container.NewStack(shade, container.NewCenter(s.holds))
+	s.root.Hide()
+	return s
+}
+
+// open shows a card. do is the name of the button that does it; empty has none.
+func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger bool, done func()) {
+	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
+	back.CornerRadius = 14
+	shut := tr("cancel")
+	if do == "" {
+		shut = tr("close")
+	}
+	buttons := container.NewHBox(layout.NewSpacer(), widget.NewButton(shut, s.close))
+	if do != "" {
+		b := widget.NewButton(do, done)
+		b.Importance = widget.HighImportance
+		if danger {
+			b.Importance = widget.DangerImportance
+		}
+		buttons.Add(b)
+	}
+	s.holds.Objects = []fyne.CanvasObject{back, padded(container.New(atLeast(fyne.NewSize(380, 0)),
+		container.NewBorder(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, content)), 20)}
+	s.holds.Refresh()
+	s.root.Show()
+	s.root.Refresh()
+}
+
+func (s *sheet) close() {
+	s.root.Hide()
+	s.holds.Objects = nil
+}
+
+// A shade darkens what is behind a sheet; a tap on it closes that.
+type shade struct {
+	widget.BaseWidget
+	tapped func()
+}
+
+func newShade(tapped func()) *shade {
+	s := &shade{tapped: tapped}
+	s.ExtendBaseWidget(s)
+	return s
+}
+
+func (s *shade) CreateRenderer() fyne.WidgetRenderer {
+	return widget.NewSimpleRenderer(canvas.NewRectangle(rgba(0x000000, 0x80)))
+}
+func (s *shade) Tapped(*fyne.PointEvent) { s.tapped() }

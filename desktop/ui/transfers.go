@@ -1,0 +1,220 @@
+package ui
+
+import (
+	"strings"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/theme"
+	"fyne.io/fyne/v2/widget"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// The transfers are the page of files on their way and those that were.
+type transfers struct {
+	v     *View
+	root  *fyne.Container
+	box   *fyne.Container
+	empty *widget.Label
+	tidy  *widget.Button
+	rows  map[string]*transferRow
+}
+
+func newTransfers(v *View) *transfers {
+	t := &transfers{v: v, rows: make(map[string]*transferRow), box: rows(8)}
+	t.empty = wrapped(tr("files.none"), fyne.TextAlignCenter)
+	t.empty.Importance = widget.LowImportance
+	t.tidy = widget.NewButton(tr("files.tidy"), func() { v.send(state.ForgetFiles{}) })
+	t.tidy.Importance = widget.LowImportance
+	t.root = page(tr("page.transfers"), t.tidy, container.NewStack(container.NewVScroll(t.box),
+		container.NewCenter(container.New(exactly(fyne.NewSize(340, 80)), t.empty))))
+	return t
+}
+
+func (t *transfers) draw(a state.App) {
+	rows := make(map[string]*transferRow)
+	var objects []fyne.CanvasObject
+	over := false
+	for _, x := range a.Transfers {
+		r := t.rows[x.ID]
+		if r == nil {
+			r = newTransferRow(t.v)
+		}
+		r.draw(x)
+		rows[x.ID] = r
+		objects = append(objects, r.root)
+		over = over || x.Phase.Over()
+	}
+	t.rows = rows
+	if !same(t.box.Objects, objects) {
+		t.box.Objects = objects
+		t.box.Refresh()
+	}
+	show(t.empty, len(objects) == 0)
+	show(t.tidy, over)
+}
+
+// A transferRow is one transfer with what can be done about it.
+type transferRow struct {
+	v           *View
+	root        *fyne.Container
+	kind        *canvas.Image
+	arrow       *canvas.Image
+	name        *line
+	text        *line
+	bar         *widget.ProgressBar
+	barBox      *fyne.Container
+	pause       *round
+	cancel      *round
+	open        *round
+	offer       *fyne.Container
+	thumb       *canvas.Image
+	kindIs      icon
+	shown       state.Transfer
+	cancelIsNow string
+}
+
+func newTransferRow(v *View) *transferRow {
+	r := &transferRow{v: v}
+	r.kind = picture(iconFile, 24, theme.ColorNamePrimary)
+	r.thumb = canvas.NewImageFromImage(nil)
+	r.thumb.FillMode, r.thumb.CornerRadius = canvas.ImageFillContain, 6
+	r.thumb.Hide()
+	r.name = newLine("", textNormal, theme.ColorNameForeground).bold()
+	r.text = newLine("", textSmall, colorMuted)
+	r.bar = widget.NewProgressBar()
+	r.bar.TextFormatter = func() string { return "" }
+	r.barBox = container.New(exactly(fyne.NewSize(10, 6)), r.bar)
+	r.pause = newRound(v.tips, iconHold, 34, "", theme.ColorNameForeground, "", func() {
+		if r.shown.Phase == state.Moves || r.shown.Phase == state.WaitsFor {
+			v.send(state.PauseFiles{ID: r.shown.ID})
+		} else {
+			v.send(state.ResumeFiles{ID: r.shown.ID})
+		}
+	})
+	r.cancel = newRound(v.tips, iconClose, 34, "", theme.ColorNameForeground, tr("files.cancel"), func() { v.send(state.CancelFiles{ID: r.shown.ID}) })
+	r.open = newRound(v.tips, iconFolder, 34, "", theme.ColorNameForeground, tr("files.open"), func() { v.send(state.OpenPlace{ID: r.shown.ID}) })
+	yes := widget.NewButton(tr("files.take"), func() { v.send(state.TakeFiles{ID: r.shown.ID}) })
+	yes.Importance = widget.HighImportance
+	no := widget.NewButton(tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
+	r.offer = columns(6, no, yes)
+	r.root = panel(colorCard, padded(container.NewBorder(nil, nil,
+		container.New(exactly(fyne.NewSize(44, 44)), container.NewCenter(r.kind), r.thumb),
+		columns(2, r.offer, r.pause, r.open, r.cancel),
+		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8)), 10))
+	return r
+}
+
+func (r *transferRow) draw(t state.Transfer) {
+	r.shown = t
+	kind := iconFile
+	if t.Files > 1 || len(t.Names) > 1 {
+		kind = iconFolder
+	}
+	if kind != r.kindIs {
+		r.kindIs = kind
+		r.kind.Resource = kind.in(paint(theme.ColorNamePrimary))
+		r.kind.Refresh()
+	}
+	if t.Thumbnail != "" && r.thumb.File != t.Thumbnail {
+		r.thumb.File = t.Thumbnail
+		r.thumb.Show()
+		r.kind.Hide()
+		r.thumb.Refresh()
+	}
+	r.name.set(fileNames(t))
+	r.text.set(transferText(t))
+	r.text.paint(colorMuted)
+	if t.Phase == state.Broke {
+		r.text.paint(theme.ColorNameError)
+	}
+	moving := t.Phase == state.Moves || t.Phase == state.Paused
+	show(r.barBox, moving)
+	if moving {
+		if share := t.Share(); r.bar.Value != share {
+			r.bar.SetValue(share)
+		}
+	}
+	show(r.offer, t.Incoming && t.Phase == state.Offered)
+	switch {
+	case t.Phase == state.Moves && t.Resumable, t.Phase == state.WaitsFor:
+		r.pause.look(iconHold, "", theme.ColorNameForeground, tr("files.pause"))
+		r.pause.Show()
+	case t.Phase == state.Paused, t.Phase == state.Broke && !t.Incoming:
+		r.pause.look(iconResume, "", theme.ColorNameForeground, tr("files.resume"))
+		show(r.pause, !t.Incoming)
+	default:
+		r.pause.Hide()
+	}
+	show(r.open, t.Incoming && t.Place != "" && t.Phase == state.Arrived)
+	show(r.cancel, !t.Phase.Over() && (!t.Incoming || t.Phase != state.Offered))
+}
+
+// fileNames is what a transfer is called.
+func fileNames(t state.Transfer) string {
+	switch len(t.Names) {
+	case 0:
+		return count("files.count", max(1, t.Files))
+	case 1:
+		return t.Names[0]
+	}
+	return tr("files.more", t.Names[0], len(t.Names)-1)
+}
+
+// transferText is one line about a transfer: who, how much, how fast.
+func transferText(t state.Transfer) string {
+	who := tr("files.to", cmpOr(t.Name, t.JID))
+	if t.Incoming {
+		who = tr("files.from", cmpOr(t.Name, t.JID))
+	}
+	parts := []string{who}
+	add := func(s string) {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	whole := ""
+	if t.Size >= 0 {
+		whole = size(t.Size)
+	}
+	switch t.Phase {
+	case state.Moves:
+		if t.Size > 0 {
+			add(tr("files.of", size(t.Done), whole))
+		} else {
+			add(size(t.Done))
+		}
+		if t.Speed >= 1 {
+			add(size(int64(t.Speed)) + "/s")
+		}
+		add(left(t.Left()))
+		if t.Path == state.PathRelay {
+			add(tr("path.relay"))
+		}
+	case state.Broke:
+		if t.Problem != nil {
+			p := *t.Problem
+			p.Who = cmpOr(p.Who, cmpOr(t.Name, t.JID))
+			return problem(p)
+		}
+		add(tr("files.failed"))
+	case state.Offered:
+		add(whole)
+		if !t.Incoming {
+			add(tr("files.asked"))
+		}
+	case state.Arrived:
+		add(whole)
+		if t.Verified {
+			add(tr("files.verified"))
+		} else {
+			add(tr("files.arrived"))
+		}
+	default:
+		add(whole)
+		add(tr("files." + string(t.Phase)))
+	}
+	return strings.Join(parts, "  ·  ")
+}

@@ -1,0 +1,262 @@
+// Package ui draws what package state holds, with Fyne.
+//
+//	state.App -> View.Draw -> widgets -> state.Command -> whoever made the View
+//
+// A [View] is the content of the one window. Draw, Tick and everything else
+// must be called on Fyne's thread; what the user does comes out as commands on
+// it, too. No goroutine is started here, and the package does not import
+// fyne.io/fyne/v2/app, so that its tests need neither display nor C.
+package ui
+
+import (
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/theme"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// A View is the content of the window.
+type View struct {
+	// Root is what the window shows.
+	Root fyne.CanvasObject
+	// FullScreen switches it; set by whoever has the window. Nil does nothing.
+	FullScreen func()
+	// Focus moves the keyboard to something; likewise.
+	Focus func(fyne.Focusable)
+
+	send func(state.Command)
+	now  func() time.Time
+	app  state.App
+
+	tips    *tipLayer
+	side    *side
+	person  *person
+	stage   *stage
+	signIn  *signIn
+	calls   *calls
+	files   *transfers
+	options *settings
+	doctor  *doctor
+	bar     *callBar
+	notices *notices
+	sheet   *sheet
+
+	pages map[state.Page]fyne.CanvasObject
+	main  *fyne.Container // side and pages
+}
+
+// New returns a View. send takes what the user wants; now is [time.Now]
+// outside of tests.
+func New(send func(state.Command), now func() time.Time) *View {
+	v := &View{send: send, now: now, tips: newTipLayer()}
+	v.sheet = newSheet(v)
+	v.side = newSide(v)
+	v.person = newPerson(v)
+	v.stage = newStage(v)
+	v.signIn = newSignIn(v)
+	v.calls = newCalls(v)
+	v.files = newTransfers(v)
+	v.options = newSettings(v)
+	v.doctor = newDoctor(v)
+	v.bar = newCallBar(v)
+	v.notices = newNotices(v)
+	v.pages = map[state.Page]fyne.CanvasObject{
+		state.PageContacts: v.person.root, state.PageCalls: v.calls.root, state.PageTransfers: v.files.root,
+		state.PageSettings: v.options.root, state.PageDoctor: v.doctor.root,
+	}
+	stack := container.NewStack()
+	for _, p := range []state.Page{state.PageContacts, state.PageCalls, state.PageTransfers, state.PageSettings, state.PageDoctor} {
+		stack.Add(v.pages[p])
+	}
+	edge := canvas.NewRectangle(paint(theme.ColorNameSeparator))
+	edge.SetMinSize(fyne.NewSize(1, 1))
+	v.main = container.New(beside{}, v.side.root, edge, container.New(above{}, v.bar.root, stack))
+	back := canvas.NewRectangle(paint(theme.ColorNameBackground))
+	v.Root = container.NewStack(back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.sheet.root, v.tips.box)
+	v.Draw(state.App{})
+	return v
+}
+
+// Draw shows a state. What did not change is left alone.
+func (v *View) Draw(a state.App) {
+	v.app = a
+	first := len(a.Accounts) == 0 || a.Page == state.PageSignIn
+	stage := a.Stage && len(a.Calls) > 0
+	show(v.signIn.root, first && !stage)
+	show(v.main, !first && !stage)
+	show(v.stage.root, stage)
+	v.signIn.draw(a)
+	if stage {
+		v.stage.draw(a)
+	}
+	v.notices.draw(a)
+	if !first && !stage {
+		v.bar.draw(a)
+		v.side.draw(a)
+		for p, o := range v.pages {
+			show(o, p == a.Page)
+		}
+		switch a.Page {
+		case state.PageContacts:
+			v.person.draw(a)
+		case state.PageCalls:
+			v.calls.draw(a)
+		case state.PageTransfers:
+			v.files.draw(a)
+		case state.PageSettings:
+			v.options.draw(a)
+		case state.PageDoctor:
+			v.doctor.draw(a)
+		}
+	}
+}
+
+// Tick lets the clocks of calls go on. It is called about once a second.
+func (v *View) Tick() {
+	if v.stage.root.Visible() {
+		v.stage.tick()
+	}
+	if v.bar.root.Visible() {
+		v.bar.tick()
+	}
+}
+
+// look shows something else.
+func (v *View) look(e state.Event) { v.send(state.Look{Event: e}) }
+
+// Dropped takes files that were dropped on the window: for the person under
+// the pointer, or else the one whose page is shown or who is on the phone. It
+// reports whether there was one.
+func (v *View) Dropped(at fyne.Position, paths []string) bool {
+	to, ok := v.side.at(at)
+	switch front, calling := v.app.Front(); {
+	case ok && v.side.root.Visible() && v.main.Visible():
+	case v.app.Stage && calling:
+		to, ok = front.Key, true
+	default:
+		to = v.app.Selected
+		ok = to != (state.Key{})
+	}
+	if ok && len(paths) > 0 {
+		v.send(state.SendFiles{Key: to, Paths: paths})
+	}
+	return ok
+}
+
+// A Shortcut is a key and what it does, for the window and for the list that
+// the user can see.
+type Shortcut struct {
+	Key   fyne.KeyName
+	Mod   fyne.KeyModifier
+	Label string // of the translations
+	Do    func()
+}
+
+// Shortcuts returns what the keyboard does anywhere in the window.
+func (v *View) Shortcuts() []Shortcut {
+	const ctrl, shift = fyne.KeyModifierControl, fyne.KeyModifierShift
+	front := func(f func(state.Call)) func() {
+		return func() {
+			if c, ok := v.app.Front(); ok {
+				f(c)
+			}
+		}
+	}
+	return []Shortcut{
+		{fyne.KeyF, ctrl, "shortcut.search", func() { v.side.focus() }},
+		{fyne.KeyN, ctrl, "shortcut.add", func() { v.side.addContact() }},
+		{fyne.KeyReturn, ctrl, "shortcut.answer", func() { v.answer() }},
+		{fyne.KeyM, ctrl, "shortcut.mute", front(func(c state.Call) { v.send(state.Mute{ID: c.ID, On: !c.Muted}) })},
+		{fyne.KeyE, ctrl, "shortcut.camera", front(func(c state.Call) { v.stage.toggle(c, state.Camera) })},
+		{fyne.KeyH, ctrl, "shortcut.hold", front(func(c state.Call) { v.send(state.Hold{ID: c.ID, On: !c.Held}) })},
+		{fyne.KeyD, ctrl, "shortcut.hangup", func() { v.hangUp() }},
+		{fyne.KeyI, ctrl, "shortcut.details", front(func(state.Call) { v.stage.switchDetails() })},
+		{fyne.KeyF11, 0, "shortcut.full", func() { v.fullScreen() }},
+		{fyne.Key1, ctrl, "page.contacts", func() { v.look(state.Show{Page: state.PageContacts}) }},
+		{fyne.Key2, ctrl, "page.calls", func() { v.look(state.Show{Page: state.PageCalls}) }},
+		{fyne.Key3, ctrl, "page.transfers", func() { v.look(state.Show{Page: state.PageTransfers}) }},
+		{fyne.Key4, ctrl, "page.settings", func() { v.look(state.Show{Page: state.PageSettings}) }},
+		{fyne.KeyQ, ctrl | shift, "shortcut.quit", func() { v.send(state.Quit{}) }},
+	}
+}
+
+// Bind makes the shortcuts work on a canvas. Keys without a modifier come
+// through [View.TypedKey].
+func (v *View) Bind(c fyne.Canvas) {
+	for _, s := range v.Shortcuts() {
+		if s.Mod != 0 {
+			c.AddShortcut(&desktop.CustomShortcut{KeyName: s.Key, Modifier: s.Mod}, func(fyne.Shortcut) { s.Do() })
+		}
+	}
+	c.SetOnTypedKey(v.TypedKey)
+	c.SetOnTypedRune(v.TypedRune)
+}
+
+// TypedKey takes keys that nothing with the focus wanted.
+func (v *View) TypedKey(k *fyne.KeyEvent) {
+	if k.Name == fyne.KeyEscape {
+		switch {
+		case v.sheet.root.Visible():
+			v.sheet.close()
+		case v.app.Stage:
+			v.look(state.StageShown{})
+		default:
+			v.look(state.Dismissed{})
+		}
+		return
+	}
+	for _, s := range v.Shortcuts() {
+		if s.Mod == 0 && s.Key == k.Name {
+			s.Do()
+		}
+	}
+}
+
+// TypedRune sends digits typed during a call as telephone keys.
+func (v *View) TypedRune(r rune) {
+	c, ok := v.app.Front()
+	if ok && v.app.Stage && c.Phase.Live() && (r >= '0' && r <= '9' || r == '*' || r == '#') {
+		v.send(state.TypeKey{ID: c.ID, Key: r})
+	}
+}
+
+// answer takes the call that rings.
+func (v *View) answer() {
+	if c, ok := v.app.Front(); ok && c.Phase == state.Rings {
+		v.send(state.AnswerCall{ID: c.ID})
+	} else if c, ok := v.app.Waiting(); ok {
+		v.send(state.AnswerCall{ID: c.ID})
+	}
+}
+
+// hangUp ends the call in front, or declines it.
+func (v *View) hangUp() {
+	c, ok := v.app.Front()
+	switch {
+	case !ok:
+	case c.Phase == state.Rings:
+		v.send(state.DeclineCall{ID: c.ID})
+	default:
+		v.send(state.HangUp{ID: c.ID})
+	}
+}
+
+func (v *View) fullScreen() {
+	if v.FullScreen != nil {
+		v.FullScreen()
+	}
+}
+
+func show(o fyne.CanvasObject, on bool) {
+	switch {
+	case on && !o.Visible():
+		o.Show()
+	case !on && o.Visible():
+		o.Hide()
+	}
+}

@@ -1,0 +1,265 @@
+package ui
+
+import (
+	"image"
+	"testing"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/test"
+	"fyne.io/fyne/v2/widget"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+func (d *desk) expect(t *testing.T, want ...state.Command) {
+	t.Helper()
+	if diff := cmp.Diff(want, d.wanted); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	d.wanted = nil
+}
+
+func TestCallButtonIsAlwaysThereAndSaysWhyNot(t *testing.T) {
+	d := newDesk(t, "light", people().Apply(state.Select{Key: key("erik@example.com")}))
+	if !d.person.call.Visible() || d.person.call.disabled {
+		t.Fatal("there is no call button")
+	}
+	d.person.call.MouseIn(&desktop.MouseEvent{})
+	want := "erik@example.com is online with a program that takes no calls. They can call you, or open one that does."
+	if d.person.call.tip != want || !d.tips.box.Visible() {
+		t.Errorf("tip = %q, shown %v", d.person.call.tip, d.tips.box.Visible())
+	}
+	d.person.call.MouseOut()
+	if d.tips.box.Visible() {
+		t.Error("the tip stays")
+	}
+	test.Tap(d.person.call)
+	d.expect(t, state.PlaceCall{Key: key("erik@example.com")})
+}
+
+func TestControlsOfACall(t *testing.T) {
+	d := newDesk(t, "dark", running(people()))
+	for _, tt := range []struct {
+		name string
+		do   func()
+		want state.Command
+	}{
+		{"mute", func() { test.Tap(d.stage.mute) }, state.Mute{ID: "1", On: true}},
+		{"hold", func() { test.Tap(d.stage.hold) }, state.Hold{ID: "1", On: true}},
+		{"camera", func() { test.Tap(d.stage.camera) }, state.SendPicture{ID: "1", Picture: state.Camera}},
+		{"keys", func() { d.TypedRune('5') }, state.TypeKey{ID: "1", Key: '5'}},
+		{"verified", func() { test.Tap(d.stage.details.verified) }, state.Verified{ID: "1"}},
+		{"hang up", func() { test.Tap(d.stage.hang) }, state.HangUp{ID: "1"}},
+		{"back", func() { d.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape}) }, state.Look{Event: state.StageShown{}}},
+	} {
+		tt.do()
+		d.expect(t, tt.want)
+	}
+	d.TypedRune('x')
+	d.expect(t)
+	// What is on is switched off.
+	d.Draw(d.app.Apply(state.CallMuted{ID: "1", On: true}).Apply(state.CallPictured{ID: "1", Picture: state.Camera}))
+	test.Tap(d.stage.mute)
+	test.Tap(d.stage.camera)
+	d.expect(t, state.Mute{ID: "1"}, state.SendPicture{ID: "1"})
+}
+
+func TestShortcutsDoWhatTheirNameSays(t *testing.T) {
+	do := func(d *desk, label string) {
+		t.Helper()
+		for _, s := range d.Shortcuts() {
+			if s.Label == label {
+				s.Do()
+				return
+			}
+		}
+		t.Errorf("no shortcut %q", label)
+	}
+	d := newDesk(t, "light", running(people()))
+	do(d, "shortcut.mute")
+	do(d, "shortcut.hold")
+	do(d, "shortcut.camera")
+	do(d, "shortcut.hangup")
+	d.expect(t, state.Mute{ID: "1", On: true}, state.Hold{ID: "1", On: true}, state.SendPicture{ID: "1", Picture: state.Camera}, state.HangUp{ID: "1"})
+	d.Draw(calling(people(), state.Call{ID: "2", Key: key("ben@example.org"), Incoming: true, Phase: state.Rings}))
+	do(d, "shortcut.answer")
+	do(d, "shortcut.hangup")
+	d.expect(t, state.AnswerCall{ID: "2"}, state.DeclineCall{ID: "2"})
+	// With nobody on the phone they do nothing.
+	d.Draw(people())
+	for _, label := range []string{"shortcut.mute", "shortcut.hold", "shortcut.camera", "shortcut.hangup", "shortcut.answer"} {
+		do(d, label)
+	}
+	d.expect(t)
+	do(d, "page.transfers")
+	d.expect(t, state.Look{Event: state.Show{Page: state.PageTransfers}})
+}
+
+// Whoever uses no pointer comes to everything by the Tab key.
+func TestEverythingIsReachableByKeyboard(t *testing.T) {
+	for name, a := range map[string]state.App{
+		"person": people().Apply(state.Select{Key: key("ben@example.org")}), "call": running(people()), "sign in": {},
+		"transfers": files(people()).Apply(state.Show{Page: state.PageTransfers}), "settings": people().Apply(state.Show{Page: state.PageSettings}),
+		"waiting": calling(running(people()), state.Call{ID: "2", Key: key("eve@example.org"), Incoming: true, Phase: state.Rings}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, "light", a)
+			settle(d.Root)
+			reached := make(map[fyne.Focusable]bool)
+			for range 200 {
+				test.FocusNext(d.window.Canvas())
+				f := d.window.Canvas().Focused()
+				if f == nil || reached[f] {
+					break
+				}
+				reached[f] = true
+			}
+			all := 0
+			var walk func(fyne.CanvasObject)
+			walk = func(o fyne.CanvasObject) {
+				if !o.Visible() {
+					return
+				}
+				switch o := o.(type) {
+				case *widget.List: // its rows are chosen with the arrow keys
+				case *round:
+					all++
+					if !reached[o] {
+						t.Errorf("%q cannot be reached", o.tip)
+					}
+				case *row:
+					all++
+					if !reached[o] {
+						t.Error("a row cannot be reached")
+					}
+				case *widget.Button:
+					all++
+					if !o.Disabled() && !reached[o] {
+						t.Errorf("%q cannot be reached", o.Text)
+					}
+				case *fyne.Container:
+					for _, x := range o.Objects {
+						walk(x)
+					}
+				case *container.Scroll:
+					walk(o.Content)
+				case *container.ThemeOverride:
+					walk(o.Content)
+				case fyne.Widget:
+					for _, x := range test.WidgetRenderer(o).Objects() {
+						walk(x)
+					}
+				}
+			}
+			walk(d.Root)
+			if all < 2 {
+				t.Errorf("only %d things to press were found", all)
+			}
+		})
+	}
+}
+
+func TestButtonsArePressedBySpace(t *testing.T) {
+	d := newDesk(t, "light", running(people()))
+	d.window.Canvas().Focus(d.stage.mute)
+	d.stage.mute.TypedKey(&fyne.KeyEvent{Name: fyne.KeySpace})
+	d.expect(t, state.Mute{ID: "1", On: true})
+}
+
+func TestFilesDroppedOnAPersonGoToThem(t *testing.T) {
+	d := newDesk(t, "light", people().Apply(state.Select{Key: key("ben@example.org")}))
+	settle(d.Root)
+	list := fyne.CurrentApp().Driver().AbsolutePositionForObject(d.side.list)
+	paths := []string{"/tmp/a", "/tmp/folder"}
+	// The second row, whoever is selected.
+	d.Dropped(list.AddXY(20, rowHeight+20), paths)
+	d.expect(t, state.SendFiles{Key: key("chiara@example.net"), Paths: paths})
+	// Anywhere else: the one whose page is shown.
+	d.Dropped(fyne.NewPos(700, 400), paths)
+	d.expect(t, state.SendFiles{Key: key("ben@example.org"), Paths: paths})
+	// During a call: the one at the other end.
+	d.Draw(calling(people(), state.Call{ID: "1", Key: key("daniel@example.org"), Phase: state.Running}))
+	d.Dropped(fyne.NewPos(20, 150), paths)
+	d.expect(t, state.SendFiles{Key: key("daniel@example.org"), Paths: paths})
+	d.Draw(people())
+	if d.Dropped(fyne.NewPos(700, 400), paths) {
+		t.Error("files for nobody were taken")
+	}
+	d.expect(t)
+}
+
+func TestWhatIsTypedAtTheFirstStart(t *testing.T) {
+	d := newDesk(t, "light", state.App{})
+	test.Tap(d.signIn.do)
+	d.expect(t)
+	if d.signIn.problem.Text == "" || !d.signIn.problem.Visible() {
+		t.Error("nothing is said about the empty fields")
+	}
+	test.Type(d.signIn.address, "anna@example.org")
+	test.Type(d.signIn.password, "secret")
+	test.Tap(d.signIn.do)
+	d.expect(t, state.SignInTo{JID: "anna@example.org", Password: "secret"})
+	d.Draw(d.app.Apply(state.SigningIn{}))
+	d.signIn.submit()
+	d.expect(t) // once is enough
+	d.Draw(d.app.Apply(state.SignedIn{}))
+	if d.signIn.password.Text != "" {
+		t.Error("the password stays in the field")
+	}
+	d.Draw(d.app.Apply(state.Creating{On: true}))
+	test.Type(d.signIn.password, "one")
+	test.Type(d.signIn.again, "another")
+	test.Tap(d.signIn.do)
+	d.expect(t)
+}
+
+func TestSettingsSayWhatTheUserChangedAndNothingElse(t *testing.T) {
+	a := people().Apply(state.DevicesFound{Devices: state.Devices{Mics: []state.Device{{ID: "usb", Name: "USB headset"}, {ID: "in", Name: "Built-in"}}}})
+	d := newDesk(t, "light", a.Apply(state.Show{Page: state.PageSettings}))
+	d.expect(t) // drawing is no change
+	old := d.app.Settings
+	test.Tap(d.options.relay)
+	want := old
+	want.RelayOnly = true
+	d.expect(t, state.Change{Settings: want})
+	d.options.mic.SetSelectedIndex(1)
+	want = old
+	want.Mic = "usb"
+	d.expect(t, state.Change{Settings: want})
+}
+
+func TestPicturesOfACallThatIsNotInFrontAreNotShown(t *testing.T) {
+	d := newDesk(t, "light", running(people()).Apply(state.CallShown{ID: "1", On: true}))
+	d.ShowPicture("2", image.NewRGBA(image.Rect(0, 0, 4, 4)))
+	if d.stage.theirs.Visible() {
+		t.Error("a picture of another call is shown")
+	}
+	d.ShowPicture("1", filmed())
+	if !d.stage.theirs.Visible() || d.stage.centre.Visible() {
+		t.Error("the picture is not shown")
+	}
+	// On hold there is nothing to see.
+	d.Draw(d.app.Apply(state.CallHeld{ID: "1", On: true, Remote: true}))
+	if d.stage.theirs.Visible() {
+		t.Error("an old picture stays while the other side holds the call")
+	}
+}
+
+func TestDrawingTheSameAgainMakesNothingNew(t *testing.T) {
+	d := newDesk(t, "light", files(people()).Apply(state.Show{Page: state.PageTransfers}))
+	before := append([]fyne.CanvasObject(nil), d.files.box.Objects...)
+	d.Draw(d.app.Apply(state.TransferMoved{ID: "c", Done: 700_000_000, At: now.Add(20e9)}))
+	if !same(before, d.files.box.Objects) {
+		t.Error("progress makes new rows")
+	}
+}
+
+func BenchmarkDrawStatsOfACall(b *testing.B) {
+	d := newDesk(b, "dark", running(people()))
+	for i := range b.N {
+		d.Draw(d.app.Apply(state.CallMeasured{ID: "1", Stats: state.Stats{Path: state.PathNAT, LevelIn: float64(-i % 60)}}))
+	}
+}

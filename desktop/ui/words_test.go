@@ -1,0 +1,143 @@
+package ui
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carillon-im/carillon/desktop/state"
+)
+
+// used finds the keys in calls of tr, count and those functions that pass one on.
+func used(t *testing.T) map[string]bool {
+	t.Helper()
+	keys := make(map[string]bool)
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no source", err)
+	}
+	shape := regexp.MustCompile(`^[a-z]+\.[a-z. ]*[a-z]$`)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if c, ok := n.(*ast.CallExpr); ok {
+				if fn, ok := c.Fun.(*ast.Ident); ok && (fn.Name == "tr" || fn.Name == "count") {
+					if l, ok := c.Args[0].(*ast.BasicLit); ok {
+						key, _ := strconv.Unquote(l.Value)
+						keys[key] = true
+					}
+				}
+			}
+			// Keys in tables and arguments look like nothing else.
+			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+				if key, _ := strconv.Unquote(l.Value); shape.MatchString(key) {
+					keys[key] = true
+				}
+			}
+			return true
+		})
+	}
+	// Those that are put together from a value.
+	add := func(prefix string, values ...string) {
+		for _, v := range values {
+			keys[prefix+v] = true
+		}
+	}
+	add("link.", "connecting", string(state.Online), string(state.Offline), string(state.LoggedOut))
+	add("presence.", string(state.Available), string(state.Away), string(state.Busy), "gone")
+	add("why.", string(state.WhyWeOffline), string(state.WhyNotSeen), string(state.WhyAsked), string(state.WhyTheyOffline), string(state.WhyNoDevice), string(state.WhyNoRelay), string(state.WhyNoRelayAtAll))
+	add("phase.", string(state.Rings), string(state.Dialing), string(state.RingsThere), string(state.Linking), string(state.Running), string(state.Reconnecting), string(state.Ending))
+	add("outcome.", string(state.NoAnswer), string(state.Declined), string(state.WasBusy), string(state.Missed), string(state.Elsewhere), string(state.Retracted))
+	add("ended.", string(state.NoAnswer), string(state.Declined), string(state.WasBusy), string(state.Missed), string(state.Elsewhere), string(state.Retracted), string(state.Failed))
+	add("path.", string(state.PathDirect), string(state.PathNAT), string(state.PathRelay))
+	add("quality.", string(state.Good), string(state.Fair), string(state.Poor))
+	add("theme.", "system", "light", "dark")
+	add("details.", detailNames...)
+	add("files.", string(state.Paused), string(state.WaitsFor), string(state.Cancelled), string(state.Refused))
+	for _, trust := range []state.Trust{"unknown", state.TrustFirst, state.TrustSame, state.TrustChanged, state.TrustVerified} {
+		add("trust.", string(trust), string(trust)+".text")
+	}
+	delete(keys, "carillon.im")
+	return keys
+}
+
+func TestEveryLanguageSaysEverything(t *testing.T) {
+	keys := used(t)
+	if len(keys) < 150 {
+		t.Fatalf("only %d keys were found in the source", len(keys))
+	}
+	hole := regexp.MustCompile(`\{\{\.[A-Z]\}\}`)
+	var english map[string]any
+	for _, lang := range []string{"en", "de", "es"} {
+		text, err := os.ReadFile("translations/" + lang + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said map[string]any
+		if err := json.Unmarshal(text, &said); err != nil {
+			t.Fatal(err)
+		}
+		if english == nil {
+			english = said
+		}
+		for key := range keys {
+			if said[key] == nil {
+				t.Errorf("%s: %q is missing", lang, key)
+			}
+		}
+		for key, v := range english {
+			one, ok := v.(string)
+			if !ok {
+				continue
+			}
+			other, _ := said[key].(string)
+			if a, b := hole.FindAllString(one, -1), hole.FindAllString(other, -1); len(b) < len(a) {
+				t.Errorf("%s: %q leaves something out: %q", lang, key, other)
+			}
+		}
+		for key := range said {
+			// Problems come from elsewhere by their code.
+			if !keys[key] && !strings.HasPrefix(key, "problem.") && !strings.HasPrefix(key, "tray.") {
+				t.Errorf("%s: nothing uses %q", lang, key)
+			}
+		}
+	}
+}
+
+func TestNumbersForPeople(t *testing.T) {
+	for _, tt := range []struct{ got, want string }{
+		{clock(7 * time.Second), "0:07"}, {clock(3723 * time.Second), "1:02:03"},
+		{size(999), "999 B"}, {size(1500), "1.5 kB"}, {size(12_345_678), "12 MB"}, {size(999_600), "1.0 MB"}, {size(3e12), "3.0 TB"},
+		{left(0), ""}, {left(400 * time.Millisecond), "1 s left"}, {left(90 * time.Second), "2 min left"}, {left(90 * time.Minute), "1.5 h left"},
+		{sentence("no such host"), "No such host."}, {sentence("done!"), "Done!"}, {sentence(""), ""},
+		{initials("Ada King Lovelace"), "AL"}, {initials("bob@example.org"), "B"}, {initials("  "), "?"}, {initials("émile.zola@x"), "ÉZ"},
+		{oneLine("a\nb\u202ec\x07"), "a b c"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got %q, want %q", tt.got, tt.want)
+		}
+	}
+}
+
+func TestProblemsAreSentences(t *testing.T) {
+	if got := problem(state.Problem{Code: "declined", Who: "Bob"}); got != "Bob declined." {
+		t.Errorf("got %q", got)
+	}
+	if got := problem(state.Problem{Code: "never heard of", Detail: "engine on fire"}); !strings.Contains(got, "Engine on fire.") {
+		t.Errorf("got %q", got)
+	}
+}
