@@ -80,7 +80,7 @@ type XEP0343 struct{}
 // Namespace is that of ICE.
 func (XEP0343) Namespace() string { return iceudp.NS }
 
-// Features are those of XEP-0343#disco: ICE alone says nothing of channels.
+// Features are those of XEP-0343#registrar-features: ICE alone says nothing of channels.
 func (XEP0343) Features() []string { return []string{iceudp.NS, datachannel.NSMap} }
 
 // New begins a negotiation.
