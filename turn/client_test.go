@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v4"
 	"go.uber.org/goleak"
 )
@@ -35,7 +37,7 @@ func testConfig(t testing.TB) Config {
 	at := netip.AddrPortFrom(loopback, 0)
 	return Config{
 		Realm: testRealm, Users: map[string]Secret{"u": "p", "v": "q"},
-		Listeners:  []Listener{{Transport: UDP, Address: at}, {Transport: TCP, Address: at}, {Transport: TLS, Address: at, TLS: testTLS(t)}},
+		Listeners:  []Listener{{Transport: UDP, Address: at}, {Transport: TCP, Address: at}, {Transport: TLS, Address: at, TLS: testTLS(t)}, {Transport: DTLS, Address: at, TLS: testTLS(t)}},
 		AllowPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Loops:      2,
 	}
@@ -97,7 +99,8 @@ func connect(t testing.TB, s *Server, tr Transport, user, password string) *clie
 	t.Helper()
 	c := &client{t: t, user: user, password: password}
 	address := addressOf(t, s, tr)
-	if tr == UDP {
+	switch tr {
+	case UDP:
 		u, err := net.ListenPacket("udp4", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +109,22 @@ func connect(t testing.TB, s *Server, tr Transport, user, password string) *clie
 		if c.server, err = net.ResolveUDPAddr("udp4", address); err != nil {
 			t.Fatal(err)
 		}
-	} else {
+	case DTLS:
+		at, err := net.ResolveUDPAddr("udp4", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := dtls.DialWithOptions("udp4", at, dtls.WithInsecureSkipVerify(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := conn.HandshakeContext(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.conn, c.server = &packets{conn}, conn.RemoteAddr()
+	default:
 		conn, err := net.Dial("tcp4", address)
 		if err != nil {
 			t.Fatal(err)
@@ -119,6 +137,16 @@ func connect(t testing.TB, s *Server, tr Transport, user, password string) *clie
 	t.Cleanup(func() { c.conn.Close() })
 	return c
 }
+
+// packets is a connection of datagrams.
+type packets struct{ net.Conn }
+
+func (p *packets) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, err := p.Read(b)
+	return n, p.RemoteAddr(), err
+}
+
+func (p *packets) WriteTo(b []byte, _ net.Addr) (int, error) { return p.Write(b) }
 
 // framed reads frames of a stream.
 type framed struct {
@@ -371,4 +399,9 @@ func expectClosed(t testing.TB, conn net.Conn) {
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the relay keeps the connection")
 	}
+}
+
+func ipAddr(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
 }

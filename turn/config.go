@@ -41,9 +41,9 @@ type Listener struct {
 	// the first, Config.Realm. See [Realm].
 	Realm string
 	// Socket is one that somebody else has bound, as systemd does, in place of
-	// Address; it is duplicated, and stays the caller's to close. One UDP
-	// socket serves one forwarding thread only, unless it was bound with
-	// SO_REUSEPORT.
+	// Address; it is duplicated, and stays the caller's to close. A UDP socket
+	// is served by one forwarding thread: several bound with SO_REUSEPORT, each
+	// a Listener, by as many.
 	Socket *os.File
 }
 

@@ -10,9 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pion/stun/v4"
-	pion "github.com/pion/turn/v5"
 )
 
 // A Secret is a password or a shared secret. It does not show itself in logs.
@@ -83,58 +80,5 @@ func expiry(username string) (expires time.Time, user string, ok bool) {
 	return time.Unix(seconds, 0), user, true
 }
 
-// A keyring knows who may use the relay. It does not change.
-type keyring struct {
-	realm   string
-	users   map[string]Secret
-	secrets []Secret
-}
-
 // maxUsername bounds user names, RFC 8489#section-14.3.
 const maxUsername = 508
-
-// keys returns the keys that a request of username may be signed with, and who
-// it is counted for. An empty reason means that there are some.
-func (k *keyring) keys(username string, now time.Time) (user string, keys [][]byte, reason string) {
-	if len(username) > maxUsername {
-		return "", nil, "user name too long"
-	}
-	if password, ok := k.users[username]; ok {
-		return username, [][]byte{pion.GenerateAuthKey(username, k.realm, string(password))}, ""
-	}
-	expires, user, ok := expiry(username)
-	switch {
-	case len(k.secrets) == 0 || !ok:
-		return "", nil, "unknown user"
-	case now.After(expires):
-		return "", nil, "credentials expired"
-	}
-	for _, s := range k.secrets {
-		keys = append(keys, pion.GenerateAuthKey(username, k.realm, string(restPassword(s, username))))
-	}
-	return user, keys, ""
-}
-
-// ambiguous says whether a request may be signed with one of several keys.
-func (k *keyring) ambiguous() bool { return len(k.secrets) > 1 }
-
-// choose returns the key that frame is signed with, or nil. pion asks for one
-// key before it looks at the signature, so the right one of several secrets is
-// found here first.
-func (k *keyring) choose(frame []byte, now time.Time) []byte {
-	m := &stun.Message{Raw: append([]byte(nil), frame...)}
-	if m.Decode() != nil || !m.Contains(stun.AttrMessageIntegrity) {
-		return nil
-	}
-	var name stun.Username
-	if name.GetFrom(m) != nil {
-		return nil
-	}
-	_, keys, _ := k.keys(name.String(), now)
-	for _, key := range keys {
-		if stun.MessageIntegrity(key).Check(m) == nil {
-			return key
-		}
-	}
-	return nil
-}

@@ -64,17 +64,18 @@ func (s *sockaddr) endpoint() (e endpoint, ok bool) {
 	return e, false
 }
 
-// A permission lets packets of one address pass, RFC 8656#section-9.
-type permission struct {
+// A flowPermission is a permission as the loop sees it.
+type flowPermission struct {
 	hi, lo  uint64
 	verdict verdict
 }
 
-// A channel is a peer with a number, RFC 8656#section-12.
-type channel struct {
+// A flowChannel is a channel as the loop sees it.
+type flowChannel struct {
 	number uint16
 	peer   endpoint
 	to     sockaddr
+	via    *sock
 }
 
 // A flow is an allocation as the loop sees it. Its lists are short, since
@@ -82,43 +83,58 @@ type channel struct {
 type flow struct {
 	allocation *allocation
 	from       *sock // where the client is served
-	relay      sock
 
-	client      endpoint // guarded, like all below
+	relays      [2]*relaySock // of IPv4 and IPv6; guarded, like all below
+	client      endpoint
 	to          sockaddr
 	live        bool
-	permissions []permission
-	channels    []*channel
+	permissions []flowPermission
+	channels    []*flowChannel
 
 	// Counted within one read, given to the meters at its end.
 	packets, bytes, dropped int
 }
 
+// open takes a relay socket of a family.
+func (f *flow) open(r *relaySock, v6 bool) error {
+	if err := r.loop.add(&r.sock); err != nil {
+		return err
+	}
+	f.from.loop.mu.Lock()
+	defer f.from.loop.mu.Unlock()
+	if v6 {
+		f.relays[1] = r
+	} else {
+		f.relays[0] = r
+	}
+	return nil
+}
+
 // start implements forwarder.
 func (f *flow) start(client netip.AddrPort) {
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.client, f.to, f.live = endpointOf(client), sockaddrOf(client), true
 	f.from.listener.flows[f.client] = f
 }
 
-// stop ends all forwarding.
+// stop implements forwarder: it ends all forwarding.
 func (f *flow) stop() {
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.live = false
 	if f.from.listener.flows[f.client] == f {
 		delete(f.from.listener.flows, f.client)
 	}
-	f.permissions, f.channels = nil, nil
+	f.permissions, f.channels, f.relays = nil, nil, [2]*relaySock{}
 }
 
 // permit implements forwarder.
 func (f *flow) permit(peer netip.Addr, v verdict) {
 	e := endpointOf(netip.AddrPortFrom(peer, 0))
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range f.permissions {
@@ -127,33 +143,35 @@ func (f *flow) permit(peer netip.Addr, v verdict) {
 			return
 		}
 	}
-	f.permissions = append(f.permissions, permission{e.hi, e.lo, v})
+	f.permissions = append(f.permissions, flowPermission{e.hi, e.lo, v})
 }
 
 // forbid implements forwarder. Channels to the peer stop too: they need a
 // permission, RFC 8656#section-12.
 func (f *flow) forbid(peer netip.Addr) {
 	e := endpointOf(netip.AddrPortFrom(peer, 0))
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.permissions = slices.DeleteFunc(f.permissions, func(p permission) bool { return p.hi == e.hi && p.lo == e.lo })
+	f.permissions = slices.DeleteFunc(f.permissions, func(p flowPermission) bool { return p.hi == e.hi && p.lo == e.lo })
 }
 
 // bind implements forwarder.
 func (f *flow) bind(number uint16, peer netip.AddrPort) {
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.channels = append(f.channels, &channel{number: number, peer: endpointOf(peer), to: sockaddrOf(peer)})
+	if via := f.relays[familyIndex(peer.Addr())]; via != nil {
+		f.channels = append(f.channels, &flowChannel{number: number, peer: endpointOf(peer), to: sockaddrOf(peer), via: &via.sock})
+	}
 }
 
 // unbind implements forwarder.
 func (f *flow) unbind(number uint16) {
-	l := f.relay.loop
+	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.channels = slices.DeleteFunc(f.channels, func(c *channel) bool { return c.number == number })
+	f.channels = slices.DeleteFunc(f.channels, func(c *flowChannel) bool { return c.number == number })
 }
 
 // may says whether packets pass between the client and peer.
@@ -166,7 +184,7 @@ func (f *flow) may(peer endpoint) bool {
 	return false
 }
 
-func (f *flow) byNumber(number uint16) *channel {
+func (f *flow) byNumber(number uint16) *flowChannel {
 	for _, c := range f.channels {
 		if c.number == number {
 			return c
@@ -175,7 +193,7 @@ func (f *flow) byNumber(number uint16) *channel {
 	return nil
 }
 
-func (f *flow) byPeer(peer endpoint) *channel {
+func (f *flow) byPeer(peer endpoint) *flowChannel {
 	for _, c := range f.channels {
 		if c.peer == peer {
 			return c

@@ -13,20 +13,14 @@ const (
 
 	minChannel = 0x4000
 
-	typeSendIndication     = 0x0016
-	typeDataIndication     = 0x0017
-	typeChannelBind        = 0x0009
-	typeConnectionBindDone = 0x010B
+	typeSendIndication = 0x0016
+	typeDataIndication = 0x0017
 
-	attrXORPeerAddress = 0x0012
-	attrData           = 0x0013
-
-	classMask    = 0x0110
-	classRequest = 0x0000
-	classSuccess = 0x0100
-	classError   = 0x0110
-	methodMask   = 0x3EEF
-	methodBind   = 0x0001 // Binding
+	classMask       = 0x0110
+	classRequest    = 0x0000
+	classIndication = 0x0010
+	classSuccess    = 0x0100
+	classError      = 0x0110
 )
 
 // maxChannel is what RFC 5766 clients may use; RFC 8656 ends at 0x4FFF.

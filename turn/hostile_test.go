@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -211,16 +212,25 @@ func TestNothingIsLeftAfterManyAllocations(t *testing.T) {
 		t.Errorf("%d open files after 1000 allocations, were %d", n, files)
 	}
 	await(t, "goroutines end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.total != 0 || len(s.relayed) != 0 || len(s.accounts) != 0 || len(s.addresses) != 0 {
-		t.Errorf("left: %d allocations, %d relayed addresses, %d accounts, %d clients", s.total, len(s.relayed), len(s.accounts), len(s.addresses))
-	}
+	await(t, "everything is forgotten", func() bool { return s.left() == "" })
 	for _, p := range s.portsOf {
 		if p.free != defaultMaxPort-defaultMinPort+1 {
 			t.Errorf("%d ports are free, want all", p.free)
 		}
 	}
+}
+
+// left names what the relay still holds of allocations.
+func (s *Server) left() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agenda.mu.Lock()
+	defer s.agenda.mu.Unlock()
+	if s.total.allocations+s.total.permissions+s.total.channels+len(s.allocations)+len(s.users)+len(s.addresses)+len(s.agenda.heap)+len(s.peers) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d counted, %d permissions, %d channels, %d allocations, %d users, %d addresses, %d due, %d connections to peers",
+		s.total.allocations, s.total.permissions, s.total.channels, len(s.allocations), len(s.users), len(s.addresses), len(s.agenda.heap), len(s.peers))
 }
 
 func openFiles(t *testing.T) int {

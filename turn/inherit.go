@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// listenUDP binds a socket where pion forwards, or takes an inherited one.
+// listenUDP binds a socket where goroutines forward, or takes an inherited one.
 func listenUDP(l Listener) (*net.UDPConn, error) {
 	if l.Socket == nil {
 		return net.ListenUDP(network("udp", l.Address.Addr()), net.UDPAddrFromAddrPort(l.Address))

@@ -3,6 +3,9 @@ package turn
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"sync"
+	"time"
 )
 
 // An Account is somebody whom limits are counted for.
@@ -40,4 +43,140 @@ type Ledger interface {
 	// all accounts with allocations here, so a relay that reports no more has
 	// ended, and those that have used something since.
 	Report(ctx context.Context, usage []Usage) error
+}
+
+// Bounds of a ledger's answers.
+const (
+	ledgerTimeout  = 2 * time.Second
+	ledgerInterval = 10 * time.Second
+	// maxPending bounds the requests that wait for it.
+	maxPending = 1024
+	// maxReleases bounds what is to be given back.
+	maxReleases = 1 << 16
+)
+
+// pending is the clients whose Allocate waits for the ledger. A retransmission
+// meanwhile is dropped.
+type pending struct {
+	mu  sync.Mutex
+	all map[pendingKey]struct{}
+}
+
+type pendingKey struct {
+	entrance *entrance
+	from     netip.AddrPort
+}
+
+func (p *pending) add(r *request) bool {
+	key := pendingKey{r.entrance, r.from}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, waits := p.all[key]; waits {
+		return false
+	}
+	if len(p.all) >= maxPending {
+		r.entrance.server.refuse("allocation refused", reasonPending, "user", r.login.User)
+		return false
+	}
+	if p.all == nil {
+		p.all = map[pendingKey]struct{}{}
+	}
+	p.all[key] = struct{}{}
+	return true
+}
+
+func (p *pending) remove(r *request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, pendingKey{r.entrance, r.from})
+}
+
+// acquireAtLedger asks for an allocation, or says why there cannot be one.
+func (s *Server) acquireAtLedger(a Account) (reason string) {
+	ctx, cancel := context.WithTimeout(s.ctx, ledgerTimeout)
+	defer cancel()
+	switch err := s.ledger.Acquire(ctx, a); {
+	case errors.Is(err, ErrQuota):
+		return reasonLedger
+	case err != nil:
+		s.log().Warn("ask the ledger for an allocation; granted without it", "user", a.User, "error", err)
+	}
+	return ""
+}
+
+// releaseAtLedger gives an allocation back, soon.
+func (s *Server) releaseAtLedger(a Account) {
+	if s.ledger == nil {
+		return
+	}
+	select {
+	case s.releases <- a:
+	default:
+		s.log().Warn("too many allocations to give back to the ledger; it will find out by the next report", "user", a.User)
+	}
+}
+
+// keepLedger reports and releases until the server ends.
+func (s *Server) keepLedger() {
+	tick := time.NewTicker(ledgerInterval)
+	defer tick.Stop()
+	release := func(a Account) {
+		// What is given back is given back at the end too.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), ledgerTimeout)
+		defer cancel()
+		if err := s.ledger.Release(ctx, a); err != nil {
+			s.log().Warn("give an allocation back to the ledger", "user", a.User, "error", err)
+		}
+	}
+	for {
+		select {
+		case a := <-s.releases:
+			release(a)
+		case <-tick.C:
+			s.reportToLedger(s.ctx)
+		case <-s.ctx.Done():
+			for {
+				select {
+				case a := <-s.releases:
+					release(a)
+				default:
+					s.reportToLedger(context.WithoutCancel(s.ctx))
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *Server) reportToLedger(ctx context.Context) {
+	s.mu.Lock()
+	usage := make([]Usage, 0, len(s.users))
+	scopes := make([]*scope, 0, len(s.users))
+	used := make([]uint64, 0, len(s.users))
+	for acc, x := range s.users {
+		n := x.used.Load()
+		if x.allocations == 0 && n == x.reported {
+			continue
+		}
+		usage = append(usage, Usage{Account: acc, Allocations: x.allocations, Bytes: n - x.reported})
+		scopes, used = append(scopes, x), append(used, n)
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	if err := s.ledger.Report(ctx, usage); err != nil {
+		s.log().Warn("report to the ledger", "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, x := range scopes {
+		x.reported = used[i]
+		if today := usage[i].Today; today > 0 {
+			x.elsewhere.Store(today - min(today, x.today()))
+		}
+		if s.forgettable(x) && s.users[x.account] == x {
+			delete(s.users, x.account)
+		}
+	}
 }

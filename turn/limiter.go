@@ -2,66 +2,73 @@ package turn
 
 import (
 	"hash/maphash"
-	"net/netip"
 	"sync"
 )
 
-// replyBuckets bounds the memory of a replyLimiter. Addresses that fall into
-// one bucket share it.
-const replyBuckets = 1 << 14
+// limiterBuckets bounds the memory of a limiter. Keys that fall into one bucket
+// share it.
+const limiterBuckets = 1 << 14
 
-// A replyLimiter bounds the replies that an address gets to requests without
-// valid credentials. Such a reply can be larger than its request, and the
-// address may be somebody else's.
-type replyLimiter struct {
+// A limiter bounds how often something happens for each of any number of keys.
+type limiter[K comparable] struct {
 	seed maphash.Seed
 
-	mu    sync.Mutex
-	rate  float64 // per nanosecond
-	burst float64
-	level [replyBuckets]float32 // taken
-	at    [replyBuckets]int64   // nanoseconds
+	mu      sync.Mutex
+	rate    float64 // per nanosecond
+	burst   float64
+	buckets []limiterBucket
 }
 
-func newReplyLimiter(perSecond int) *replyLimiter {
-	l := &replyLimiter{seed: maphash.MakeSeed()}
-	l.set(perSecond)
-	return l
+type limiterBucket struct {
+	level float32 // taken
+	at    int64   // when it was so
 }
 
-func (l *replyLimiter) set(perSecond int) {
+func newLimiter[K comparable]() *limiter[K] {
+	return &limiter[K]{seed: maphash.MakeSeed(), buckets: make([]limiterBucket, limiterBuckets)}
+}
+
+func (l *limiter[K]) set(perSecond, burst float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.rate, l.burst = float64(perSecond)/1e9, 10*float64(perSecond)
+	l.rate, l.burst = perSecond/1e9, burst
 }
 
-// bucket of an IPv4 address, or of the /64 that one IPv6 host has to itself.
-func (l *replyLimiter) bucket(a netip.Addr) int {
-	if a.Is6() {
-		a = netip.PrefixFrom(a.WithZone(""), 64).Masked().Addr()
-	}
-	return int(maphash.Comparable(l.seed, a) % replyBuckets)
+func (l *limiter[K]) bucket(key K) *limiterBucket {
+	return &l.buckets[maphash.Comparable(l.seed, key)%limiterBuckets]
 }
 
-// take says whether a reply without valid credentials may go to a.
-func (l *replyLimiter) take(a netip.Addr, now int64) bool {
-	i := l.bucket(a)
+// current is what is taken of a bucket at now.
+func (l *limiter[K]) current(b *limiterBucket, now int64) float64 {
+	return max(0, float64(b.level)-float64(max(0, now-b.at))*l.rate)
+}
+
+// take takes one, if there is one.
+func (l *limiter[K]) take(key K, now int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	level := max(0, float64(l.level[i])-float64(now-l.at[i])*l.rate)
-	l.at[i] = now
+	b := l.bucket(key)
+	level := l.current(b, now)
+	b.at = now
 	if level+1 > l.burst {
-		l.level[i] = float32(level)
+		b.level = float32(level)
 		return false
 	}
-	l.level[i] = float32(level + 1)
+	b.level = float32(level + 1)
 	return true
 }
 
-// giveBack forgets one reply to a, which has shown that it asks itself.
-func (l *replyLimiter) giveBack(a netip.Addr) {
-	i := l.bucket(a)
+// full says whether there is nothing to take.
+func (l *limiter[K]) full(key K, now int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.level[i] = max(0, l.level[i]-1)
+	return l.current(l.bucket(key), now)+1 > l.burst
+}
+
+// giveBack forgets that one was taken.
+func (l *limiter[K]) giveBack(key K) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(key)
+	b.level = max(0, b.level-1)
 }

@@ -42,8 +42,8 @@ type mmsghdr struct {
 type sock struct {
 	loop     *loop
 	fd       int
-	gso      bool      // trains have not failed; guarded by loop.mu, like all below
-	listener *listener // one of these two
+	gso      bool          // trains have not failed; guarded by loop.mu, like all below
+	listener *listenerSock // one of these two
 	flow     *flow
 	closed   bool
 	first    *train // to be sent at the end of the round
@@ -73,6 +73,7 @@ type train struct {
 // it changes with mu held, and the loop holds it while it handles what epoll
 // reported: when a revocation returns, no packet passes that it forbids.
 type loop struct {
+	server      *Server
 	epoll, wake int
 	gather      time.Duration // between two rounds, at least
 	random      *rand.Rand    // loop goroutine only
@@ -213,7 +214,7 @@ func (l *loop) run() {
 			return
 		}
 		last = time.Now()
-		l.now = last.UnixNano()
+		l.now = int64(last.Sub(l.server.started))
 		for i := range max(0, n) {
 			if s := l.socks[l.events[i].Fd]; s != nil {
 				l.read(s)
@@ -289,7 +290,7 @@ func (l *loop) fromClient(s *sock, from endpoint, b []byte, segment int) {
 			}
 			f.packets++
 			f.bytes += len(data)
-			l.send(&f.relay, &c.to, 0, data)
+			l.send(c.via, &c.to, 0, data)
 		case 0x00:
 			typ, ok := stunType(p)
 			switch {
@@ -305,12 +306,13 @@ func (l *loop) fromClient(s *sock, from endpoint, b []byte, segment int) {
 	}
 	if f != nil && f.packets+f.dropped > 0 {
 		f.allocation.meter.up(f.packets, f.bytes)
-		f.allocation.account.meter.up(f.packets, f.bytes)
-		f.settleDropped()
+		f.settle()
 	}
 }
 
-func (f *flow) settleDropped() {
+// settle counts what one read has brought.
+func (f *flow) settle() {
+	f.allocation.spend(f.bytes)
 	if f.dropped > 0 {
 		f.allocation.meter.dropped.Add(uint64(f.dropped))
 	}
@@ -319,9 +321,12 @@ func (f *flow) settleDropped() {
 
 func (l *loop) sendIndication(f *flow, p []byte) {
 	peer, data, ok := sendIndication(p)
-	// The socket serves one family, and a v4-mapped address is of the other.
-	if !ok || peer.Addr().Is4() != f.allocation.local.Addr().Is4() || peer.Addr().Is4In6() {
+	if !ok || peer.Addr().Is4In6() {
 		return
+	}
+	via := f.relays[familyIndex(peer.Addr())]
+	if via == nil {
+		return // an address of a family that the allocation is not of
 	}
 	if !f.may(endpointOf(peer)) || !f.allocation.admitUp(len(data), l.now) {
 		f.dropped++
@@ -330,15 +335,15 @@ func (l *loop) sendIndication(f *flow, p []byte) {
 	f.packets++
 	f.bytes += len(data)
 	to := sockaddrOf(peer)
-	l.send(&f.relay, &to, 0, data)
+	l.send(&via.sock, &to, 0, data)
 }
 
-// hand gives a request to pion, unless too many wait.
-func (ls *listener) hand(from endpoint, p []byte) {
+// hand gives a request to the goroutine that answers, unless too many wait.
+func (ls *listenerSock) hand(from endpoint, p []byte) {
 	if len(p) > maxRequest {
 		return
 	}
-	r := ls.spare.Get().(*request)
+	r := ls.spare.Get().(*packet)
 	r.from, r.n = from.addrPort(), copy(r.b[:], p)
 	select {
 	case ls.requests <- r:
@@ -371,8 +376,7 @@ func (l *loop) fromPeer(f *flow, from endpoint, b []byte, segment int) {
 		}
 	}
 	f.allocation.meter.down(f.packets, f.bytes)
-	f.allocation.account.meter.down(f.packets, f.bytes)
-	f.settleDropped()
+	f.settle()
 }
 
 // padding follows attributes that are not a multiple of 4 bytes long.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,10 +12,11 @@ import (
 // A standing is a loop that nobody runs, with one allocation.
 type standing struct {
 	loop     *loop
-	listener net.PacketConn
-	relay    net.PacketConn
+	listener *listenerSock
+	relay    *relaySock
 	client   *net.UDPConn
 	peer     *net.UDPConn
+	server   netip.AddrPort
 	relayed  netip.AddrPort
 }
 
@@ -29,12 +31,15 @@ func stand(t testing.TB) *standing {
 	l, err := newLoop()
 	check(err)
 	t.Cleanup(func() { unix.Close(l.epoll); unix.Close(l.wake) })
-	p := &plane{loops: []*loop{l}}
-	s := &Server{}
+	s := &Server{started: time.Now()}
+	p := &plane{server: s, loops: []*loop{l}}
 	at := netip.AddrPortFrom(loopback, 0)
-	conns, err := p.listen(Listener{Transport: UDP, Address: at}, func(local netip.AddrPort) *entrance { return newEntrance(s, UDP, local) })
-	check(err)
-	st := &standing{loop: l, listener: conns[0]}
+	st := &standing{loop: l}
+	check(p.listen(Listener{Transport: UDP, Address: at}, func(local netip.AddrPort) *entrance {
+		st.server = local
+		return newEntrance(s, Listener{Transport: UDP}, local)
+	}))
+	st.listener = s.sockets[0].(*listenerSock)
 	t.Cleanup(func() { st.listener.Close() })
 	st.client, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 	check(err)
@@ -42,15 +47,14 @@ func stand(t testing.TB) *standing {
 	st.peer, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 	check(err)
 	t.Cleanup(func() { st.peer.Close() })
-	a := &allocation{server: s, account: &account{}, local: at}
-	relay, f, err := p.relay(st.listener, a)
+	a := &allocation{server: s, scopes: scopes{&scope{}, &scope{}, &scope{}}}
+	f := p.flow(st.listener, a)
+	relay, err := p.relay(f, at)
 	check(err)
-	st.relay = relay
-	fd := relay.(*relayConn).flow.relay.fd
-	t.Cleanup(func() { unix.Close(fd) })
-	name, err := unix.Getsockname(fd)
+	st.relay = relay.(*relaySock)
+	t.Cleanup(func() { st.relay.Close() })
+	st.relayed, err = localOf(st.relay.fd)
 	check(err)
-	st.relayed = netip.AddrPortFrom(loopback, uint16(name.(*unix.SockaddrInet4).Port))
 	f.start(st.client.LocalAddr().(*net.UDPAddr).AddrPort())
 	peer := st.peer.LocalAddr().(*net.UDPAddr).AddrPort()
 	f.permit(peer.Addr(), verdictAllowed)
@@ -60,8 +64,8 @@ func stand(t testing.TB) *standing {
 
 func (st *standing) round() {
 	st.loop.mu.Lock()
-	st.loop.read(st.listener.(*listenerConn).sock)
-	st.loop.read(&st.relay.(*relayConn).flow.relay)
+	st.loop.read(&st.listener.sock)
+	st.loop.read(&st.relay.sock)
 	st.loop.flush()
 	st.loop.mu.Unlock()
 }
@@ -69,7 +73,7 @@ func (st *standing) round() {
 func TestForwardingMakesNoGarbage(t *testing.T) {
 	st := stand(t)
 	packet := append([]byte{0x40, 0, 0, 160}, make([]byte, 160)...)
-	server, buf := st.listener.LocalAddr().(*net.UDPAddr).AddrPort(), make([]byte, 2000)
+	server, buf := st.server, make([]byte, 2000)
 	if n := testing.AllocsPerRun(100, func() {
 		st.client.WriteToUDPAddrPort(packet, server)
 		st.peer.WriteToUDPAddrPort(packet[4:], st.relayed)
@@ -89,8 +93,8 @@ func TestForwardingMakesNoGarbage(t *testing.T) {
 func TestTrainsKeepPacketsAndOrder(t *testing.T) {
 	for _, gso := range []bool{true, false} {
 		st := stand(t)
-		st.relay.(*relayConn).flow.relay.gso = gso
-		server, buf := st.listener.LocalAddr().(*net.UDPAddr).AddrPort(), make([]byte, 2000)
+		st.relay.gso = gso
+		server, buf := st.server, make([]byte, 2000)
 		sizes := []int{1200, 1200, 1200, 700, 1200, 1, 1, 2, 1472, 1472, 10, 0, 5, 5, 5}
 		for i, n := range sizes {
 			b := make([]byte, 4+n)
@@ -133,7 +137,7 @@ func TestTrainsKeepPacketsAndOrder(t *testing.T) {
 func BenchmarkForward(b *testing.B) {
 	st := stand(b)
 	packet := append([]byte{0x40, 0, 0, 160}, make([]byte, 160)...)
-	server := st.listener.LocalAddr().(*net.UDPAddr).AddrPort()
+	server := st.server
 	b.ReportAllocs()
 	for b.Loop() {
 		st.client.WriteToUDPAddrPort(packet, server)

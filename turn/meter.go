@@ -50,21 +50,22 @@ type rate struct {
 	paid atomic.Int64 // nanoseconds
 }
 
-// admit says whether bytes may pass at now, in nanoseconds.
-func (r *rate) admit(bytes int, now int64) bool {
+// ready says whether something may pass at now, in nanoseconds.
+func (r *rate) ready(now int64) bool {
+	return r.bits.Load() <= 0 || r.paid.Load()-now <= rateBurst
+}
+
+// charge counts bytes that pass at now.
+func (r *rate) charge(bytes int, now int64) {
 	limit := r.bits.Load()
 	if limit <= 0 {
-		return true
+		return
 	}
 	cost := int64(float64(bytes) * 8e9 / float64(limit))
 	for {
 		old := r.paid.Load()
-		paid := max(old, now)
-		if paid-now > rateBurst {
-			return false
-		}
-		if r.paid.CompareAndSwap(old, paid+cost) {
-			return true
+		if r.paid.CompareAndSwap(old, max(old, now)+cost) {
+			return
 		}
 	}
 }

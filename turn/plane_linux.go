@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -17,22 +16,23 @@ import (
 // A plane forwards the packets of UDP clients: loops, each with a thread, an
 // epoll set and the sockets of the clients that the kernel hashes to it.
 type plane struct {
+	server  *Server
 	loops   []*loop
 	adopted int // inherited sockets, which loops take in turn
 	wait    sync.WaitGroup
 }
 
-func newDataPlane(n int, gather time.Duration) (dataPlane, error) {
+func newDataPlane(s *Server, n int, gather time.Duration) (dataPlane, error) {
 	if n <= 0 {
 		n = DefaultLoops()
 	}
-	p := &plane{}
+	p := &plane{server: s}
 	for range min(n, maxLoops) {
 		l, err := newLoop()
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
-		l.gather = gather
+		l.gather, l.server = gather, s
 		p.loops = append(p.loops, l)
 		p.wait.Go(l.run)
 	}
@@ -59,68 +59,96 @@ const (
 	relayBuffer    = 1 << 20
 )
 
-// requestQueue bounds the requests that wait for pion at one socket; more are
-// dropped, and clients ask again.
+// requestQueue bounds the requests that wait for an answer at one socket; more
+// are dropped, and clients ask again.
 const requestQueue = 1024
 
 // listen implements dataPlane.
-func (p *plane) listen(l Listener, make func(netip.AddrPort) *entrance) ([]net.PacketConn, error) {
+func (p *plane) listen(l Listener, enter func(netip.AddrPort) *entrance) error {
 	if l.Socket != nil {
 		fd, local, err := adoptUDP(l.Socket, listenerBuffer)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		p.adopted++
-		c, err := p.loops[p.adopted%len(p.loops)].serve(fd, local, make)
-		if err != nil {
-			return nil, err
-		}
-		return []net.PacketConn{c}, nil
+		return p.serve(p.loops[p.adopted%len(p.loops)], fd, local, enter)
 	}
-	var conns []net.PacketConn
 	at := l.Address
 	for _, loop := range p.loops {
 		fd, local, err := bindUDP(at, true, listenerBuffer)
-		var c net.PacketConn
-		if err == nil {
-			at = local // the port that the system chose, for the others
-			c, err = loop.serve(fd, local, make)
-		}
 		if err != nil {
-			for _, c := range conns {
-				c.Close()
-			}
-			return nil, err
+			return err
 		}
-		conns = append(conns, c)
+		at = local // the port that the system chose, for the others
+		if err := p.serve(loop, fd, local, enter); err != nil {
+			return err
+		}
 	}
-	return conns, nil
+	return nil
 }
 
-// serve takes over a socket of clients.
-func (l *loop) serve(fd int, local netip.AddrPort, make func(netip.AddrPort) *entrance) (net.PacketConn, error) {
-	s := &sock{loop: l, fd: fd, gso: true, listener: newListener(make(local))}
-	c := &listenerConn{sock: s, local: net.UDPAddrFromAddrPort(local)}
-	if err := l.add(s); err != nil {
-		c.Close()
-		return nil, err
+// serve gives a socket of clients to a loop.
+func (p *plane) serve(l *loop, fd int, local netip.AddrPort, enter func(netip.AddrPort) *entrance) error {
+	s := &listenerSock{requests: make(chan *packet, requestQueue), flows: map[endpoint]*flow{}, done: make(chan struct{})}
+	s.sock = sock{loop: l, fd: fd, gso: true, listener: s}
+	s.spare.New = func() any { return new(packet) }
+	s.entrance = enter(local)
+	s.entrance.fast, s.entrance.link = s, s
+	if err := l.add(&s.sock); err != nil {
+		return errors.Join(err, unix.Close(fd))
 	}
-	return c, nil
+	p.server.sockets = append(p.server.sockets, s)
+	return nil
+}
+
+// adoptUDP duplicates an inherited socket.
+func adoptUDP(f *os.File, buffer int) (fd int, local netip.AddrPort, err error) {
+	fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, local, os.NewSyscallError("dup", err)
+	}
+	if err = unix.SetNonblock(fd, true); err == nil {
+		local, err = localOf(fd)
+	}
+	if err != nil {
+		return -1, local, errors.Join(err, unix.Close(fd))
+	}
+	tuneUDP(fd, buffer)
+	return fd, local, nil
+}
+
+// flow implements dataPlane.
+func (p *plane) flow(at *listenerSock, a *allocation) forwarder {
+	return &flow{allocation: a, from: &at.sock}
 }
 
 // relay implements dataPlane.
-func (p *plane) relay(listener net.PacketConn, a *allocation) (net.PacketConn, forwarder, error) {
-	ls := listener.(*listenerConn).sock
-	fd, _, err := bindUDP(a.local, false, relayBuffer)
+func (p *plane) relay(fw forwarder, local netip.AddrPort) (relaySocket, error) {
+	f := fw.(*flow)
+	fd, _, err := bindUDP(local, false, relayBuffer)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	f := &flow{allocation: a, from: ls}
-	f.relay = sock{loop: ls.loop, fd: fd, gso: true, flow: f}
-	if err := ls.loop.add(&f.relay); err != nil {
-		return nil, nil, errors.Join(err, unix.Close(fd))
+	r := &relaySock{sock{loop: f.from.loop, fd: fd, gso: true, flow: f}}
+	if err := f.open(r, local.Addr().Is6()); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return &relayConn{flow: f}, f, nil
+	return r, nil
+}
+
+// A relaySock is a relay socket of a flow.
+type relaySock struct{ sock }
+
+// Close implements relaySocket.
+func (r *relaySock) Close() error {
+	r.loop.mu.Lock()
+	for i := range r.flow.relays {
+		if r.flow.relays[i] == r {
+			r.flow.relays[i] = nil
+		}
+	}
+	r.loop.mu.Unlock()
+	return r.close()
 }
 
 // bindUDP makes a non-blocking socket.
@@ -164,26 +192,8 @@ func bindUDP(at netip.AddrPort, shared bool, buffer int) (fd int, local netip.Ad
 	if err = unix.Bind(fd, sa); err != nil {
 		return -1, local, os.NewSyscallError("bind", err)
 	}
-	if local, err = localOf(fd); err != nil {
-		return -1, local, err
-	}
-	return fd, local, nil
-}
-
-// adoptUDP duplicates an inherited socket.
-func adoptUDP(f *os.File, buffer int) (fd int, local netip.AddrPort, err error) {
-	fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return -1, local, os.NewSyscallError("dup", err)
-	}
-	if err = unix.SetNonblock(fd, true); err == nil {
-		local, err = localOf(fd)
-	}
-	if err != nil {
-		return -1, local, errors.Join(err, unix.Close(fd))
-	}
-	tuneUDP(fd, buffer)
-	return fd, local, nil
+	local, err = localOf(fd)
+	return fd, local, err
 }
 
 // tuneUDP makes a socket faster where the kernel can; without, it works too.
@@ -200,7 +210,6 @@ func tuneUDP(fd, buffer int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1)
 }
 
-// localOf returns what a socket is bound to.
 func localOf(fd int) (local netip.AddrPort, err error) {
 	name, err := unix.Getsockname(fd)
 	if err != nil {
@@ -210,15 +219,15 @@ func localOf(fd int) (local netip.AddrPort, err error) {
 	case *unix.SockaddrInet4:
 		local = netip.AddrPortFrom(netip.AddrFrom4(name.Addr), uint16(name.Port))
 	case *unix.SockaddrInet6:
-		local = netip.AddrPortFrom(netip.AddrFrom16(name.Addr), uint16(name.Port))
+		local = netip.AddrPortFrom(netip.AddrFrom16(name.Addr).Unmap(), uint16(name.Port))
 	default:
 		return local, fmt.Errorf("a socket of %T, not of an IP address", name)
 	}
 	return local, nil
 }
 
-// A request is a packet that pion shall answer.
-type request struct {
+// A packet is a request that waits for its answer.
+type packet struct {
 	from netip.AddrPort
 	n    int
 	b    [maxRequest]byte
@@ -227,114 +236,45 @@ type request struct {
 // maxRequest bounds a request over UDP, which should not be fragmented.
 const maxRequest = 1500
 
-// A listener is what a socket of clients has besides.
-type listener struct {
+// A listenerSock is a socket of clients. A loop reads it; a goroutine answers
+// the requests among what it reads.
+type listenerSock struct {
+	sock
 	entrance *entrance
-	requests chan *request
-	spare    sync.Pool          // of *request
+	requests chan *packet
+	spare    sync.Pool          // of *packet
 	flows    map[endpoint]*flow // guarded by loop.mu
 	done     chan struct{}
 	once     sync.Once
 }
 
-func newListener(e *entrance) *listener {
-	return &listener{
-		entrance: e, requests: make(chan *request, requestQueue), flows: map[endpoint]*flow{}, done: make(chan struct{}),
-		spare: sync.Pool{New: func() any { return new(request) }},
+// run answers requests until the socket is closed.
+func (s *listenerSock) run() {
+	r := request{entrance: s.entrance, link: s}
+	for {
+		select {
+		case p := <-s.requests:
+			r.from = p.from
+			r.serve(p.b[:p.n])
+			s.spare.Put(p)
+		case <-s.done:
+			return
+		}
 	}
 }
 
-// A listenerConn is a socket of clients as pion sees it: it reads the requests
-// that the loop does not handle, and writes the answers.
-type listenerConn struct {
-	sock  *sock
-	local *net.UDPAddr
-}
+// send implements link.
+func (s *listenerSock) send(b []byte, to netip.AddrPort) error { return s.writeTo(b, to) }
 
-// ReadFrom implements net.PacketConn.
-func (c *listenerConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	l := c.sock.listener
-	select {
-	case r := <-l.requests:
-		n := copy(b, r.b[:r.n])
-		from := net.UDPAddrFromAddrPort(r.from)
-		l.spare.Put(r)
-		l.entrance.inspect(from, b[:n])
-		return n, from, nil
-	case <-l.done:
-		return 0, nil, net.ErrClosed
-	}
-}
-
-// WriteTo implements net.PacketConn.
-func (c *listenerConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	l := c.sock.listener
-	dst := addrPort(to)
-	if !l.entrance.reply(dst.Addr(), b) {
-		return len(b), nil
-	}
-	return len(b), c.sock.writeTo(b, dst)
-}
-
-// Close implements net.PacketConn.
-func (c *listenerConn) Close() error {
+// Close closes the socket.
+func (s *listenerSock) Close() error {
 	var err error
-	c.sock.listener.once.Do(func() {
-		close(c.sock.listener.done)
-		err = c.sock.close()
+	s.once.Do(func() {
+		close(s.done)
+		err = s.close()
 	})
 	return err
 }
-
-// LocalAddr implements net.PacketConn.
-func (c *listenerConn) LocalAddr() net.Addr { return c.local }
-
-// SetDeadline implements net.PacketConn; pion sets none.
-func (c *listenerConn) SetDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// SetReadDeadline implements net.PacketConn.
-func (c *listenerConn) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// SetWriteDeadline implements net.PacketConn.
-func (c *listenerConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// A relayConn is a relay socket as pion sees it.
-type relayConn struct{ flow *flow }
-
-// ReadFrom implements net.PacketConn. The loop reads the socket, so the
-// goroutine that pion starts for each allocation has nothing to wait for: it
-// ends here, with its stack and its buffer. An error in its place would tell
-// pion to delete the allocation.
-func (c *relayConn) ReadFrom([]byte) (int, net.Addr, error) {
-	runtime.Goexit()
-	panic("unreachable")
-}
-
-// WriteTo implements net.PacketConn. Data of clients never comes this way,
-// since the loop forwards it or drops it.
-func (c *relayConn) WriteTo(b []byte, _ net.Addr) (int, error) { return len(b), nil }
-
-// Close implements net.PacketConn.
-func (c *relayConn) Close() error {
-	c.flow.stop()
-	err := c.flow.relay.close()
-	c.flow.allocation.close()
-	return err
-}
-
-// LocalAddr implements net.PacketConn.
-func (c *relayConn) LocalAddr() net.Addr {
-	return net.UDPAddrFromAddrPort(c.flow.allocation.local)
-}
-
-// SetDeadline implements net.PacketConn; pion sets none.
-func (c *relayConn) SetDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// SetReadDeadline implements net.PacketConn.
-func (c *relayConn) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// SetWriteDeadline implements net.PacketConn.
-func (c *relayConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
 // newLoop makes a loop that is not running.
 func newLoop() (*loop, error) {

@@ -4,5 +4,8 @@ package turn
 
 import "time"
 
-// newDataPlane returns nil: pion forwards here.
-func newDataPlane(int, time.Duration) (dataPlane, error) { return nil, nil }
+// newDataPlane returns nil: goroutines forward here.
+func newDataPlane(*Server, int, time.Duration) (dataPlane, error) { return nil, nil }
+
+// A listenerSock is a socket of a data plane.
+type listenerSock struct{}

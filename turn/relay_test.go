@@ -16,7 +16,7 @@ import (
 // ways is every way that data takes through the relay.
 func ways(t *testing.T, f func(t *testing.T, s *Server, tr Transport)) {
 	for _, portable := range []bool{false, true} {
-		for _, tr := range []Transport{UDP, TCP, TLS} {
+		for _, tr := range []Transport{UDP, TCP, TLS, DTLS} {
 			t.Run(fmt.Sprintf("%s,portable=%v", tr, portable), func(t *testing.T) {
 				c := testConfig(t)
 				c.Portable = portable
@@ -37,10 +37,8 @@ func TestDataPassesBothWays(t *testing.T) {
 		c.permitPeer(p.address())
 		for _, n := range []int{0, 1, 3, 4, 1000, 1472} {
 			data := strings.Repeat("x", n)
-			if n > 0 { // pion drops an empty Data attribute
-				c.sendIndication(p.address(), data)
-				p.expect(data)
-			}
+			c.sendIndication(p.address(), data)
+			p.expect(data)
 			p.send(relayed, data)
 			c.expect(data, 0)
 		}
@@ -91,7 +89,7 @@ func TestRevocationStopsDataAtOnce(t *testing.T) {
 			c.sendChannel(0x4000, "before")
 			gone.expect("before")
 
-			a := s.byRelayed(net.UDPAddrFromAddrPort(relayed))
+			a := s.list()[0]
 			check := func(what string) {
 				t.Helper()
 				c.sendChannel(0x4000, what+" by channel")
@@ -102,9 +100,13 @@ func TestRevocationStopsDataAtOnce(t *testing.T) {
 				stays.send(relayed, "down")
 				c.expect("down", 0x4001)
 			}
-			a.forbid(gone.address().Addr())
+			a.mu.Lock()
+			a.forbidLocked(func(p *permission) bool { return p.peer == gone.address().Addr() })
+			a.mu.Unlock()
 			check("no permission")
-			a.permit(gone.address().Addr())
+			if reason := a.permit([]netip.Addr{gone.address().Addr()}, s.now()+int64(time.Minute)); reason != "" {
+				t.Fatal(reason)
+			}
 			c.sendChannel(0x4000, "permitted again")
 			gone.expect("permitted again")
 
@@ -121,12 +123,12 @@ func TestRevocationStopsDataAtOnce(t *testing.T) {
 			c.sendChannel(0x4000, "allowed by reload")
 			gone.expect("allowed by reload")
 
-			if !portable { // else pion keeps channels
-				a.unbind(0x4000)
-				c.sendChannel(0x4000, "no channel")
-				c.sendIndication(gone.address(), "by indication")
-				gone.expect("by indication")
-			}
+			a.mu.Lock()
+			a.unbindLocked(func(c *channel) bool { return c.number == 0x4000 })
+			a.mu.Unlock()
+			c.sendChannel(0x4000, "no channel")
+			c.sendIndication(gone.address(), "by indication")
+			gone.expect("by indication")
 			c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
 			// The port is free as soon as the answer is there.
 			if u, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(relayed)); err != nil {
@@ -141,7 +143,7 @@ func TestRevocationStopsDataAtOnce(t *testing.T) {
 	}
 }
 
-// pion's timers reach the data plane.
+// The agenda reaches the data plane.
 func TestExpiryStopsData(t *testing.T) {
 	for name, set := range map[string]func(*Config){
 		"permission": func(c *Config) { c.PermissionLifetime = 300 * time.Millisecond },
@@ -241,8 +243,8 @@ func TestEveryLimitIsReachedAndReleased(t *testing.T) {
 			}
 			c.mustRequest(stun.MethodCreatePermission, at(1, 1))
 			c.mustRequest(stun.MethodCreatePermission, at(2, 1))
-			if code := codeOf(c.request(stun.MethodCreatePermission, at(3, 1))); code != stun.CodeForbidden {
-				t.Errorf("%s: the third peer was answered with %d, want 403", tr, code)
+			if code := codeOf(c.request(stun.MethodCreatePermission, at(3, 1))); code != stun.CodeInsufficientCapacity {
+				t.Errorf("%s: the third peer was answered with %d, want 508", tr, code)
 			}
 			c.mustRequest(stun.MethodChannelBind, channelAttr(0x4000), at(1, 1))
 			c.mustRequest(stun.MethodChannelBind, channelAttr(0x4001), at(1, 2))

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	pion "github.com/pion/turn/v5"
 )
 
 // A Server is a running relay.
@@ -19,39 +18,53 @@ type Server struct {
 	config  atomic.Pointer[Config] // complete; Reload replaces it
 	policy  atomic.Pointer[policy]
 	keyring atomic.Pointer[keyring]
+	metered atomic.Bool // some limit on bandwidth or bytes
+
 	portsOf map[netip.Addr]*ports // by bound and by public address; not changed
-	replies *replyLimiter
-	plane   dataPlane // nil when pion forwards
-	pion    *pion.Server
+	replies *limiter[netip.Addr]  // to addresses without credentials
+	logins  *limiter[guess]       // that failed
+	guesses *limiter[netip.Addr]  // the same of all names
+	plane   dataPlane             // nil when goroutines forward
+	ledger  Ledger                // nil without one
+	agenda  *agenda
+	reasons reasons
 	started time.Time
 
-	// chosen is, by the address value that pion passes on, the key that a
-	// request at hand is signed with; used with several secrets only.
-	chosen sync.Map
+	connections connections
+	pending     pending
+	releases    chan Account
+	alternate   atomic.Uint32 // which is next
 
 	refused  atomic.Uint64
 	failures atomic.Uint64
 	draining atomic.Bool
 
-	mu        sync.Mutex
-	accounts  map[string]*account
-	addresses map[netip.Addr]int // allocations by client
-	relayed   map[netip.AddrPort]*allocation
-	ended     Traffic       // of allocations that are no more
-	total     int           // allocations, with those being made
-	empty     chan struct{} // closed when draining and total is 0
-	entrances []*entrance
-	closed    bool
+	mu           sync.Mutex
+	total        scope
+	users        map[Account]*scope
+	addresses    map[netip.Addr]*scope
+	allocations  map[*allocation]struct{}
+	reservations map[[8]byte]*reservation
+	peers        map[uint32]*peerConn // that wait for a ConnectionBind, RFC 6062
+	ended        Traffic              // of allocations that are no more
+	empty        chan struct{}        // closed when draining and there are none
+	closed       bool
 
-	wait sync.WaitGroup
+	entrances []*entrance
+	sockets   []io.Closer
+	ctx       context.Context // of everything that the server has started
+	cancel    context.CancelFunc
+	wait      sync.WaitGroup
 }
 
-// A dataPlane forwards packets beside pion.
+// A dataPlane forwards packets of clients that arrive by UDP.
 type dataPlane interface {
 	// listen makes the sockets of a UDP listener, all at one address.
-	listen(l Listener, make func(local netip.AddrPort) *entrance) ([]net.PacketConn, error)
-	// relay makes the relay socket of an allocation of a client of listener.
-	relay(listener net.PacketConn, a *allocation) (net.PacketConn, forwarder, error)
+	listen(l Listener, enter func(local netip.AddrPort) *entrance) error
+	// flow makes the forwarding of an allocation of a client of a socket.
+	flow(at *listenerSock, a *allocation) forwarder
+	// relay makes a relay socket of it.
+	relay(f forwarder, local netip.AddrPort) (relaySocket, error)
 	// close ends the forwarding and returns when it has ended.
 	close() error
 }
@@ -63,11 +76,13 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("relay configuration: %w", err)
 	}
 	s := &Server{
-		portsOf: map[netip.Addr]*ports{}, started: time.Now(),
-		replies:  newReplyLimiter(c.Limits.UnauthenticatedReplies),
-		accounts: map[string]*account{}, addresses: map[netip.Addr]int{}, relayed: map[netip.AddrPort]*allocation{},
-		empty: make(chan struct{}),
+		portsOf: map[netip.Addr]*ports{}, started: time.Now(), ledger: c.Ledger,
+		replies: newLimiter[netip.Addr](), logins: newLimiter[guess](), guesses: newLimiter[netip.Addr](),
+		users: map[Account]*scope{}, addresses: map[netip.Addr]*scope{}, allocations: map[*allocation]struct{}{},
+		reservations: map[[8]byte]*reservation{}, peers: map[uint32]*peerConn{}, empty: make(chan struct{}),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.agenda = newAgenda(s.now)
 	s.adopt(&c)
 	for _, r := range c.Relays {
 		if s.portsOf[r.Address] == nil {
@@ -76,91 +91,181 @@ func New(c Config) (*Server, error) {
 		s.portsOf[r.Public] = s.portsOf[r.Address]
 	}
 	if !c.Portable {
-		if s.plane, err = newDataPlane(c.Loops, c.Gather); err != nil {
+		if s.plane, err = newDataPlane(s, c.Loops, c.Gather); err != nil {
 			return nil, fmt.Errorf("start forwarding: %w", err)
 		}
 	}
-	pc := pion.ServerConfig{
-		Realm: c.Realm, InboundMTU: maxFrame, LoggerFactory: logBridge{s},
-		AuthHandler: s.authenticate, QuotaHandler: s.quota, EventHandler: s.events(),
-		AllocationLifetime: c.AllocationLifetime, PermissionTimeout: c.PermissionLifetime, ChannelBindTimeout: c.ChannelLifetime,
+	err = s.listenAll(c)
+	if err == nil {
+		err = s.discover(c)
 	}
-	for _, l := range c.Listeners {
-		if err := s.listen(l, &pc); err != nil {
-			err = fmt.Errorf("listen on %s %v: %w", l.Transport, l.Address, err)
-			return nil, errors.Join(err, s.closeListeners(pc))
-		}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
-	if s.pion, err = pion.NewServer(pc); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the control plane: %w", err), s.closeListeners(pc))
+	s.wait.Go(func() { s.agenda.run(s.ctx.Done()) })
+	s.wait.Go(s.tick)
+	if s.ledger != nil {
+		s.releases = make(chan Account, maxReleases)
+		s.wait.Go(s.keepLedger)
+	}
+	for _, r := range s.runners() {
+		s.wait.Go(r.run)
 	}
 	return s, nil
 }
 
-func (s *Server) listen(l Listener, pc *pion.ServerConfig) error {
-	if l.Transport != UDP {
-		tl, err := newStreamListener(s, l)
-		if err != nil {
-			return err
+// A runner is a socket of clients that serves until it is closed.
+type runner interface{ run() }
+
+func (s *Server) runners() (all []runner) {
+	for _, c := range s.sockets {
+		if r, ok := c.(runner); ok {
+			all = append(all, r)
 		}
-		e := tl.entrance
-		s.entrances = append(s.entrances, e)
-		pc.ListenerConfigs = append(pc.ListenerConfigs, pion.ListenerConfig{Listener: tl, RelayAddressGenerator: e, PermissionHandler: e.permit})
-		return nil
 	}
-	add := func(conn net.PacketConn, e *entrance) {
-		s.entrances = append(s.entrances, e)
-		pc.PacketConnConfigs = append(pc.PacketConnConfigs, pion.PacketConnConfig{PacketConn: conn, RelayAddressGenerator: e, PermissionHandler: e.permit})
-	}
-	if s.plane == nil {
-		u, err := listenUDP(l)
-		if err != nil {
-			return err
+	return all
+}
+
+// now is the time that expiry and rates go by. It does not jump with the clock.
+func (s *Server) now() int64 { return int64(time.Since(s.started)) }
+
+func (s *Server) listenAll(c Config) error {
+	for _, l := range c.Listeners {
+		if err := s.listen(l); err != nil {
+			return fmt.Errorf("listen on %s %v: %w", l.Transport, l.Address, err)
 		}
-		e := newEntrance(s, UDP, u.LocalAddr().(*net.UDPAddr).AddrPort())
-		add(&portableListener{UDPConn: u, entrance: e}, e)
-		return nil
-	}
-	var es []*entrance
-	conns, err := s.plane.listen(l, func(local netip.AddrPort) *entrance {
-		e := newEntrance(s, UDP, local)
-		es = append(es, e)
-		return e
-	})
-	if err != nil {
-		return err
-	}
-	for i, conn := range conns {
-		es[i].fast = conn
-		add(conn, es[i])
 	}
 	return nil
 }
 
-// network is "udp4" and the like; sockets never serve both families.
-func network(protocol string, a netip.Addr) string {
-	if a.Is4() {
-		return protocol + "4"
+func (s *Server) listen(l Listener) error {
+	switch {
+	case l.Transport == DTLS:
+		d, err := newDTLSListener(s, l)
+		if err != nil {
+			return err
+		}
+		s.open(d.entrance, d)
+	case l.Transport != UDP:
+		t, err := newStreamListener(s, l)
+		if err != nil {
+			return err
+		}
+		s.open(t.entrance, t)
+	case s.plane != nil:
+		return s.plane.listen(l, func(local netip.AddrPort) *entrance {
+			e := newEntrance(s, l, local)
+			s.entrances = append(s.entrances, e)
+			return e
+		})
+	default:
+		u, err := listenUDP(l)
+		if err != nil {
+			return err
+		}
+		e := newEntrance(s, l, addrPort(u.LocalAddr()))
+		p := &portableListener{UDPConn: u, entrance: e}
+		e.link = p
+		s.open(e, p)
 	}
-	return protocol + "6"
+	return nil
 }
 
-func (s *Server) closeListeners(pc pion.ServerConfig) error {
-	var errs []error
-	for _, p := range pc.PacketConnConfigs {
-		errs = append(errs, p.PacketConn.Close())
-	}
-	for _, l := range pc.ListenerConfigs {
-		errs = append(errs, l.Listener.Close())
-	}
-	if s.plane != nil {
-		errs = append(errs, s.plane.close())
-	}
-	s.wait.Wait()
-	return errors.Join(errs...)
+func (s *Server) open(e *entrance, socket io.Closer) {
+	s.entrances, s.sockets = append(s.entrances, e), append(s.sockets, socket)
 }
 
-const closeTimeout = 10 * time.Second
+// discover binds what NAT behaviour discovery needs besides, RFC 5780#section-6.
+func (s *Server) discover(c Config) error {
+	if c.Discovery == (netip.AddrPort{}) {
+		return nil
+	}
+	first, _ := c.primary()
+	second := netip.AddrPortFrom(c.Discovery.Addr().Unmap(), c.Discovery.Port())
+	corner := func(ip, port bool) netip.AddrPort {
+		at := first
+		if ip {
+			at = netip.AddrPortFrom(second.Addr(), at.Port())
+		}
+		if port {
+			at = netip.AddrPortFrom(at.Addr(), second.Port())
+		}
+		return at
+	}
+	public := func(a netip.AddrPort) netip.AddrPort {
+		for _, r := range c.Relays {
+			if r.Address == a.Addr() {
+				return netip.AddrPortFrom(r.Public, a.Port())
+			}
+		}
+		return a
+	}
+	for _, at := range []netip.AddrPort{corner(true, false), corner(false, true), corner(true, true)} {
+		if s.entranceAt(at) != nil {
+			continue
+		}
+		if err := s.listen(Listener{Transport: UDP, Address: at}); err != nil {
+			return fmt.Errorf("listen on %v for behaviour discovery: %w", at, err)
+		}
+	}
+	for _, flip := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
+		own := corner(flip[0], flip[1])
+		d := &discovery{origin: public(own), other: public(corner(!flip[0], !flip[1]))}
+		for index := range d.from {
+			d.from[index] = s.entranceAt(corner(flip[0] != (index&changeIndexIP != 0), flip[1] != (index&changeIndexPort != 0)))
+		}
+		for _, e := range s.entrances {
+			if e.transport == UDP && e.local == own {
+				e.discovery = d
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) entranceAt(at netip.AddrPort) *entrance {
+	for _, e := range s.entrances {
+		if e.transport == UDP && e.local == at {
+			return e
+		}
+	}
+	return nil
+}
+
+// tickInterval is how often what needs no precision is looked at.
+const tickInterval = 10 * time.Second
+
+// tick says why packets were dropped, and begins new days.
+func (s *Server) tick() {
+	t := time.NewTicker(tickInterval)
+	defer t.Stop()
+	today := day(time.Now())
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-t.C:
+		}
+		if d := day(time.Now()); d != today {
+			today = d
+			s.newDay()
+		}
+		for _, a := range s.list() {
+			a.explain()
+		}
+	}
+}
+
+// list returns the allocations that there are.
+func (s *Server) list() []*allocation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*allocation, 0, len(s.allocations))
+	for a := range s.allocations {
+		all = append(all, a)
+	}
+	return all
+}
 
 // Close ends the relay with all its allocations and connections, and returns
 // when they are gone. It is safe twice.
@@ -172,75 +277,77 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	err := s.pion.Close()
-	// pion ends allocations when its readers return, some time after Close.
+	s.cancel()
+	var errs []error
+	for _, c := range s.sockets {
+		errs = append(errs, c.Close())
+	}
 	for _, e := range s.entrances {
 		e.shut()
 	}
-	select {
-	case <-s.whenEmpty():
-	case <-time.After(closeTimeout):
-		err = errors.Join(err, errors.New("allocations did not end"))
+	for _, a := range s.list() {
+		a.close("the relay ends")
 	}
 	if s.plane != nil {
-		err = errors.Join(err, s.plane.close())
+		errs = append(errs, s.plane.close())
 	}
 	s.wait.Wait()
-	if err != nil {
+	// What was made while all that happened.
+	for _, a := range s.list() {
+		a.close("the relay ends")
+	}
+	s.mu.Lock()
+	for token, held := range s.reservations {
+		held.timer.Stop()
+		delete(s.reservations, token)
+	}
+	s.mu.Unlock()
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close relay: %w", err)
 	}
 	return nil
 }
 
-// whenEmpty returns a channel that is closed once there is no allocation; no
-// new one is made from now on.
-func (s *Server) whenEmpty() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.draining.Swap(true) && s.total == 0 {
-		close(s.empty)
-	}
-	return s.empty
-}
-
 // Drain refuses new allocations, lets those that there are live, and returns
 // when the last one has ended or ctx is done. Close ends the relay afterwards.
 func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.draining.Swap(true) && s.total.allocations == 0 {
+		close(s.empty)
+	}
+	s.mu.Unlock()
 	select {
-	case <-s.whenEmpty():
+	case <-s.empty:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// Reload takes over credentials, peer policy, limits, certificates and logging
-// of c. Allocations go on; what the new policy refuses stops at once. Realm,
-// listeners, relay addresses, ports and timeouts stay: an error names what
-// would need a restart, and nothing is changed then.
+// Reload takes over realms, credentials, peer policy, limits, lifetimes,
+// alternates, certificates of [CertificateFiles] and logging of c. Allocations
+// go on; what the new policy refuses stops at once. Listeners, relay addresses,
+// ports, the ledger and the way of forwarding stay: an error names what would
+// need a restart, and nothing is changed then.
 func (s *Server) Reload(c Config) error {
 	c, err := c.withDefaults()
 	if err != nil {
 		return fmt.Errorf("relay configuration: %w", err)
 	}
-	old := s.config.Load()
-	if what := fixed(old, &c); what != "" {
+	if what := fixed(s.config.Load(), &c); what != "" {
 		return fmt.Errorf("%s cannot change while the relay runs", what)
 	}
 	s.adopt(&c)
 	s.mu.Lock()
-	all := make([]*allocation, 0, len(s.relayed))
-	for _, a := range s.relayed {
-		all = append(all, a)
+	for _, x := range s.users {
+		x.set(c.Limits.PerUser)
 	}
-	for _, acc := range s.accounts {
-		acc.up.bits.Store(int64(c.Limits.PerUser.BitrateUp))
-		acc.down.bits.Store(int64(c.Limits.PerUser.BitrateDown))
+	for _, x := range s.addresses {
+		x.set(c.Limits.PerAddress)
 	}
 	s.mu.Unlock()
-	for _, a := range all {
-		a.up.bits.Store(int64(c.Limits.PerAllocation.BitrateUp))
-		a.down.bits.Store(int64(c.Limits.PerAllocation.BitrateDown))
+	for _, a := range s.list() {
+		a.own.set(c.Limits.PerAllocation)
 		a.judgeAgain(s.policy.Load())
 	}
 	return nil
@@ -257,11 +364,13 @@ func fixed(a, b *Config) string {
 		return "the listeners"
 	case len(a.Relays) != len(b.Relays):
 		return "the relay addresses"
+	case a.Discovery != b.Discovery:
+		return "the address for discovery"
 	case a.Portable != b.Portable || a.Loops != b.Loops || a.Gather != b.Gather:
 		return "the way of forwarding"
 	}
 	for i := range a.Listeners {
-		if x, y := a.Listeners[i], b.Listeners[i]; x.Transport != y.Transport || x.Address != y.Address {
+		if x, y := a.Listeners[i], b.Listeners[i]; x.Transport != y.Transport || x.Address != y.Address || x.Realm != y.Realm {
 			return "the listeners"
 		}
 	}
@@ -276,185 +385,22 @@ func fixed(a, b *Config) string {
 func (s *Server) adopt(c *Config) {
 	s.config.Store(c)
 	s.policy.Store(newPolicy(*c))
-	s.keyring.Store(&keyring{realm: c.Realm, users: c.Users, secrets: c.Secrets})
-	s.replies.set(c.Limits.UnauthenticatedReplies)
+	s.keyring.Store(newKeyring(c, s.keyring.Load()))
+	l := c.Limits
+	s.replies.set(float64(l.UnauthenticatedReplies), 10*float64(l.UnauthenticatedReplies))
+	s.logins.set(float64(l.FailedLogins)/60, float64(l.FailedLogins))
+	s.guesses.set(float64(l.FailedLogins)/6, 10*float64(l.FailedLogins))
+	s.total.set(l.Total)
+	metered := false
+	for _, q := range []Quota{l.Total, l.PerUser, l.PerAddress, l.PerAllocation} {
+		metered = metered || q.BitrateUp > 0 || q.BitrateDown > 0 || q.BytesPerDay > 0
+	}
+	s.metered.Store(metered)
 }
 
 func (s *Server) limits() *Limits { return &s.config.Load().Limits }
 
 func (s *Server) log() *slog.Logger { return s.config.Load().Logger }
-
-// addr is a log attribute that holds no address when they are to be hidden.
-func (s *Server) addr(key string, a any) slog.Attr {
-	if s.config.Load().HideAddresses {
-		return slog.Attr{}
-	}
-	return slog.Any(key, a)
-}
-
-// authenticate is pion's AuthHandler: it has no I/O, since clients wait.
-func (s *Server) authenticate(ra *pion.RequestAttributes) (user string, key []byte, ok bool) {
-	user, keys, reason := s.keyring.Load().keys(ra.Username, time.Now())
-	if reason != "" {
-		s.failures.Add(1)
-		s.log().Info("login refused", "user", ra.Username, s.addr("client", ra.SrcAddr), "reason", reason)
-		return "", nil, false
-	}
-	key = keys[0]
-	if len(keys) > 1 {
-		if k, ok := s.chosen.Load(ra.SrcAddr); ok {
-			key = k.([]byte)
-		}
-	}
-	return user, key, true
-}
-
-// quota is pion's QuotaHandler; false is answered with 486.
-func (s *Server) quota(user, _ string, client net.Addr) bool {
-	limits, from := s.limits(), addrPort(client).Addr()
-	reason := ""
-	s.mu.Lock()
-	switch acc := s.accounts[user]; {
-	case s.draining.Load():
-		reason = "draining"
-	case s.total >= limits.Total.Allocations:
-		reason = "too many allocations in total"
-	case acc != nil && acc.count >= s.perUser(user):
-		reason = "too many allocations of this user"
-	case s.addresses[from] >= limits.PerAddress.Allocations:
-		reason = "too many allocations of this address"
-	}
-	s.mu.Unlock()
-	if reason != "" {
-		s.refused.Add(1)
-		s.log().Info("allocation refused", "user", user, s.addr("client", client), "reason", reason)
-	}
-	return reason == ""
-}
-
-// perUser is how many allocations user may have.
-func (s *Server) perUser(user string) int {
-	if n := s.limits().PerUser.Allocations; n != 0 {
-		return n
-	}
-	if _, fixed := s.keyring.Load().users[user]; fixed {
-		return s.limits().Total.Allocations
-	}
-	return defaultPerUser
-}
-
-var errQuota = errors.New("allocation limit reached")
-
-// enter counts a new allocation of user.
-func (s *Server) enter(user string) (*account, error) {
-	limits := s.limits()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	acc := s.accounts[user]
-	if s.closed || s.draining.Load() || s.total >= limits.Total.Allocations || acc != nil && acc.count >= s.perUser(user) {
-		return nil, errQuota
-	}
-	if acc == nil {
-		acc = &account{name: user}
-		acc.up.bits.Store(int64(limits.PerUser.BitrateUp))
-		acc.down.bits.Store(int64(limits.PerUser.BitrateUp))
-		s.accounts[user] = acc
-	}
-	acc.count++
-	s.total++
-	return acc, nil
-}
-
-func (s *Server) leave(acc *account) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.leaveLocked(acc)
-}
-
-func (s *Server) leaveLocked(acc *account) {
-	if acc.count--; acc.count == 0 {
-		delete(s.accounts, acc.name)
-	}
-	if s.total--; s.total == 0 && s.draining.Load() {
-		close(s.empty)
-	}
-}
-
-func (s *Server) forget(a *allocation, client netip.AddrPort) {
-	a.entrance.forget(a, client)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.relayed[a.relayed] == a {
-		delete(s.relayed, a.relayed)
-	}
-	if client.IsValid() {
-		if s.addresses[client.Addr()]--; s.addresses[client.Addr()] <= 0 {
-			delete(s.addresses, client.Addr())
-		}
-	}
-	s.ended.add(a.meter.traffic())
-	s.leaveLocked(a.account)
-}
-
-func (s *Server) byRelayed(relayed net.Addr) *allocation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.relayed[addrPort(relayed)]
-}
-
-// events tells the data plane what pion decides. Each callback runs before pion
-// answers the client, or in the timer that ends what it names.
-func (s *Server) events() pion.EventHandler {
-	return pion.EventHandler{
-		OnAuth: func(src, _ net.Addr, _, user, _, method string, ok bool) {
-			if !ok {
-				s.failures.Add(1)
-				s.log().Info("login refused", "user", user, s.addr("client", src), "reason", "wrong password", "method", method)
-			}
-		},
-		OnAllocationCreated: func(src, _ net.Addr, _, user, _ string, relayed net.Addr, _ int) {
-			if a := s.byRelayed(relayed); a != nil {
-				client := addrPort(src)
-				s.mu.Lock()
-				s.addresses[client.Addr()]++
-				s.mu.Unlock()
-				a.mu.Lock()
-				a.client = client
-				if a.forward != nil {
-					a.forward.start(client)
-				}
-				a.mu.Unlock()
-				a.entrance.remember(a, src)
-				s.log().Info("allocation made", "user", user, s.addr("client", client), s.addr("relayed", a.relayed), "transport", a.entrance.transport)
-			}
-		},
-		OnPermissionCreated: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) {
-			if a := s.byRelayed(relayed); a != nil {
-				a.permit(ipAddr(peer))
-			}
-		},
-		OnPermissionDeleted: func(_, _ net.Addr, _, _, _ string, relayed net.Addr, peer net.IP) {
-			if a := s.byRelayed(relayed); a != nil {
-				a.forbid(ipAddr(peer))
-			}
-		},
-		OnChannelCreated: func(_, _ net.Addr, _, _, _ string, relayed, peer net.Addr, number uint16) {
-			if a := s.byRelayed(relayed); a != nil {
-				a.bind(number, addrPort(peer))
-			}
-		},
-		OnChannelDeleted: func(_, _ net.Addr, _, _, _ string, relayed, _ net.Addr, number uint16) {
-			if a := s.byRelayed(relayed); a != nil {
-				a.unbind(number)
-			}
-		},
-	}
-}
-
-func ipAddr(ip net.IP) netip.Addr {
-	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap()
-}
 
 // addrPort is the zero AddrPort for what is neither UDP nor TCP.
 func addrPort(a net.Addr) netip.AddrPort {

@@ -19,46 +19,51 @@ type Status struct {
 	// reasons are a fixed set.
 	Refusals      map[string]uint64
 	Connections   int     // TCP, TLS and DTLS clients
-	FastForwarded bool    // packets of UDP clients bypass pion
+	FastForwarded bool    // packets of UDP clients are forwarded by loops
 	Total         Traffic // since the start, with ended allocations
 }
 
 // An AllocationStatus is one allocation.
 type AllocationStatus struct {
-	Realm     string
-	User      string
-	Transport Transport
-	Client    netip.AddrPort
-	Relayed   netip.AddrPort
-	Created   time.Time
-	Peers     int // with a permission
-	Channels  int
-	Traffic   Traffic
+	Realm       string
+	User        string
+	Transport   Transport
+	Client      netip.AddrPort
+	Relayed     netip.AddrPort
+	Created     time.Time
+	Additional  netip.AddrPort // the IPv6 address besides, of a dual allocation
+	Peers       int            // with a permission
+	Channels    int
+	Connections int // to peers, of a TCP allocation
+	Traffic     Traffic
 }
 
 // Status returns what the relay is doing.
 func (s *Server) Status() Status {
 	st := Status{
-		Started: s.started, Draining: s.draining.Load(),
-		RefusedPeers: s.refused.Load(), FailedLogins: s.failures.Load(), FastForwarded: s.plane != nil,
+		Started: s.started, Draining: s.draining.Load(), RefusedPeers: s.refused.Load(), FailedLogins: s.failures.Load(),
+		Refusals: s.reasons.snapshot(), Connections: s.connections.number(), FastForwarded: s.plane != nil,
 	}
 	s.mu.Lock()
 	st.Total = s.ended
-	all := make([]*allocation, 0, len(s.relayed))
-	for _, a := range s.relayed {
+	all := make([]*allocation, 0, len(s.allocations))
+	for a := range s.allocations {
 		all = append(all, a)
 	}
 	s.mu.Unlock()
 	for _, a := range all {
-		st.Total.add(a.meter.traffic())
+		traffic := a.meter.traffic()
+		st.Total.add(traffic)
 		a.mu.Lock()
-		if a.client.IsValid() {
-			st.Allocations = append(st.Allocations, AllocationStatus{
-				User: a.account.name, Transport: a.entrance.transport, Client: a.client, Relayed: a.relayed, Created: a.created,
-				Peers: len(a.permissions), Channels: len(a.channels), Traffic: a.meter.traffic(),
-			})
+		as := AllocationStatus{
+			Realm: a.account.Realm, User: a.account.User, Transport: a.entrance.transport, Client: a.client, Relayed: a.relayedAddr(), Created: a.created,
+			Peers: len(a.permissions), Channels: len(a.channels), Connections: len(a.peers), Traffic: traffic,
+		}
+		if v6 := a.relays[1]; v6 != nil && v6.public != as.Relayed {
+			as.Additional = v6.public
 		}
 		a.mu.Unlock()
+		st.Allocations = append(st.Allocations, as)
 	}
 	slices.SortFunc(st.Allocations, func(x, y AllocationStatus) int {
 		return cmp.Or(x.Created.Compare(y.Created), x.Relayed.Compare(y.Relayed))

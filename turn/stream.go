@@ -6,28 +6,80 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
 
-// writeTimeout ends a TCP client that takes nothing for so long, in place of
-// its allocation's memory filling up.
+// writeTimeout ends a client that takes nothing for so long, in place of its
+// allocation's memory filling up.
 const writeTimeout = 10 * time.Second
 
-// A streamListener accepts clients over TCP and TLS. It counts them, shakes
-// hands with a timeout of its own, and ends them with the server.
+// connections counts those of clients, by all listeners that have them.
+type connections struct {
+	mu         sync.Mutex
+	count      int
+	handshakes int
+	of         map[netip.Addr]int
+}
+
+// enter counts a connection, or says why there cannot be one.
+func (c *connections) enter(a netip.Addr, limits *Limits) (reason string) {
+	a = block(a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.count >= limits.Connections:
+		return reasonConnections
+	case c.of[a] >= limits.ConnectionsPerAddress:
+		return reasonAddrConnections
+	}
+	if c.of == nil {
+		c.of = map[netip.Addr]int{}
+	}
+	c.count++
+	c.of[a]++
+	return ""
+}
+
+func (c *connections) leave(a netip.Addr) {
+	a = block(a)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count--
+	if c.of[a]--; c.of[a] == 0 {
+		delete(c.of, a)
+	}
+}
+
+// begin counts a handshake, end takes it back.
+func (c *connections) begin(limits *Limits) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.handshakes >= limits.Handshakes {
+		return false
+	}
+	c.handshakes++
+	return true
+}
+
+func (c *connections) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.handshakes--
+}
+
+func (c *connections) number() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count
+}
+
+// A streamListener accepts clients over TCP and TLS.
 type streamListener struct {
 	net.Listener
 	entrance *entrance
 	tls      *tls.Config // nil for TCP
-	ready    chan net.Conn
-	ctx      context.Context
-	cancel   context.CancelFunc
-	done     chan struct{} // the accepting goroutine has ended
-
-	mu     sync.Mutex
-	count  int
-	counts map[netip.Addr]int
 }
 
 func newStreamListener(s *Server, l Listener) (*streamListener, error) {
@@ -35,145 +87,157 @@ func newStreamListener(s *Server, l Listener) (*streamListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	sl := &streamListener{
-		Listener: tcp, entrance: newEntrance(s, l.Transport, addrPort(tcp.Addr())),
-		ready: make(chan net.Conn), ctx: ctx, cancel: cancel, done: make(chan struct{}), counts: map[netip.Addr]int{},
-	}
+	sl := &streamListener{Listener: tcp, entrance: newEntrance(s, l, addrPort(tcp.Addr()))}
 	if l.Transport == TLS {
 		sl.tls = l.TLS
 	}
-	s.wait.Go(sl.accept)
 	return sl, nil
 }
 
-func (l *streamListener) accept() {
-	defer close(l.done)
+// run accepts until the listener is closed.
+func (l *streamListener) run() {
 	s := l.entrance.server
-	var handshakes sync.WaitGroup
-	defer handshakes.Wait()
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := l.Accept()
 		if err != nil {
-			if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if !temporary(err) {
 				return
 			}
 			// Out of descriptors, most likely: others need time to end.
-			s.log().Warn("accept", "error", err)
+			s.refuse("connection refused", reasonSystem, "error", err)
 			select {
-			case <-l.ctx.Done():
+			case <-s.ctx.Done():
 				return
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(acceptPause):
 			}
 			continue
 		}
-		if !l.enter(addrPort(conn.RemoteAddr()).Addr()) {
-			s.refused.Add(1)
-			s.log().Info("connection refused", s.addr("client", conn.RemoteAddr()), "reason", "too many connections")
+		remote := addrPort(conn.RemoteAddr())
+		if reason := s.connections.enter(remote.Addr(), s.limits()); reason != "" {
+			s.refuse("connection refused", reason, s.addr("client", remote))
 			conn.Close()
 			continue
 		}
-		handshakes.Go(func() { l.welcome(conn) })
+		s.wait.Go(func() { l.welcome(conn, remote) })
 	}
 }
 
-func (l *streamListener) welcome(raw net.Conn) {
-	s, conf := l.entrance.server, l.entrance.server.config.Load()
-	c := &streamConn{Conn: raw, listener: l, remote: raw.RemoteAddr(), frameTimeout: conf.FrameTimeout}
-	l.entrance.mu.Lock()
-	l.entrance.conns[addrPort(c.remote)] = c
-	l.entrance.mu.Unlock()
+// welcome shakes hands and serves the connection to its end.
+func (l *streamListener) welcome(raw net.Conn, remote netip.AddrPort) {
+	s := l.entrance.server
+	c := newClientConn(l.entrance, raw, remote)
+	if !l.entrance.add(c) {
+		c.Close()
+		return
+	}
 	if l.tls != nil {
 		t := tls.Server(raw, l.tls)
-		ctx, cancel := context.WithTimeout(l.ctx, conf.HandshakeTimeout)
-		err := t.HandshakeContext(ctx)
-		cancel()
-		if err != nil {
-			s.log().Debug("TLS handshake", s.addr("client", raw.RemoteAddr()), "error", err)
-			c.Close()
+		if !c.shake(t.HandshakeContext) {
 			return
 		}
-		c.Conn = t
+		c.Conn, c.serverName = t, t.ConnectionState().ServerName
 	}
-	c.until = time.Now().Add(conf.AllocationTimeout)
-	select {
-	case l.ready <- c:
-	case <-l.ctx.Done():
-		c.Close()
+	c.serve()
+	s.log().Debug("connection ended", s.addr("client", remote))
+}
+
+// A clientConn is a client's connection: a stream (TCP, TLS), or datagrams of
+// its own (DTLS). One goroutine reads it and answers its requests.
+type clientConn struct {
+	net.Conn
+	entrance     *entrance
+	remote       netip.AddrPort
+	serverName   string
+	datagrams    bool
+	frameTimeout time.Duration
+	idleTimeout  time.Duration
+	once         sync.Once
+	ended        func() // called once after it is closed
+
+	mu         sync.Mutex
+	allocation *allocation
+	until      time.Time // when it ends without an allocation; zero while it has one
+	partial    bool      // a frame has begun
+	raw        bool      // carries data of a peer, RFC 6062
+	closed     bool
+
+	// What arrived and was not read is store[begin:end]; reading goroutine only.
+	store      []byte
+	begin, end int
+}
+
+func newClientConn(e *entrance, conn net.Conn, remote netip.AddrPort) *clientConn {
+	conf := e.server.config.Load()
+	return &clientConn{
+		Conn: conn, entrance: e, remote: remote, frameTimeout: conf.FrameTimeout, idleTimeout: conf.AllocationTimeout,
+		until: time.Now().Add(conf.AllocationTimeout),
 	}
 }
 
-func (l *streamListener) enter(a netip.Addr) bool {
-	limits := l.entrance.server.limits()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.count >= limits.Connections || l.counts[a] >= limits.ConnectionsPerAddress {
+// shake runs a handshake with its limits; when it fails the connection is closed.
+func (c *clientConn) shake(handshake func(context.Context) error) bool {
+	s := c.entrance.server
+	if !s.connections.begin(s.limits()) {
+		s.refuse("connection refused", reasonHandshakes, s.addr("client", c.remote))
+		c.Close()
 		return false
 	}
-	l.count++
-	l.counts[a]++
+	defer s.connections.end()
+	ctx, cancel := context.WithTimeout(s.ctx, s.config.Load().HandshakeTimeout)
+	defer cancel()
+	if err := handshake(ctx); err != nil {
+		if s.ctx.Err() == nil {
+			s.refuse("connection ended", reasonHandshake, s.addr("client", c.remote), "error", err)
+		}
+		c.Close()
+		return false
+	}
 	return true
 }
 
-func (l *streamListener) leave(a netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.count--
-	if l.counts[a]--; l.counts[a] == 0 {
-		delete(l.counts, a)
-	}
-}
-
-// Accept implements net.Listener.
-func (l *streamListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.ready:
-		return c, nil
-	case <-l.ctx.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener.
-func (l *streamListener) Close() error {
-	l.cancel()
-	err := l.Listener.Close()
-	<-l.done
-	return err
-}
-
-// A streamConn is a client's connection. Each Read returns one whole frame, so
-// that nothing malformed reaches pion, until ConnectionBind makes it a plain
-// stream of data.
-type streamConn struct {
-	net.Conn
-	listener     *streamListener
-	remote       net.Addr // the one value that pion sees
-	frameTimeout time.Duration
-	once         sync.Once
-
-	mu      sync.Mutex
-	until   time.Time // when it ends without an allocation; zero once it has one
-	partial bool      // a frame has begun
-	raw     bool
-
-	buf []byte // what arrived and was not read; reading goroutine only
-}
-
-// RemoteAddr implements net.Conn.
-func (c *streamConn) RemoteAddr() net.Addr { return c.remote }
-
-// settle is called when the client has an allocation or data to carry.
-func (c *streamConn) settle() {
+// of is the allocation made over this connection, or nil.
+func (c *clientConn) of() *allocation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.allocation
+}
+
+// remember keeps an allocation; it is false when the connection has ended.
+func (c *clientConn) remember(a *allocation) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.allocation = a
+	c.settleLocked()
+	return true
+}
+
+// settleLocked lets the connection live without a deadline.
+func (c *clientConn) settleLocked() {
 	c.until = time.Time{}
 	if !c.partial {
 		c.Conn.SetReadDeadline(time.Time{})
 	}
 }
 
-func (c *streamConn) expect(partial bool) {
+// forget is called when the allocation has ended: the client may make another,
+// soon.
+func (c *clientConn) forget(a *allocation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.allocation != a || c.closed {
+		return
+	}
+	c.allocation = nil
+	c.until = time.Now().Add(c.idleTimeout)
+	if !c.partial {
+		c.Conn.SetReadDeadline(c.until)
+	}
+}
+
+func (c *clientConn) expect(partial bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	deadline := c.until
@@ -189,91 +253,120 @@ func (c *streamConn) expect(partial bool) {
 	c.Conn.SetReadDeadline(deadline)
 }
 
-// pionFrame is the shortest frame that pion takes from a stream at once.
-// Channel data of up to 4 bytes would wait for what comes next, so a message
-// that pion ignores comes next.
-const pionFrame = 9
+var errFrame = errors.New(reasonFrame)
 
-const bindingIndication = "\x00\x11\x00\x00\x21\x12\xa4\x42------------"
+// readBuffer is how much of a connection is read at once at least.
+const readBuffer = 2048
 
-var errFrame = errors.New("neither STUN nor ChannelData, or too long")
-
-// Read implements net.Conn.
-func (c *streamConn) Read(p []byte) (int, error) {
+// next returns the next frame, good until the one after it.
+func (c *clientConn) next() ([]byte, error) {
+	if c.datagrams {
+		if c.store == nil {
+			c.store = make([]byte, maxFrame)
+		}
+		c.expect(false)
+		n, err := c.Conn.Read(c.store)
+		return c.store[:n], err
+	}
 	for {
-		c.mu.Lock()
-		raw := c.raw
-		c.mu.Unlock()
-		if raw {
-			if len(c.buf) > 0 {
-				n := copy(p, c.buf)
-				c.buf = c.buf[n:]
-				return n, nil
-			}
-			return c.Conn.Read(p)
-		}
-		n, ok := frameLength(c.buf)
+		n, ok := frameLength(c.store[c.begin:c.end])
 		if !ok {
-			return 0, errFrame
+			return nil, errFrame
 		}
-		if n > 0 && n <= len(c.buf) && n <= len(p) {
-			copy(p, c.buf[:n])
-			if c.buf = c.buf[n:]; len(c.buf) == 0 {
-				c.buf = nil
-			}
-			c.listener.entrance.inspect(c.remote, p[:n])
-			if n < pionFrame && n+len(bindingIndication) <= len(p) {
-				n += copy(p[n:], bindingIndication)
-			}
-			return n, nil
+		if n > 0 && n <= c.end-c.begin {
+			frame := c.store[c.begin : c.begin+n]
+			c.begin += n
+			return frame, nil
 		}
-		if n > len(p) {
-			return 0, errFrame
+		// What is left moves to the front of a buffer that the whole frame fits in.
+		room := c.store
+		if len(room) < max(readBuffer, n) {
+			room = make([]byte, max(readBuffer, n))
 		}
-		c.expect(len(c.buf) > 0)
-		got, err := c.Conn.Read(p)
-		if err != nil {
-			return 0, err
+		c.begin, c.end = 0, copy(room, c.store[c.begin:c.end])
+		c.store = room
+		c.expect(c.end > 0)
+		got, err := c.Conn.Read(c.store[c.end:])
+		c.end += got
+		if err != nil && got == 0 {
+			return nil, err
 		}
-		c.buf = append(c.buf, p[:got]...)
 	}
 }
 
-// Write implements net.Conn.
-func (c *streamConn) Write(b []byte) (int, error) {
-	if typ, ok := stunType(b); ok && typ == typeConnectionBindDone {
-		c.mu.Lock()
-		c.raw = true
-		c.mu.Unlock()
-		c.settle()
+// serve reads and answers until the connection ends.
+func (c *clientConn) serve() {
+	defer c.Close()
+	s := c.entrance.server
+	r := request{entrance: c.entrance, from: c.remote, conn: c, link: c}
+	for {
+		frame, err := c.next()
+		if err != nil {
+			switch {
+			case errors.Is(err, errFrame):
+				s.refuse("connection ended", reasonFrame, s.addr("client", c.remote))
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				s.refuse("connection ended", reasonSilent, s.addr("client", c.remote))
+			}
+			return
+		}
+		if typ, ok := stunType(frame); ok && typ&classMask == classRequest {
+			r.serve(frame)
+		} else if a := c.of(); a != nil {
+			a.fromClient(frame)
+		}
+		if r.spliced != nil {
+			c.mu.Lock()
+			c.raw = true
+			c.settleLocked()
+			c.mu.Unlock()
+			c.Conn.SetWriteDeadline(time.Time{})
+			r.spliced.splice(c, c.store[c.begin:c.end])
+			return
+		}
 	}
+}
+
+// padded are the most bytes that channel data is followed by on a stream.
+var padded [3]byte
+
+// send implements link.
+func (c *clientConn) send(b []byte, _ netip.AddrPort) error {
 	c.mu.Lock()
-	raw := c.raw
+	raw, closed := c.raw, c.closed
 	c.mu.Unlock()
-	if !raw {
-		c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if raw || closed {
+		return net.ErrClosed
 	}
-	n, err := c.Conn.Write(b)
-	if err != nil && !raw {
+	if !c.datagrams && len(b)%4 != 0 { // RFC 8656#section-12.5
+		b = append(append(make([]byte, 0, len(b)+3), b...), padded[:4-len(b)%4]...)
+	}
+	c.Conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := c.Conn.Write(b)
+	if err != nil {
 		// Half a frame may have gone: the stream is of no use any more.
 		c.Close()
 	}
-	return n, err
+	return err
 }
 
-// Close implements net.Conn.
-func (c *streamConn) Close() error {
+// Close ends the connection and its allocation.
+func (c *clientConn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
+		c.mu.Lock()
+		c.closed = true
+		a := c.allocation
+		c.mu.Unlock()
 		err = c.Conn.Close()
-		e, from := c.listener.entrance, addrPort(c.remote)
-		e.server.chosen.Delete(c.remote)
-		e.mu.Lock()
-		if e.conns[from] == c {
-			delete(e.conns, from)
+		if a != nil {
+			a.close("connection ended")
 		}
-		e.mu.Unlock()
-		c.listener.leave(from.Addr())
+		c.entrance.remove(c)
+		c.entrance.server.connections.leave(c.remote.Addr())
+		if c.ended != nil {
+			c.ended()
+		}
 	})
 	return err
 }
