@@ -13,7 +13,6 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/media/audio"
-	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
@@ -34,6 +33,9 @@ type Call struct {
 
 	sender   *audioSender // nil when nothing is sent
 	receiver *audioReceiver
+	shower   *videoSender // nil when there can be no video, as watcher
+	watcher  *videoReceiver
+	lips     *lipSync
 
 	muted atomic.Bool // by us
 	held  atomic.Bool // by us
@@ -103,8 +105,13 @@ func newCall(cfg Config) (*Call, error) {
 		})
 		c.sender.silent = c.silent
 	}
+	c.prepareVideo()
 	c.init()
-	main, err := c.open(true)
+	var track *sendTrack
+	if c.sender != nil {
+		track = c.sender.track
+	}
+	main, err := c.open(track)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +120,10 @@ func newCall(cfg Config) (*Call, error) {
 	if c.sender != nil {
 		c.wg.Go(func() { c.sender.run(c.ctx) })
 		c.wg.Go(func() { readRTCP(readerOf(main.sender), c.reported) })
+	}
+	if c.shower != nil {
+		c.wg.Go(func() { c.shower.run(c.ctx) })
+		c.wg.Go(func() { c.watcher.play(c.ctx) })
 	}
 	go c.run()
 	return c, nil
@@ -156,6 +167,9 @@ func (c *Call) cleanUp() {
 	if err := closeAudio(c.cfg.Audio); err != nil {
 		c.log.Warn("close source and sink", "err", err)
 	}
+	if c.shower != nil {
+		c.cfg.Video.Source = c.shower.swap(nil)
+	}
 	if err := closeVideo(c.cfg.Video); err != nil {
 		c.log.Warn("close source and sink of video", "err", err)
 	}
@@ -163,6 +177,9 @@ func (c *Call) cleanUp() {
 		if err := l.link.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			c.log.Debug("close link", "err", err)
 		}
+	}
+	if c.watcher != nil {
+		c.watcher.wg.Wait()
 	}
 	c.receiver.close()
 	c.wg.Wait()
@@ -234,23 +251,6 @@ func (c *Call) Hold(on bool) error {
 	return c.switched()
 }
 
-// ErrNoVideo says that the call can carry no video: this program was built
-// without a codec (-tags native), the configuration has none, or the peer
-// declined.
-var ErrNoVideo = errors.New("no video in this call")
-
-// SetVideo shows the peer another source, from the next picture on: a camera
-// and a screen are swapped without the peer being asked. With nil nothing is
-// shown any more. When the call had no video so far, it is offered. The source
-// is the call's from now on, and the one before is closed; on error both are.
-func (c *Call) SetVideo(source video.Source) error {
-	var errs []error
-	if source != nil {
-		errs = append(errs, source.Close())
-	}
-	return errors.Join(append(errs, ErrNoVideo)...)
-}
-
 // Held reports whether we hold the call.
 func (c *Call) Held() bool { return c.held.Load() }
 
@@ -315,22 +315,18 @@ func (c *Call) setErr(err error) {
 	c.err = err
 }
 
-// open makes a link. The main one sends.
-func (c *Call) open(main bool) (*callLink, error) {
+// open makes a link that sends a track; nil is none.
+func (c *Call) open(track *sendTrack) (*callLink, error) {
 	cl := &callLink{sent: make(map[string]bool)}
-	var track *sendTrack
-	if main && c.sender != nil {
-		track = c.sender.track
-	}
 	l, err := openLink(c.cfg, track, linkEvents{
 		candidate: func(generation int, found iceudp.Candidate) {
 			c.box.post(func() { c.found(cl, generation, found) })
 		},
 		state: func(s linkState) {
-			c.box.post(func() { c.linkState(cl, s, main) })
+			c.box.post(func() { c.linkState(cl, s) })
 		},
 		track: func(t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
-			c.box.post(func() { c.track(cl, t, r, main) })
+			c.box.post(func() { c.track(cl, t, r) })
 		},
 	})
 	if err != nil {
@@ -341,16 +337,28 @@ func (c *Call) open(main bool) (*callLink, error) {
 }
 
 // track begins to read what the peer sends.
-func (c *Call) track(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver, main bool) {
-	if !main || t.Kind() != webrtc.RTPCodecTypeAudio {
+func (c *Call) track(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver) {
+	video := t.Kind() == webrtc.RTPCodecTypeVideo
+	if !video && cl != c.links[0] || video && c.watcher == nil {
 		return
 	}
 	if cl.tracks++; cl.tracks > maxTracks {
-		c.fail(refuse(jingle.MediaError, "more than %d sources in one call", maxTracks))
+		// More than any client has: what it sends from there is not for us.
+		c.log.Debug("source not read", "ssrc", t.SSRC(), "sources", cl.tracks)
+		return
+	}
+	if video {
+		c.watch(cl, t, r)
 		return
 	}
 	c.receiver.wg.Go(func() { c.receiver.read(t) })
-	c.wg.Go(func() { readRTCP(readerOf(r), nil) })
+	c.wg.Go(func() {
+		readRTCP(readerOf(r), func(p rtcp.Packet) {
+			if sr, ok := p.(*rtcp.SenderReport); ok {
+				c.lips.report(sr, t.Codec().ClockRate)
+			}
+		})
+	})
 }
 
 // reported takes what the peer says about what it hears. RFC 3550 §6.4

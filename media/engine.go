@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/sdp/v3"
@@ -34,6 +36,9 @@ const (
 	// allows less than a second where the delay is known to be small; 100 ms is
 	// what browsers use.
 	dtlsResend = 100 * time.Millisecond
+	// resendSize is how many packets of a picture are kept for sending again:
+	// some seconds.
+	resendSize = 1024
 	// receiveMTU is the longest packet taken.
 	receiveMTU = 1500
 )
@@ -45,8 +50,53 @@ var telephoneEvents = []struct {
 	payloadType uint8
 }{{48000, 110}, {8000, 126}}
 
-// newAPI sets pion up for one link.
-func newAPI(cfg Config) (*webrtc.API, error) {
+// orientationURI is the header extension that tells how a picture is held.
+const orientationURI = "urn:3gpp:video-orientation"
+
+// rtxOffset is what is added to the payload type of a codec for that of its
+// packets that are sent again. RFC 4588
+const rtxOffset = 1
+
+// videoFeedback is what is said about pictures. RFC 4585, RFC 5104
+var videoFeedback = []webrtc.RTCPFeedback{
+	{Type: webrtc.TypeRTCPFBGoogREMB}, {Type: webrtc.TypeRTCPFBTransportCC},
+	{Type: webrtc.TypeRTCPFBCCM, Parameter: "fir"},
+	{Type: webrtc.TypeRTCPFBNACK}, {Type: webrtc.TypeRTCPFBNACK, Parameter: "pli"},
+}
+
+// registerVideo tells pion of the codecs and what belongs to them.
+func registerVideo(m *webrtc.MediaEngine, codecs []video.Codec) error {
+	for _, c := range codecs {
+		for _, p := range []webrtc.RTPCodecParameters{
+			{
+				RTPCodecCapability: webrtc.RTPCodecCapability{
+					MimeType: "video/" + c.Name, ClockRate: video.ClockRate, SDPFmtpLine: c.Fmtp(), RTCPFeedback: videoFeedback,
+				},
+				PayloadType: webrtc.PayloadType(c.PayloadType),
+			},
+			{
+				RTPCodecCapability: webrtc.RTPCodecCapability{
+					MimeType: webrtc.MimeTypeRTX, ClockRate: video.ClockRate, SDPFmtpLine: fmt.Sprintf("apt=%d", c.PayloadType),
+				},
+				PayloadType: webrtc.PayloadType(c.PayloadType + rtxOffset),
+			},
+		} {
+			if err := m.RegisterCodec(p, webrtc.RTPCodecTypeVideo); err != nil {
+				return fmt.Errorf("register codec %s: %w", p.MimeType, err)
+			}
+		}
+	}
+	for _, uri := range []string{sdp.TransportCCURI, orientationURI} {
+		ext := webrtc.RTPHeaderExtensionCapability{URI: uri}
+		if err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeVideo); err != nil {
+			return fmt.Errorf("register header extension: %w", err)
+		}
+	}
+	return nil
+}
+
+// newAPI sets pion up for one link, from which pictures leave by f.
+func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range cfg.Audio.Codecs {
 		if err := registerAudio(m, c.Name, c.ClockRate, c.Channels, c.Fmtp(), c.PayloadType); err != nil {
@@ -62,6 +112,10 @@ func newAPI(cfg Config) (*webrtc.API, error) {
 	ext := webrtc.RTPHeaderExtensionCapability{URI: sdp.TransportCCURI}
 	if err := m.RegisterHeaderExtension(ext, webrtc.RTPCodecTypeAudio); err != nil {
 		return nil, fmt.Errorf("register header extension: %w", err)
+	}
+
+	if err := registerVideo(m, cfg.Video.Codecs); err != nil {
+		return nil, err
 	}
 
 	r := &interceptor.Registry{}
@@ -82,10 +136,19 @@ func newAPI(cfg Config) (*webrtc.API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up transport-wide feedback: %w", err)
 	}
+	again, err := nack.NewResponderInterceptor(nack.ResponderSize(resendSize), nack.WithResponderLoggerFactory(logs))
+	if err != nil {
+		return nil, fmt.Errorf("set up retransmission: %w", err)
+	}
+	// From the network outwards: a packet is numbered and reported when it
+	// leaves, and what is sent again is paced like the rest.
 	r.Add(receive)
 	r.Add(send)
+	r.Add(&estimator{flow: f})
 	r.Add(numbers)
 	r.Add(feedback)
+	r.Add(&pacer{flow: f})
+	r.Add(again)
 
 	s := webrtc.SettingEngine{LoggerFactory: logs}
 	s.SetHandleUndeclaredSSRCWithoutAnswer(true) // Dino declares none

@@ -27,10 +27,12 @@ func (c *Call) switched() error {
 //
 // When it cannot be sent, because too much waits for the peer, tellSwitches
 // tries again.
-func (c *Call) inform(message string, content bool, t *told) {
+//
+// content is what it is about, "" the whole call.
+func (c *Call) inform(message, content string, t *told) {
 	info := rtp.NewInfo(message)
-	if content {
-		info.Name, info.Creator = c.soundName(), "initiator"
+	if content != "" {
+		info.Name, info.Creator = content, "initiator"
 	}
 	c.do(func(s *jingle.Session) ([]jingle.Effect, error) {
 		effects, err := s.Info(info)
@@ -50,18 +52,23 @@ func (c *Call) tellSwitches() {
 	}
 	if on := c.muted.Load(); c.toldMuted.differs(on) {
 		c.toldMuted = told{on: on}
-		c.inform(map[bool]string{true: "mute", false: "unmute"}[on], true, &c.toldMuted)
+		c.inform(map[bool]string{true: "mute", false: "unmute"}[on], c.soundName(), &c.toldMuted)
 	}
 	if on := c.held.Load(); c.toldHeld.differs(on) {
 		c.toldHeld = told{on: on}
-		c.inform(map[bool]string{true: "hold", false: "unhold"}[on], false, &c.toldHeld)
+		c.inform(map[bool]string{true: "hold", false: "unhold"}[on], "", &c.toldHeld)
 	}
+	c.tellVideo()
 }
 
 // info takes an informational message of the peer.
 func (c *Call) info(p jingle.Payload) {
 	i, ok := p.(*rtp.Info)
 	if !ok {
+		return
+	}
+	if i.Name != "" && i.Name == c.video.name {
+		c.videoInfo(i.XMLName.Local)
 		return
 	}
 	if i.Name != "" && i.Name != c.soundName() {
@@ -91,6 +98,7 @@ func (c *Call) remoteHold(on bool) {
 		return
 	}
 	c.emit(RemoteHeld{on})
+	c.sayRemoteVideo()
 }
 
 // endError says in words why a session ended, nil when somebody just hung up.

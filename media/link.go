@@ -21,13 +21,25 @@ import (
 // that travel in it. Its methods are called by the goroutine that owns the
 // call; none waits for the network.
 type link interface {
-	// Offer describes what we would send and receive, as the session's
-	// initiator.
+	// Offer describes what we would send and receive. As the session's
+	// initiator unless said otherwise.
 	Offer() ([]jingle.Content, error)
-	// Answer takes the initiator's contents and describes our side of them.
+	// More is Offer once more, with what was added since.
+	More() ([]jingle.Content, error)
+	// Answer takes the peer's contents and describes our side of them, as the
+	// session's responder unless said otherwise.
 	Answer(remote []jingle.Content) ([]jingle.Content, error)
 	// Accept takes the responder's answer to Offer.
 	Accept(remote []jingle.Content) error
+	// Remote is what the peer described last.
+	Remote() []jingle.Content
+	// AddTrack has one more track sent, in a content of the given name; "" is
+	// for a content of the peer, whose name comes with Answer.
+	AddTrack(t *sendTrack, name string, id streamID) (*webrtc.RTPSender, error)
+	// Name gives the content of the first track its name.
+	Name(name string) error
+	// Flow is by which pictures leave.
+	Flow() *flow
 	// AddCandidate takes an address of the peer. ufrag says which generation of
 	// ICE it belongs to; of another one it is dropped.
 	AddCandidate(c iceudp.Candidate, ufrag string) error
@@ -84,8 +96,11 @@ func (s linkState) String() string {
 // A peerLink is a link made of a pion PeerConnection.
 type peerLink struct {
 	pc     *webrtc.PeerConnection
-	sender *webrtc.RTPSender // nil when nothing is sent
-	from   jingle.Role       // ours
+	flow   *flow             // by which pictures leave
+	sender *webrtc.RTPSender // of the first track; nil when nothing is sent
+	first  *webrtc.RTPTransceiver
+	from   jingle.Role // ours
+	known  bool        // from is: whoever offered first is the initiator
 
 	remote     []jingle.Content // as last given to pion
 	restarting bool             // an offer of ours waits for its answer
@@ -98,11 +113,18 @@ type peerLink struct {
 	iceState   webrtc.ICEConnectionState
 	dtlsState  webrtc.DTLSTransportState
 	state      linkState
+	settled    chan struct{} // closed when pion wants to negotiate after DTLS connected
+	isSettled  bool
+	closing    bool
 }
 
 // openLink creates a link and lets it look for addresses. track may be nil.
 func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
-	api, err := newAPI(cfg)
+	f, err := newFlow(cfg)
+	if err != nil {
+		return nil, err
+	}
+	api, err := newAPI(cfg, f)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +142,7 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 	if cfg.RelayOnly {
 		policy = webrtc.ICETransportPolicyRelay
 	}
-	l := &peerLink{}
+	l := &peerLink{flow: f, settled: make(chan struct{})}
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		ICEServers:         iceServers(cfg.ICEServers),
 		ICETransportPolicy: policy,
@@ -140,8 +162,16 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("add track: %w", err), pc.GracefulClose())
 		}
-		l.sender = t.Sender()
+		l.sender, l.first = t.Sender(), t
 	}
+	pc.OnNegotiationNeeded(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if (l.closing || l.dtlsState == webrtc.DTLSTransportStateConnected) && !l.isSettled {
+			l.isSettled = true
+			close(l.settled)
+		}
+	})
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c == nil {
 			return
@@ -179,6 +209,33 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 	return l, nil
 }
 
+// A streamID is by which SSRCs a track is sent; zero lets pion choose.
+type streamID struct{ ssrc, rtx uint32 }
+
+func (l *peerLink) AddTrack(track *sendTrack, name string, id streamID) (*webrtc.RTPSender, error) {
+	how := webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendrecv}
+	if id.ssrc != 0 {
+		how.SendEncodings = []webrtc.RTPEncodingParameters{{RTPCodingParameters: webrtc.RTPCodingParameters{
+			SSRC: webrtc.SSRC(id.ssrc), RTX: webrtc.RTPRtxParameters{SSRC: webrtc.SSRC(id.rtx)},
+		}}}
+	}
+	t, err := l.pc.AddTransceiverFromTrack(track, how)
+	if err == nil && name != "" {
+		err = t.SetMid(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("add track: %w", err)
+	}
+	return t.Sender(), nil
+}
+
+func (l *peerLink) Name(name string) error {
+	if err := l.first.SetMid(name); err != nil {
+		return fmt.Errorf("name content: %w", err)
+	}
+	return nil
+}
+
 // report tells the state if it changed. It requires l.mu, which keeps the order.
 func (l *peerLink) report(tell func(linkState)) {
 	s := linkNew
@@ -205,7 +262,7 @@ func (l *peerLink) report(tell func(linkState)) {
 }
 
 func (l *peerLink) Offer() ([]jingle.Content, error) {
-	l.from = jingle.Initiator
+	l.is(jingle.Initiator)
 	if l.sender == nil {
 		if _, err := l.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
 			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
@@ -241,8 +298,15 @@ func (l *peerLink) describe(sdp string) ([]jingle.Content, error) {
 	return contents, nil
 }
 
+// is notes our role, the first time.
+func (l *peerLink) is(r jingle.Role) {
+	if !l.known {
+		l.from, l.known = r, true
+	}
+}
+
 func (l *peerLink) Answer(remote []jingle.Content) ([]jingle.Content, error) {
-	l.from = jingle.Responder
+	l.is(jingle.Responder)
 	if err := l.setRemote(webrtc.SDPTypeOffer, remote); err != nil {
 		return nil, err
 	}
@@ -283,6 +347,12 @@ func (l *peerLink) setRemote(typ webrtc.SDPType, remote []jingle.Content) error 
 	}
 	return nil
 }
+
+func (l *peerLink) More() ([]jingle.Content, error) { return l.describeOffer(nil) }
+
+func (l *peerLink) Remote() []jingle.Content { return l.remote }
+
+func (l *peerLink) Flow() *flow { return l.flow }
 
 func (l *peerLink) AddCandidate(c iceudp.Candidate, ufrag string) error {
 	i, err := sdpmap.ToICE(c, ufrag)
@@ -413,6 +483,7 @@ const (
 func (l *peerLink) Close() error {
 	l.mu.Lock()
 	connected := l.dtlsState == webrtc.DTLSTransportStateConnected
+	l.closing = true
 	l.mu.Unlock()
 	var errs []error
 	if !connected { // nobody to say goodbye to; it ends what would connect
@@ -446,8 +517,7 @@ func (l *peerLink) settle() {
 	if l.pc.RemoteDescription() == nil || l.pc.SignalingState() != webrtc.SignalingStateStable {
 		return
 	}
-	settled := make(chan struct{})
-	l.pc.OnNegotiationNeeded(sync.OnceFunc(func() { close(settled) }))
+	// It is told once only, and an undeclared source of the peer causes it, too.
 	if _, err := l.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeAudio,
 		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 		return
@@ -455,7 +525,7 @@ func (l *peerLink) settle() {
 	timer := time.NewTimer(settleFor)
 	defer timer.Stop()
 	select {
-	case <-settled:
+	case <-l.settled:
 	case <-timer.C:
 	}
 }

@@ -22,6 +22,10 @@ const heardAbove = -50
 // maxTracks bounds the sources a peer can send from in one call.
 const maxTracks = 8
 
+// lipEvery is how many packets of sound pass between two looks at how late it
+// is heard.
+const lipEvery = 8
+
 // An audioReceiver plays what the peer sends.
 type audioReceiver struct {
 	sink  audio.Sink
@@ -29,7 +33,8 @@ type audioReceiver struct {
 	heard func(at, packet time.Time) // first sound
 	deaf  func() bool                // nothing is to be heard
 	digit func(rune)
-	wg    sync.WaitGroup // of track readers
+	said  func(ssrc, timestamp uint32, arrived time.Time, delay time.Duration) // for the pictures; may be nil
+	wg    sync.WaitGroup                                                       // of track readers
 
 	jitter  atomic.Pointer[audio.JitterBuffer] // nil until agreed
 	events  atomic.Pointer[map[uint8]bool]     // payload types of telephone-event
@@ -95,6 +100,9 @@ func (r *audioReceiver) read(track *webrtc.TrackRemote) {
 				SSRC: h.SSRC, Sequence: h.SequenceNumber, Timestamp: h.Timestamp,
 				PayloadType: h.PayloadType, Marker: h.Marker, Payload: payload,
 			}, now)
+			if r.said != nil && h.SequenceNumber%lipEvery == 0 {
+				r.said(h.SSRC, h.Timestamp, now, jb.Stats().Delay)
+			}
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (c *Call) reconnect(cause string, now bool) {
 	if c.ending || c.connectedAt.IsZero() {
 		return
 	}
-	if c.restart.offered || c.restart.answered {
+	if c.restart.offered || c.restart.answered || c.video.adding {
 		// The old path may be found dead while a new one is being made.
 		c.restart.again = c.restart.again || now
 		return

@@ -94,7 +94,7 @@ func newAudioSender(src audio.Source, track *sendTrack, log *slog.Logger, ended 
 func (s *audioSender) start() { s.flowed.Do(func() { close(s.flow) }) }
 
 // live reports whether the source goes on while nobody reads it.
-func live(src audio.Source) bool {
+func live(src any) bool {
 	l, ok := src.(interface{ Live() bool })
 	return ok && l.Live()
 }

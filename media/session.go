@@ -34,9 +34,12 @@ type session struct {
 
 	toldMuted, toldHeld told
 
-	remoteHeld atomic.Bool // the peer holds the call
-	unwanted   atomic.Bool // the peer changed senders so that we do not send
-	parting    atomic.Bool // the call is ending, and nobody is to be heard
+	video videoSession
+
+	remoteHeld    atomic.Bool // the peer holds the call
+	unwanted      atomic.Bool // the peer changed senders so that we do not send
+	videoUnwanted atomic.Bool // likewise, of the picture
+	parting       atomic.Bool // the call is ending, and nobody is to be heard
 
 	statsTick                              *time.Ticker
 	connectTimer, restartTimer, closeTimer *time.Timer
@@ -68,6 +71,7 @@ type callLink struct {
 	count  int              // of its candidates, in this generation
 	early  []early          // candidates that came before their time
 
+	connected  bool // now
 	generation int
 	sent       map[string]bool    // ids of our candidates that the peer has
 	backlog    []iceudp.Candidate // of ours, found and not sent
@@ -131,9 +135,20 @@ func (c *Call) initiate() {
 		main.names = append(main.names, contents[i].Name)
 	}
 	iceTransport(contents[0]).Candidates = main.take(c.cfg.RelayOnly)
+	names := slices.Clone(main.names)
+	if c.shower != nil && c.shower.has() {
+		more, err := c.offerVideo(jingle.SendersBoth)
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		contents = append(contents, more)
+		c.local = contents
+		names = append(names, more.Name)
+	}
 	j := &jingle.Jingle{
 		Contents: slices.Clone(contents),
-		Groups:   []group.Group{group.New(group.Bundle, main.names...)},
+		Groups:   []group.Group{group.New(group.Bundle, names...)},
 	}
 	c.must(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })
 }
@@ -206,10 +221,15 @@ func (c *Call) handle(e jingle.Effect) {
 	case jingle.InfoReceived:
 		c.info(e.Payload)
 	case jingle.ContentOffered:
-		c.rejectContents(e.Jingle)
+		c.contentOffered(e.Jingle)
+	case jingle.ContentAccepted:
+		c.contentAccepted(e.Jingle)
+	case jingle.ContentRejected:
+		c.contentRejected(e.Names)
 	case jingle.ContentModified:
 		c.modified(e)
 	case jingle.ContentRemoved:
+		c.videoRemoved(e.Names)
 		if slices.Contains(e.Names, c.soundName()) {
 			c.hangUp(jingle.Reason{Condition: jingle.Success})
 		}
@@ -243,21 +263,21 @@ func (c *Call) offered(j *jingle.Jingle) error {
 		return refuse(jingle.UnsupportedApplications, "no sound is offered")
 	}
 	answers := make([]jingle.Content, len(j.Contents))
-	main := c.links[0]
+	main, picture := c.links[0], c.wantedVideo(j.Contents)
 	for _, members := range transports(j.Contents, j.Groups) {
 		cl := main
-		carried := j.Contents[members[0]]
-		if slices.Contains(members, sound) {
-			// The first of a group speaks for the transport of all.
-			carried = j.Contents[sound]
-			carried.Transport = j.Contents[members[0]].Transport
-		} else {
+		var carried []int
+		for _, i := range members {
+			if i == sound || i == picture {
+				carried = append(carried, i)
+			}
+		}
+		if !slices.Contains(members, sound) {
 			var err error
-			if cl, err = c.open(false); err != nil {
+			if cl, err = c.open(nil); err != nil {
 				return err
 			}
 			c.links = append(c.links, cl)
-			carried = carrier(carried, c.cfg.Audio.Codecs[0])
 		}
 		if err := c.answer(cl, j.Contents, members, carried, answers); err != nil {
 			return err
@@ -278,21 +298,45 @@ func (c *Call) offered(j *jingle.Jingle) error {
 	c.must(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Accept(reply) })
 	c.startTrickle()
 	c.connecting()
+	c.videoAgreed()
 	return nil
 }
 
-// answer describes our side of the contents that share one transport.
-func (c *Call) answer(cl *callLink, offer []jingle.Content, members []int, carried jingle.Content, answers []jingle.Content) error {
-	described, err := cl.link.Answer([]jingle.Content{carried})
+// answer describes our side of the contents that share one transport, of which
+// we take part in those carried.
+func (c *Call) answer(cl *callLink, offer []jingle.Content, members, carried []int, answers []jingle.Content) error {
+	// The first of a group speaks for the transport of all.
+	transport := offer[members[0]].Transport
+	var in []jingle.Content
+	for _, i := range carried {
+		k := offer[i]
+		k.Transport = transport
+		if description(k).Media == rtp.Video {
+			if err := c.beginVideo(cl, k); err != nil {
+				return err
+			}
+			k.Senders = jingle.SendersBoth // who sends is between us and the peer
+		}
+		in = append(in, k)
+	}
+	if len(in) == 0 {
+		k := carrier(offer[members[0]], c.cfg.Audio.Codecs[0])
+		k.Transport = transport
+		in = append(in, k)
+	}
+	described, err := cl.link.Answer(in)
 	if err != nil {
-		return refuse(jingle.IncompatibleParameters, "content %q: %w", carried.Name, err)
+		return refuse(jingle.IncompatibleParameters, "content %q: %w", in[0].Name, err)
 	}
 	ours := *iceTransport(described[0])
 	ours.Trickle = &iceudp.Option{}
 	for n, i := range members {
-		if offer[i].Name == carried.Name && description(carried).Media == description(offer[i]).Media {
-			answers[i] = described[0]
+		if k := slices.Index(carried, i); k >= 0 {
+			answers[i] = described[k]
 			trimSources(description(answers[i]))
+			if description(offer[i]).Media == rtp.Video {
+				c.describeVideo(&answers[i], offer[i].Senders)
+			}
 		} else {
 			answers[i] = declined(offer[i])
 		}
@@ -303,7 +347,8 @@ func (c *Call) answer(cl *callLink, offer []jingle.Content, members []int, carri
 		answers[i].Transport = &tr
 		cl.names = append(cl.names, offer[i].Name)
 	}
-	cl.begin(*iceTransport(carried))
+	remote := offer[members[0]]
+	cl.begin(*iceTransport(remote))
 	for _, i := range members {
 		c.addCandidates(cl, iceTransport(offer[i]))
 	}
@@ -362,6 +407,9 @@ func (c *Call) accepted(j *jingle.Jingle) error {
 	if err := main.link.Accept([]jingle.Content{answer}); err != nil {
 		return refuse(jingle.IncompatibleParameters, "content %q: %w", answer.Name, err)
 	}
+	if err := c.acceptedVideo(j, answer); err != nil {
+		return err
+	}
 	main.begin(*iceTransport(answer))
 	if err := c.agree(description(c.local[0]), remote, remote); err != nil {
 		return err
@@ -370,6 +418,7 @@ func (c *Call) accepted(j *jingle.Jingle) error {
 	c.addCandidates(main, iceTransport(answer))
 	c.startTrickle()
 	c.connecting()
+	c.videoAgreed()
 	return nil
 }
 
@@ -407,9 +456,11 @@ func (c *Call) linkOf(name string) *callLink {
 }
 
 // linkState follows the state of a link.
-func (c *Call) linkState(cl *callLink, s linkState, main bool) {
+func (c *Call) linkState(cl *callLink, s linkState) {
 	c.log.Debug("link", "state", s, "content", cl.names)
-	if !main || c.ending || c.finished {
+	cl.connected = s == linkConnected
+	c.videoFlows()
+	if cl != c.links[0] || c.ending || c.finished {
 		return
 	}
 	c.connected = s == linkConnected
@@ -452,13 +503,13 @@ func (c *Call) firstAudio(at, packet time.Time) {
 }
 
 // rejectContents refuses what a peer wants to add.
-func (c *Call) rejectContents(j *jingle.Jingle) {
+func (c *Call) rejectContents(contents []jingle.Content, why jingle.Condition) {
 	var names []string
-	for _, k := range j.Contents {
+	for _, k := range contents {
 		names = append(names, k.Name)
 	}
 	c.do(func(s *jingle.Session) ([]jingle.Effect, error) {
-		return s.RejectContent(&jingle.Reason{Condition: jingle.UnsupportedApplications}, names...)
+		return s.RejectContent(&jingle.Reason{Condition: why}, names...)
 	})
 }
 
@@ -474,15 +525,21 @@ func (c *Call) soundName() string {
 
 // modified follows a peer that changes who sends.
 func (c *Call) modified(e jingle.ContentModified) {
-	if e.Name == c.soundName() {
+	switch e.Name {
+	case c.soundName():
 		c.unwanted.Store(!e.Senders.Includes(c.role))
+	case c.video.name:
+		c.videoModified(e.Senders)
 	}
 }
 
 func (c *Call) actionFailed(e jingle.ActionFailed) {
 	c.log.Debug("refused", "action", e.Action, "tie", e.Tie, "timeout", e.Timeout, "err", e.Err)
-	if e.Action == jingle.ActionTransportInfo {
+	switch e.Action {
+	case jingle.ActionTransportInfo:
 		c.restartRefused(e)
+	case jingle.ActionContentModify:
+		c.modifyRefused(e)
 	}
 }
 

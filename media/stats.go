@@ -126,6 +126,10 @@ func (c *Call) measure() {
 		s.BitrateIn = float64(next.bytesIn-c.last.bytesIn) * 8 / d
 		s.BitrateOut = float64(next.bytesOut-c.last.bytesOut) * 8 / d
 	}
+	var seconds float64
+	if !c.last.at.IsZero() {
+		seconds = now.Sub(c.last.at).Seconds()
+	}
 	c.last = next
 	c.report.mu.Lock()
 	if now.Sub(c.report.at) < reportFresh {
@@ -135,6 +139,7 @@ func (c *Call) measure() {
 	if s.RTT == 0 {
 		s.RTT = time.Duration(main.Quality().rtt * float64(time.Second))
 	}
+	s.Video = c.measureVideo(seconds, s.RTT)
 	c.mu.Lock()
 	c.stats = s
 	c.mu.Unlock()

@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/pion/rtp"
@@ -11,12 +12,15 @@ import (
 // A sendTrack writes RTP packets as they are given to it. pion's own local
 // tracks choose the payload type, which telephone events must choose.
 type sendTrack struct {
-	id   string
-	kind webrtc.RTPCodecType
+	id     string
+	kind   webrtc.RTPCodecType
+	prefer []string // codecs, best first; nil takes the peer's order
 
-	mu     sync.Mutex // guards what follows
-	writer webrtc.TrackLocalWriter
-	ssrc   uint32
+	mu          sync.Mutex // guards what follows
+	writer      webrtc.TrackLocalWriter
+	ssrc        uint32
+	codec       webrtc.RTPCodecParameters
+	orientation uint8 // id of the header extension, 0 when not agreed
 }
 
 func newSendTrack(id string, kind webrtc.RTPCodecType) *sendTrack {
@@ -38,11 +42,38 @@ func (t *sendTrack) write(h *rtp.Header, payload []byte) error {
 	return err
 }
 
-// source is the SSRC, zero before it is known.
+// writeVideo sends a packet of a picture; source and payload type are filled
+// in, and how it is held if it is the last of its picture: 3GPP TS 26.114 §7.4.5.
+func (t *sendTrack) writeVideo(h *rtp.Header, payload []byte, rotation int) error {
+	t.mu.Lock()
+	w, orientation := t.writer, t.orientation
+	h.SSRC, h.PayloadType = t.ssrc, uint8(t.codec.PayloadType)
+	t.mu.Unlock()
+	if w == nil {
+		return errUnbound
+	}
+	if h.Marker && orientation != 0 {
+		if err := h.SetExtension(orientation, []byte{byte(rotation / 90 & 3)}); err != nil {
+			return err
+		}
+	}
+	_, err := w.WriteRTP(h, payload)
+	return err
+}
+
+// source is the SSRC, 0 before the track is bound.
 func (t *sendTrack) source() uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.ssrc
+}
+
+// bound returns the codec that is sent, once that is agreed.
+func (t *sendTrack) bound() (codec string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, name, _ := strings.Cut(t.codec.MimeType, "/")
+	return name, t.writer != nil && name != ""
 }
 
 func (t *sendTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
@@ -52,8 +83,25 @@ func (t *sendTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameter
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.writer, t.ssrc = ctx.WriteStream(), uint32(ctx.SSRC())
-	return codecs[0], nil
+	t.writer, t.ssrc, t.codec = ctx.WriteStream(), uint32(ctx.SSRC()), t.choose(codecs)
+	t.orientation = 0
+	for _, x := range ctx.HeaderExtensions() {
+		if x.URI == orientationURI && x.ID > 0 && x.ID < 15 {
+			t.orientation = uint8(x.ID)
+		}
+	}
+	return t.codec, nil
+}
+
+func (t *sendTrack) choose(codecs []webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
+	for _, name := range t.prefer {
+		for _, c := range codecs {
+			if strings.EqualFold(c.MimeType, t.kind.String()+"/"+name) {
+				return c
+			}
+		}
+	}
+	return codecs[0]
 }
 
 func (t *sendTrack) Unbind(webrtc.TrackLocalContext) error {

@@ -117,16 +117,23 @@ func (p *Pattern) Next(now time.Time) *image.YCbCr {
 			m.Y[y*m.YStride+x] = byte(200 ^ (x-bx)&(y-by)&31)
 		}
 	}
-	v := Code{Number: uint16(n), Millis: uint32(now.UnixMilli())}.bits()
+	DrawCode(m, Code{Number: uint16(n), Millis: uint32(now.UnixMilli())})
+	return m
+}
+
+// DrawCode writes a code across the top of a picture that begins at the origin.
+func DrawCode(m *image.YCbCr, c Code) {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	v := c.bits()
 	for i := range codeBits {
-		c := byte(codeDark)
+		shade := byte(codeDark)
 		if v>>(codeBits-1-i)&1 == 1 {
-			c = codeLight
+			shade = codeLight
 		}
 		for y := (i / codeColumns) * h / codeShare; y < (i/codeColumns+1)*h/codeShare; y++ {
 			row := m.Y[y*m.YStride:]
 			for x := (i % codeColumns) * w / codeColumns; x < (i%codeColumns+1)*w/codeColumns; x++ {
-				row[x] = c
+				row[x] = shade
 			}
 		}
 	}
@@ -135,7 +142,6 @@ func (p *Pattern) Next(now time.Time) *image.YCbCr {
 			m.Cb[y*m.CStride+x], m.Cr[y*m.CStride+x] = 128, 128
 		}
 	}
-	return m
 }
 
 // bounce is a position between 0 and most that goes there and back.

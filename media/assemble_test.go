@@ -1,0 +1,247 @@
+package media
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// picture makes the packets of one picture of VP8.
+func picture(key bool, seq uint16, ts uint32, size int) (packets []videoPacket, data []byte) {
+	data = bytes.Repeat([]byte{byte(ts), byte(seq), 7}, size/3+1)[:size]
+	data[0] |= 1
+	if key {
+		data[0] &^= 1
+	}
+	p, _ := payloader("VP8")
+	parts := p.Payload(1200, data)
+	for i, b := range parts {
+		packets = append(packets, videoPacket{timestamp: ts, payloadType: 96, marker: i == len(parts)-1, payload: b})
+	}
+	return packets, data
+}
+
+// A feed gives pictures to an assembler and counts what comes out.
+type feed struct {
+	t    *testing.T
+	a    *assembler
+	now  time.Time
+	seq  uint16
+	ts   uint32
+	want int // key frames asked for
+	got  [][]byte
+}
+
+func newFeed(t *testing.T) *feed {
+	return &feed{
+		t: t, a: newAssembler(map[uint8]string{96: "VP8"}), now: time.Unix(1000, 0), seq: 65530, ts: 1 << 31,
+	}
+}
+
+func (f *feed) put(seq uint16, p videoPacket) {
+	p.arrived = f.now
+	if f.a.put(seq, p) {
+		f.want++
+	}
+}
+
+func (f *feed) pop() {
+	for {
+		c, ok, lost := f.a.pop(f.now)
+		if lost {
+			f.want++
+		}
+		if ok {
+			f.got = append(f.got, c.data)
+			continue
+		}
+		if !lost {
+			return
+		}
+	}
+}
+
+func (f *feed) next(key bool, size int) (seq uint16, ps []videoPacket, data []byte) {
+	f.now = f.now.Add(33 * time.Millisecond)
+	ps, data = picture(key, f.seq, f.ts, size)
+	seq = f.seq
+	f.seq += uint16(len(ps))
+	f.ts += 3000
+	return seq, ps, data
+}
+
+func (f *feed) whole(key bool, size int) []byte {
+	seq, ps, data := f.next(key, size)
+	for i, p := range ps {
+		f.put(seq+uint16(i), p)
+	}
+	f.pop()
+	return data
+}
+
+func (f *feed) expect(what string, want ...[]byte) {
+	f.t.Helper()
+	if len(f.got) != len(want) {
+		f.t.Fatalf("%s: %d pictures, want %d", what, len(f.got), len(want))
+	}
+	for i := range want {
+		if !bytes.Equal(f.got[i], want[i]) {
+			f.t.Errorf("%s: picture %d is not what was sent", what, i)
+		}
+	}
+	f.got = nil
+}
+
+func TestAssemblerJoinsPackets(t *testing.T) {
+	f := newFeed(t)
+	a, b := f.whole(true, 9000), f.whole(false, 100)
+	f.expect("in order", a, b)
+	seq, ps, c := f.next(false, 5000) // the numbers have wrapped by now
+	for _, i := range rand.Perm(len(ps)) {
+		f.put(seq+uint16(i), ps[i])
+		f.put(seq+uint16(i), ps[i])
+	}
+	f.pop()
+	f.expect("in any order, twice", c)
+	if f.want != 0 {
+		t.Errorf("%d key frames were asked for", f.want)
+	}
+}
+
+func TestAssemblerBeginsWithKeyFrame(t *testing.T) {
+	f := newFeed(t)
+	f.whole(false, 3000)
+	f.expect("before a key frame")
+	if f.want == 0 {
+		t.Error("no key frame was asked for")
+	}
+	a := f.whole(true, 3000)
+	f.expect("with it", a)
+}
+
+func TestAssemblerAsksAndWaits(t *testing.T) {
+	f := newFeed(t)
+	a := f.whole(true, 3000)
+	f.want = 0
+	seq, ps, b := f.next(false, 5000)
+	lost := seq + 2
+	for i, p := range ps {
+		if seq+uint16(i) != lost {
+			f.put(seq+uint16(i), p)
+		}
+	}
+	f.pop()
+	if m := f.a.missing(f.now, nil); len(m) != 0 {
+		t.Errorf("asked for %v at once: it may have been overtaken", m)
+	}
+	c := f.whole(false, 300)
+	if m := f.a.missing(f.now, nil); len(m) != 1 || m[0] != lost {
+		t.Errorf("asked for %v, want %d", m, lost)
+	}
+	if m := f.a.missing(f.now.Add(time.Millisecond), nil); len(m) != 0 {
+		t.Errorf("asked again for %v before it can have come", m)
+	}
+	f.expect("meanwhile", a)
+	f.put(lost, ps[2])
+	f.pop()
+	f.expect("recovered", b, c)
+	if f.want != 0 || f.a.recovered != 1 || f.a.lost != 1 {
+		t.Errorf("%d key frames asked for, %d recovered of %d, want 0, 1 of 1", f.want, f.a.recovered, f.a.lost)
+	}
+}
+
+func TestAssemblerGivesUp(t *testing.T) {
+	f := newFeed(t)
+	f.whole(true, 3000)
+	seq, ps, _ := f.next(false, 5000)
+	f.put(seq, ps[0]) // the rest is lost
+	f.got, f.want = nil, 0
+	for range 20 {
+		f.whole(false, 500)
+	}
+	f.expect("pictures that need the lost one")
+	if f.want == 0 {
+		t.Error("no key frame was asked for")
+	}
+	if m := f.a.missing(f.now, nil); len(m) != 0 {
+		t.Errorf("still asks for %v", m)
+	}
+	k, n := f.whole(true, 4000), f.whole(false, 200)
+	f.expect("from the next key frame on", k, n)
+}
+
+func TestAssemblerPassesPadding(t *testing.T) {
+	f := newFeed(t)
+	a := f.whole(true, 3000)
+	for range 3 { // libwebrtc probes the path with these
+		f.put(f.seq, videoPacket{timestamp: f.ts - 3000, payloadType: 96})
+		f.seq++
+	}
+	b := f.whole(false, 100)
+	f.expect("padding", a, b)
+}
+
+func TestAssemblerBoundsPictureWithoutEnd(t *testing.T) {
+	f := newFeed(t)
+	f.whole(true, 3000)
+	f.got = nil
+	_, ps, _ := f.next(false, 3000)
+	for range 3 * assembleSize {
+		f.put(f.seq, ps[0]) // one timestamp, never a marker
+		f.seq++
+		f.pop()
+	}
+	f.expect("a picture without end")
+	if f.want == 0 {
+		t.Error("no key frame was asked for")
+	}
+	a := f.whole(true, 3000)
+	f.expect("afterwards", a)
+}
+
+func TestAssemblerFollowsJump(t *testing.T) {
+	f := newFeed(t)
+	f.whole(true, 3000)
+	f.seq += 20000
+	f.got = nil
+	f.whole(false, 100)
+	f.expect("after a jump")
+	a := f.whole(true, 1000)
+	f.expect("after a jump, with a key frame", a)
+}
+
+// FuzzAssembler gives packets of a peer that means no good.
+func FuzzAssembler(f *testing.F) {
+	f.Add([]byte{0, 0, 0x10, 0, 1, 1, 0x90, 0x80, 0x12})
+	f.Add([]byte{1, 0xff, 0, 9, 2, 0, 0x7c, 0x85, 3})
+	names := map[uint8]string{0: "VP8", 1: "VP9", 2: "H264", 3: "AV1"}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		a := newAssembler(names)
+		now := time.Unix(1000, 0)
+		for len(in) >= 4 {
+			pt, seq, ts := in[0]&3, uint16(in[1])|uint16(in[0]&0x30)<<8, uint32(in[2]&15)
+			n := min(int(in[3]&31), len(in)-4)
+			a.put(seq, videoPacket{
+				timestamp: ts, payloadType: pt, marker: in[0]&0x40 != 0, payload: in[4 : 4+n], arrived: now,
+			})
+			in = in[4+n:]
+			now = now.Add(time.Duration(seq%50) * time.Millisecond)
+			for {
+				c, ok, lost := a.pop(now)
+				if ok && len(c.data) == 0 {
+					t.Fatal("an empty picture")
+				}
+				if !ok && !lost {
+					break
+				}
+			}
+			if m := a.missing(now, nil); len(m) > assembleSize {
+				t.Fatalf("%d packets asked for", len(m))
+			}
+			if a.next > a.high+1 || a.high-a.next >= assembleSize {
+				t.Fatalf("holds from %d to %d", a.next, a.high)
+			}
+		}
+	})
+}
