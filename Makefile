@@ -10,7 +10,7 @@ PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
 
 # Packages that are built differently with the system's libraries, or have
 # tests against real programs (tag integration).
-REAL = $(patsubst %,./%/...,$(wildcard signaling media turn internal))
+REAL = $(patsubst %,./%/...,$(wildcard signaling media turn internal desktop/notify))
 
 # Packages whose goroutines are worth the race detector's time.
 RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn))

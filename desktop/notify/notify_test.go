@@ -1,0 +1,24 @@
+package notify
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestClean(t *testing.T) {
+	for in, want := range map[string]string{
+		"Bob":                     "Bob",
+		"two\nlines\tand\x1b[31m": "two lines and[31m",
+		"\xff broken":             "\ufffd broken",
+		strings.Repeat("ä", 200):  strings.Repeat("ä", 100) + "…",
+		"\u0085\u009b":            "",
+	} {
+		if got := clean(in, 200); got != want || !utf8.ValidString(got) {
+			t.Errorf("clean(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := clean("é"+strings.Repeat("x", 10), 1); got != "…" {
+		t.Errorf("cut inside a letter: %q", got)
+	}
+}
