@@ -110,10 +110,23 @@ func plain(s string) (Link, error) {
 		return Link{}, ErrLink
 	}
 	to, err := jid.Parse(s)
+	if err == nil {
+		err = settled(to)
+	}
 	if err != nil {
 		return Link{}, fmt.Errorf("%w: %w", ErrLink, err)
 	}
 	return Link{To: to}, nil
+}
+
+// settled refuses an address that is another one when it is read again, such as
+// that of a domain with two dots at its end.
+func settled(j jid.JID) error {
+	again, err := jid.Parse(j.String())
+	if err == nil && !again.Equal(j) {
+		err = fmt.Errorf("%q and %q are not the same", j, again)
+	}
+	return err
 }
 
 // address reads one with percent encoding. RFC 5122 §2.2
@@ -137,6 +150,9 @@ func address(s string) (jid.JID, error) {
 		return jid.JID{}, fmt.Errorf("%w: a part of the address is missing", ErrLink)
 	}
 	j, err := jid.New(part[0], part[1], part[2])
+	if err == nil {
+		err = settled(j)
+	}
 	if err != nil {
 		return jid.JID{}, fmt.Errorf("%w: %w", ErrLink, err)
 	}

@@ -64,7 +64,7 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"bob@example.org", "xmpp:bob@example.org?call;type=video", "xmpp://guest@example.com/support@example.com?message;body=%20", "xmpp:a%2Fb@c/d%40e"} {
+	for _, s := range []string{"bob@example.org", "0@..", "xmpp:bob@example.org?call;type=video", "xmpp://guest@example.com/support@example.com?message;body=%20", "xmpp:a%2Fb@c/d%40e"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
