@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair returns both sides of a negotiation, and closes them at the end.
-func pair(t *testing.T, env ft.Env) (a, b ft.Negotiation) {
+func pair(t testing.TB, env ft.Env) (a, b ft.Negotiation) {
 	t.Helper()
 	a, err := Carrier{}.New(env, jingle.Initiator)
 	if err != nil {
@@ -34,7 +34,7 @@ func pair(t *testing.T, env ft.Env) (a, b ft.Negotiation) {
 }
 
 // overWire sends an element through XML, as signalling does.
-func overWire(t *testing.T, jt jingle.Transport) *Transport {
+func overWire(t testing.TB, jt jingle.Transport) *Transport {
 	t.Helper()
 	b, err := xml.Marshal(jt)
 	if err != nil {
@@ -48,7 +48,7 @@ func overWire(t *testing.T, jt jingle.Transport) *Transport {
 }
 
 // offers exchanges the elements, after edit had a look at them.
-func offers(t *testing.T, a, b ft.Negotiation, edit func(fromA, fromB *Transport)) {
+func offers(t testing.TB, a, b ft.Negotiation, edit func(fromA, fromB *Transport)) {
 	t.Helper()
 	la, err := a.Local(t.Context())
 	if err != nil {

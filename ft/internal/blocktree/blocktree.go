@@ -61,22 +61,24 @@ func Root(blocks []Hash) Hash {
 	return root(t.join(toCV(blocks[len(blocks)-1])))
 }
 
-// subtree hashes p, which starts at the given chunk of its file.
+// subtree hashes p, which starts at the given chunk of its file. It does so on
+// one goroutine: a transfer hashes, writes and encrypts at the same time, and
+// guts.CompressEigentree would start 64 goroutines for a block.
 func subtree(p []byte, chunk uint64) guts.Node {
-	if len(p) == BlockSize {
-		return guts.CompressEigentree(p, &guts.IV, chunk, 0)
-	}
 	const group = guts.MaxSIMD * guts.ChunkSize
-	var (
-		t   tree
-		buf [group]byte
-	)
+	var t tree
 	for len(p) > group {
 		t.push(guts.ChainingValue(guts.CompressBuffer((*[group]byte)(p), group, &guts.IV, chunk, 0)))
 		p, chunk = p[group:], chunk+guts.MaxSIMD
 	}
-	n := copy(buf[:], p)
-	last := guts.CompressBuffer(&buf, n, &guts.IV, chunk, 0)
+	full := (*[group]byte)(nil)
+	if len(p) == group {
+		full = (*[group]byte)(p)
+	} else {
+		full = new([group]byte)
+		copy(full[:], p)
+	}
+	last := guts.CompressBuffer(full, len(p), &guts.IV, chunk, 0)
 	if t.n == 0 {
 		return last
 	}
