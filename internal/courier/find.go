@@ -63,7 +63,7 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 			found <- result{t, err}
 		}()
 		var last error = &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
-		for again := false; !again; {
+		for again, changed := false, false; !again; {
 			select {
 			case r := <-found:
 				var nobody *NobodyError
@@ -71,13 +71,15 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 					stop()
 					return r.t, r.err
 				}
-				found, last = nil, r.err
+				// What changed during a look may have come too late for it.
+				found, last, again = nil, r.err, changed && patience != 0
 			case e, ok := <-news.Events():
 				if !ok {
 					stop()
 					return Target{}, fmt.Errorf("find %s: %w", to, c.Client.Err())
 				}
-				again = concerns(e, to) && (found == nil || sure)
+				changed = concerns(e, to) || changed
+				again = changed && (found == nil || sure)
 			case <-timeout:
 				if found != nil && !sure {
 					timeout = nil // the look that is under way is the last
