@@ -229,3 +229,6 @@ func luaList(ss []string) string {
 	}
 	return "{ " + b.String() + "}"
 }
+
+// PID returns the process id of the server.
+func (p *Prosody) PID() int { return p.cmd.Process.Pid }

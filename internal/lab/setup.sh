@@ -12,7 +12,7 @@ gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gst
 glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core"
 
 want="$build $test $desktop"
-[ "${1:-}" = interop ] && want="$want $interop"
+[ "${1:-}" = interop ] && want="$want $interop openssh-server openssh-client rsync" # scp and rsync: "make bench" compares with them
 
 if ! command -v dpkg-query >/dev/null; then
 	echo "setup: this is not Debian; install what these packages contain:" $want >&2
