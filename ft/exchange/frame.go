@@ -67,21 +67,48 @@ func putHeader(b []byte, t frameType, n int) {
 	binary.BigEndian.PutUint32(b[1:], uint32(n))
 }
 
+// hashPiece is how many bytes of a block are read before they are hashed:
+// little enough to be in the processor's cache then.
+const hashPiece = 4 * blocktree.Grain
+
 // readFrame reads one frame into buf, which holds maxBody bytes, and returns
-// its body within buf.
-func readFrame(r io.Reader, buf []byte) (frameType, []byte, error) {
+// its body within buf. When sum is not nil it gets the hash of a block's data.
+func readFrame(r io.Reader, buf []byte, sum *blocktree.Hash) (frameType, []byte, error) {
 	var h [headerLen]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, nil, err
 	}
-	n := binary.BigEndian.Uint32(h[1:])
+	t, n := frameType(h[0]), binary.BigEndian.Uint32(h[1:])
 	if n > maxBody {
 		return 0, nil, fmt.Errorf("%w: frame of %d bytes", ErrProtocol, n)
 	}
-	if _, err := io.ReadFull(r, buf[:n]); err != nil {
+	body := buf[:n]
+	if t != frameBlock || sum == nil || n < blockHead {
+		_, err := io.ReadFull(r, body)
+		return t, body, noEOF(err)
+	}
+	if _, err := io.ReadFull(r, body[:blockHead]); err != nil {
 		return 0, nil, noEOF(err)
 	}
-	return frameType(h[0]), buf[:n], nil
+	hash := blocktree.NewHasher(int64(binary.BigEndian.Uint32(body[4:])))
+	if err := hashFull(r, body[blockHead:], &hash); err != nil {
+		return 0, nil, noEOF(err)
+	}
+	*sum = hash.Block()
+	return t, body, nil
+}
+
+// hashFull fills p and hashes it on the way.
+func hashFull(r io.Reader, p []byte, h *blocktree.Hasher) error {
+	for len(p) > 0 {
+		n := min(len(p), hashPiece)
+		if _, err := io.ReadFull(r, p[:n]); err != nil {
+			return err
+		}
+		h.Write(p[:n])
+		p = p[n:]
+	}
+	return nil
 }
 
 // noEOF turns an end inside a frame into what it is.

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/carillon-im/carillon/ft/internal/blocktree"
 	"golang.org/x/time/rate"
 )
 
@@ -104,9 +105,12 @@ func (l *link) send(t frameType, body []byte) error {
 
 // recv returns the next frame that is not a ping. What the peer says when it
 // gives up comes back as an error.
-func (l *link) recv(buf []byte) (frameType, []byte, error) {
+func (l *link) recv(buf []byte) (frameType, []byte, error) { return l.recvSum(buf, nil) }
+
+// recvSum is recv that hashes a block on the way, if sum is not nil.
+func (l *link) recvSum(buf []byte, sum *blocktree.Hash) (frameType, []byte, error) {
 	for {
-		t, body, err := readFrame(l, buf)
+		t, body, err := readFrame(l, buf, sum)
 		switch {
 		case errors.Is(err, errFinished):
 			return 0, nil, errFinished

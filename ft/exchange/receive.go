@@ -21,8 +21,9 @@ import (
 // also how often the journal is written.
 const ackEvery = 4 << 20
 
-// writeBehind is how many frames wait between the stream and the disk.
-const writeBehind = 3
+// writeBehind is how many frames wait between the stream and the disk. What
+// waits is lost in a crash.
+const writeBehind = 1
 
 // ErrDiskFull reports that what is offered does not fit.
 var ErrDiskFull = errors.New("not enough free disk space")
@@ -166,7 +167,7 @@ func (r *receiver) again(res *Result) error {
 		return err
 	}
 	r.s.SetReadDeadline(time.Now().Add(lastWords))
-	readFrame(r.s, make([]byte, maxBody)) // the sender closes; nothing else is to come
+	readFrame(r.s, make([]byte, maxBody), nil) // the sender closes; nothing else is to come
 	return nil
 }
 
@@ -337,7 +338,8 @@ type frame struct {
 	t    frameType
 	buf  []byte // returns to the pool
 	body []byte
-	err  error // the last one
+	sum  blocktree.Hash // of the data, when it is a block
+	err  error          // the last one
 }
 
 // read moves frames from the stream to r.frames until the stream ends.
@@ -352,7 +354,7 @@ func (r *receiver) read(stop <-chan struct{}) {
 		if f.buf == nil {
 			f.buf = make([]byte, maxBody)
 		}
-		f.t, f.body, f.err = r.recv(f.buf)
+		f.t, f.body, f.err = r.recvSum(f.buf, &f.sum)
 		select {
 		case r.frames <- f:
 		case <-stop:
@@ -371,7 +373,7 @@ func (r *receiver) data() error {
 		if f.err != nil {
 			return f.err
 		}
-		if err := r.apply(f.t, f.body); err != nil {
+		if err := r.apply(f); err != nil {
 			return err
 		}
 		r.bufs <- f.buf
@@ -395,14 +397,15 @@ func (r *receiver) drain() {
 	}
 }
 
-func (r *receiver) apply(t frameType, body []byte) error {
+func (r *receiver) apply(in frame) error {
+	t, body := in.t, in.body
 	switch t {
 	case frameBlock:
 		f, p, err := fields(body, 2)
 		if err != nil {
 			return err
 		}
-		return r.block(f[0], int64(f[1]), p)
+		return r.block(f[0], int64(f[1]), p, in.sum)
 	case framePack:
 		return r.pack(body)
 	case frameKeep:
@@ -455,8 +458,9 @@ func (r *receiver) entry(i uint32) (Entry, error) {
 // settled reports whether nothing is left to come.
 func (r *receiver) settled() bool { return r.left == 0 }
 
-// block verifies and writes one block of a large file.
-func (r *receiver) block(i uint32, b int64, p []byte) error {
+// block verifies and writes one block of a large file. sum is the hash of its
+// data as it came.
+func (r *receiver) block(i uint32, b int64, p []byte, sum blocktree.Hash) error {
 	e, err := r.entry(i)
 	if err != nil {
 		return err
@@ -476,7 +480,7 @@ func (r *receiver) block(i uint32, b int64, p []byte) error {
 	if r.seen[i].has(b) {
 		return fmt.Errorf("%w: block %d of %q came twice", ErrProtocol, b, e.Path)
 	}
-	if blocktree.Block(data, b) != want {
+	if sum != want {
 		if r.resends++; r.resends > maxResends {
 			return fmt.Errorf("%w: block %d of %q", ErrCorrupt, b, e.Path)
 		}

@@ -16,7 +16,7 @@ import (
 
 // readAhead is how many blocks are read and hashed before they are written to
 // the stream.
-const readAhead = 4
+const readAhead = 2
 
 // maxResends bounds how often damaged blocks are sent again in one transfer.
 const maxResends = 16
@@ -536,11 +536,12 @@ func (p *packer) large(i uint32, e Entry, f io.Reader, r *FileResult, sum hash.H
 		n := blocktree.BlockLen(e.Size, block)
 		b = b[:headerLen+blockHead+n]
 		data := b[headerLen+blockHead:]
-		if _, err := io.ReadFull(f, data); err != nil {
+		hasher := blocktree.NewHasher(block)
+		if err := hashFull(f, data, &hasher); err != nil {
 			p.bufs <- b
 			return ErrChanged
 		}
-		h := blocktree.Block(data, block)
+		h := hasher.Block()
 		hashes[block] = h
 		if sum != nil {
 			sum.Write(data)

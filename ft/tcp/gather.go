@@ -69,6 +69,7 @@ type stream struct {
 
 func newStream(c *tls.Conn) stream {
 	g := c.NetConn().(*gather)
+	keepShort(g.Conn)
 	g.collect()
 	return stream{c, g}
 }

@@ -63,7 +63,8 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 			found <- result{t, err}
 		}()
 		var last error = &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
-		for again, changed := false, false; !again; {
+		hurry := time.NewTimer(quickTimeout)
+		for again, changed, slow := false, false, false; !again; {
 			select {
 			case r := <-found:
 				var nobody *NobodyError
@@ -79,7 +80,9 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 					return Target{}, fmt.Errorf("find %s: %w", to, c.Client.Err())
 				}
 				changed = concerns(e, to) || changed
-				again = changed && (found == nil || sure)
+				again = changed && (found == nil || sure || slow)
+			case <-hurry.C: // the look waits for devices that may be dead
+				slow, again = true, changed && patience != 0
 			case <-timeout:
 				if found != nil && !sure {
 					timeout = nil // the look that is under way is the last
@@ -98,6 +101,7 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 			}
 		}
 		stop()
+		hurry.Stop()
 	}
 }
 

@@ -45,11 +45,17 @@ func BlockLen(size, i int64) int {
 // Block returns the hash of block i, whose bytes are p. It is the chaining
 // value of the block's subtree, not finalized as a root.
 func Block(p []byte, i int64) Hash {
-	return toHash(guts.ChainingValue(subtree(p, uint64(i)*(BlockSize/guts.ChunkSize))))
+	h := NewHasher(i)
+	h.Write(p)
+	return h.Block()
 }
 
 // One returns the root of a file that is a single block or empty.
-func One(p []byte) Hash { return root(subtree(p, 0)) }
+func One(p []byte) Hash {
+	var h Hasher
+	h.Write(p)
+	return root(h.node())
+}
 
 // Root returns the root of a file of at least two blocks from their hashes in
 // order.
@@ -61,29 +67,55 @@ func Root(blocks []Hash) Hash {
 	return root(t.join(toCV(blocks[len(blocks)-1])))
 }
 
-// subtree hashes p, which starts at the given chunk of its file. It does so on
-// one goroutine: a transfer hashes, writes and encrypts at the same time, and
-// guts.CompressEigentree would start 64 goroutines for a block.
-func subtree(p []byte, chunk uint64) guts.Node {
-	const group = guts.MaxSIMD * guts.ChunkSize
-	var t tree
-	for len(p) > group {
-		t.push(guts.ChainingValue(guts.CompressBuffer((*[group]byte)(p), group, &guts.IV, chunk, 0)))
-		p, chunk = p[group:], chunk+guts.MaxSIMD
-	}
-	full := (*[group]byte)(nil)
-	if len(p) == group {
-		full = (*[group]byte)(p)
-	} else {
-		full = new([group]byte)
-		copy(full[:], p)
-	}
-	last := guts.CompressBuffer(full, len(p), &guts.IV, chunk, 0)
-	if t.n == 0 {
-		return last
-	}
-	return t.join(guts.ChainingValue(last))
+// A Hasher computes the hash of a block as its bytes come, while they are
+// still in the processor's cache. Its zero value hashes block 0.
+type Hasher struct {
+	t     tree
+	last  guts.Node
+	chunk uint64
+	any   bool // last is the node of what was written last
 }
+
+// Grain is what Hasher.Write takes at a time: every write but the last of a
+// block is a multiple of it.
+const Grain = guts.MaxSIMD * guts.ChunkSize
+
+// NewHasher returns a Hasher of block i.
+func NewHasher(i int64) Hasher { return Hasher{chunk: uint64(i) * (BlockSize / guts.ChunkSize)} }
+
+// Write adds p.
+func (h *Hasher) Write(p []byte) {
+	for len(p) > 0 {
+		if h.any {
+			h.t.push(guts.ChainingValue(h.last))
+		}
+		var n int
+		if len(p) >= Grain {
+			n = Grain
+			h.last = guts.CompressBuffer((*[Grain]byte)(p), Grain, &guts.IV, h.chunk, 0)
+		} else {
+			var buf [Grain]byte
+			n = copy(buf[:], p)
+			h.last = guts.CompressBuffer(&buf, n, &guts.IV, h.chunk, 0)
+		}
+		h.any = true
+		p, h.chunk = p[n:], h.chunk+guts.MaxSIMD
+	}
+}
+
+func (h *Hasher) node() guts.Node {
+	if !h.any {
+		var buf [Grain]byte
+		return guts.CompressBuffer(&buf, 0, &guts.IV, h.chunk, 0)
+	}
+	if h.t.n == 0 {
+		return h.last
+	}
+	return h.t.join(guts.ChainingValue(h.last))
+}
+
+// Block returns the hash as [Block] does.
+func (h *Hasher) Block() Hash { return toHash(guts.ChainingValue(h.node())) }
 
 // A tree merges the chaining values of equal subtrees as BLAKE3 does: the
 // stack holds one complete subtree for each bit set in n.
