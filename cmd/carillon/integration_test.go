@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/doctor"
+	"github.com/carillon-im/carillon/internal/doctor"
 	"github.com/carillon-im/carillon/internal/lab"
 )
 

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/signaling"
 )
 

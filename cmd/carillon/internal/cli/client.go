@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
-	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/history"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )

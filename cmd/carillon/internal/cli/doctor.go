@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/doctor"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/internal/doctor"
 	"github.com/carillon-im/carillon/signaling"
 )
 

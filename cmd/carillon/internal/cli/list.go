@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/docs"
-	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/internal/history"
 	"github.com/carillon-im/carillon/media/capture"
 	"github.com/carillon-im/carillon/media/device"
 	"github.com/carillon-im/carillon/signaling"

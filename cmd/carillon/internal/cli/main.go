@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
-	"github.com/carillon-im/carillon/cmd/carillon/internal/config"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/config"
 )
 
 // An Env is the world around the program.

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/files"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
@@ -19,6 +18,7 @@ import (
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/courier"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/safefile"
 )
 
 // maxRecord bounds the file that keeps one transfer.

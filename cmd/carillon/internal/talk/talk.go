@@ -18,6 +18,7 @@ import (
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
@@ -344,7 +345,7 @@ func (t *talk) finish(ctx context.Context) error {
 	peer := t.call.Peer().Bare().String()
 	switch {
 	case r.Outcome == signaling.Answered || t.over.Duration > 0:
-		if t.over.Err != nil || !usual(r.Reason.Condition) {
+		if t.over.Err != nil || !trouble.Usual(r.Reason.Condition) {
 			return &BrokenError{Peer: peer, Reason: r.Reason, Remote: r.Remote, Err: t.over.Err}
 		}
 		return nil

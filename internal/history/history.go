@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
+	"github.com/carillon-im/carillon/internal/safefile"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/signaling"

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
+	"github.com/carillon-im/carillon/internal/safefile"
 	"github.com/carillon-im/carillon/signaling"
 	"github.com/pelletier/go-toml/v2"
 )

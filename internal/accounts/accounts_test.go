@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/safefile"
+	"github.com/carillon-im/carillon/internal/safefile"
 	"github.com/google/go-cmp/cmp"
 	"github.com/zalando/go-keyring"
 )
