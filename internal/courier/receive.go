@@ -293,3 +293,19 @@ func (in *incoming) finished(m exchange.Manifest) *exchange.Result {
 
 // Superseded reports that a transfer goes on in another session.
 func Superseded(err error) bool { return errors.Is(err, errSuperseded) }
+
+// Cancel ends a transfer that comes in, for good.
+func (r *Receiver) Cancel(sid string) { r.each(sid, (*ft.Transfer).Cancel) }
+
+// Pause ends one for now: what the sender offers again goes on from there.
+func (r *Receiver) Pause(sid string) { r.each(sid, (*ft.Transfer).Pause) }
+
+func (r *Receiver) each(sid string, f func(*ft.Transfer)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for in := range r.open {
+		if in.id.SID == sid {
+			f(in.x)
+		}
+	}
+}

@@ -1,0 +1,435 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mellium.im/xmpp/jid"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/history"
+	"github.com/carillon-im/carillon/signaling"
+)
+
+const (
+	maxEvents    = 1024             // of a client that wait for us
+	maxLookups   = 256              // contacts whose devices are to be asked
+	featuresWait = 5 * time.Second  // for devices to say what they can do
+	commandTime  = 20 * time.Second // for the server to do what the user wants
+	retryFirst   = 5 * time.Second
+	retryLast    = 2 * time.Minute
+	pastCalls    = 200
+)
+
+// An account is one of ours that runs.
+type account struct {
+	b    *Bridge
+	kept accounts.Account
+	jid  jid.JID
+	ctx  context.Context
+	stop context.CancelFunc
+
+	client   *signaling.Client // owner only; nil while it is not there
+	courier  *courier.Courier
+	receiver *courier.Receiver
+	record   *history.File
+	lookup   chan string // bare JIDs whose devices changed
+}
+
+// signaling is how we log in to an account, before what a use of it needs.
+func (b *Bridge) signaling(kept accounts.Account, j jid.JID) (signaling.Config, error) {
+	password, err := b.cfg.Store.Password(kept)
+	cfg := signaling.Config{
+		JID: j, Password: password, Server: kept.Server, Pins: b.cfg.Store.Pins(false), Version: b.cfg.Version,
+		RootCAs: b.cfg.RootCAs, Registry: courier.NewRegistry(), Log: b.log,
+	}
+	if cfg.Server == "" {
+		cfg.Server = b.cfg.File.Server
+	}
+	if cfg.RootCAs == nil && kept.CAFile != "" {
+		if cfg.RootCAs, err = readCAs(kept.CAFile); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, err
+}
+
+// start runs an account. Owner only.
+func (b *Bridge) start(kept accounts.Account) {
+	j, err := jid.Parse(kept.JID)
+	if err != nil {
+		b.log.Error("account is not understood", "jid", kept.JID, "err", err)
+		return
+	}
+	if old := b.accounts[kept.JID]; old != nil {
+		old.stop()
+	}
+	a := &account{b: b, kept: kept, jid: j, record: history.Open(historyDir(b.cfg.Paths), kept.JID), lookup: make(chan string, maxLookups)}
+	a.ctx, a.stop = context.WithCancel(b.ctx)
+	b.accounts[kept.JID] = a
+	b.apply(state.AccountChanged{Account: state.Account{JID: kept.JID, Link: state.Connecting}})
+	b.wg.Go(a.run)
+}
+
+// run keeps the account online until it is stopped.
+func (a *account) run() {
+	a.loadHistory()
+	wait := retryFirst
+	for a.ctx.Err() == nil {
+		err := a.online()
+		if a.ctx.Err() != nil {
+			return
+		}
+		link := state.Offline
+		var auth *signaling.AuthError
+		if errors.As(err, &auth) || errors.Is(err, accounts.ErrNoPassword) {
+			link = state.LoggedOut // trying again would not help and may lock the account
+		}
+		a.tell(link, a.b.problem(err, a.kept.JID))
+		if link == state.LoggedOut {
+			return
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, retryLast)
+		case <-a.ctx.Done():
+		}
+	}
+}
+
+func (a *account) tell(link state.Link, p *state.Problem) {
+	a.b.await(func() {
+		if a.ctx.Err() == nil {
+			old, _ := a.b.app.Account(a.kept.JID)
+			a.b.apply(state.AccountChanged{Account: state.Account{JID: a.kept.JID, Link: link, Problem: p, NoRelay: old.NoRelay}})
+		}
+	})
+}
+
+// online logs in and stays until the client is over.
+func (a *account) online() error {
+	cfg, err := a.b.signaling(a.kept, a.jid)
+	if err != nil {
+		return err
+	}
+	cfg.History, cfg.Busy = a.record, signaling.BusyRing
+	cfg.Features = signaling.CallFeatures(hasVideo())
+	if !a.b.State().Settings.Strangers {
+		cfg.Strangers = signaling.StrangersNone
+	}
+	client, err := signaling.Dial(a.ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	sub := client.Subscribe(maxEvents)
+	defer sub.Close()
+	_, services, err := a.b.relays()
+	if err != nil {
+		a.b.wrong(err, "")
+	}
+	a.b.await(func() {
+		a.client = client
+		a.courier = &courier.Courier{Client: client, RelayOnly: a.b.app.Settings.RelayOnly, Loopback: a.b.cfg.Loopback, Relays: services, Log: a.b.log}
+		a.receiveAnew()
+	})
+	defer func() {
+		// Everything of this client ends before the client does.
+		gone := make(chan *courier.Receiver, 1)
+		a.b.post(func() {
+			a.client = nil
+			gone <- a.receiver
+			a.receiver = nil
+		})
+		select {
+		case r := <-gone:
+			if r != nil {
+				r.Close()
+			}
+		case <-time.After(time.Second): // the owner has ended before us
+		}
+	}()
+	a.tell(state.Online, nil)
+	for _, c := range client.Roster() {
+		a.look(c.JID.Bare().String())
+	}
+	a.b.wg.Go(func() { a.services(client) })
+	looking, stop := context.WithCancel(a.ctx)
+	defer stop()
+	a.b.wg.Go(func() { a.lookups(looking, client) })
+	for {
+		select {
+		case e, ok := <-sub.Events():
+			if !ok {
+				return fmt.Errorf("not online any more: %w", client.Err())
+			}
+			a.happened(client, e)
+		case in, ok := <-client.Incoming():
+			if ok {
+				a.b.await(func() { a.b.incoming(a, in) })
+			}
+		case <-client.Done():
+			return fmt.Errorf("not online any more: %w", client.Err())
+		case <-a.ctx.Done():
+			return a.ctx.Err()
+		}
+	}
+}
+
+func (a *account) happened(client *signaling.Client, e signaling.Event) {
+	key := func(j jid.JID) state.Key { return state.Key{Account: a.kept.JID, JID: j.Bare().String()} }
+	switch e := e.(type) {
+	case signaling.Online:
+		a.tell(state.Online, nil)
+		for _, c := range client.Roster() {
+			a.look(c.JID.Bare().String())
+		}
+	case signaling.Offline:
+		a.tell(state.Offline, a.b.problem(e.Err, a.kept.JID))
+	case signaling.RosterChanged:
+		if e.Contact.Subscription == signaling.SubscriptionRemove {
+			a.b.tell(state.ContactRemoved{Key: key(e.Contact.JID)})
+			return
+		}
+		a.look(e.Contact.JID.Bare().String())
+	case signaling.PresenceChanged:
+		a.look(e.Device.JID.Bare().String())
+	case signaling.SubscriptionRequest:
+		a.b.tell(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
+	case signaling.CallRecorded:
+		a.b.tell(state.Recorded{Line: line(a.kept.JID, e.Record)})
+	case signaling.ServicesChanged:
+		a.b.wg.Go(func() { a.services(client) })
+	case signaling.Missed:
+		for _, c := range client.Roster() {
+			a.look(c.JID.Bare().String())
+		}
+	}
+}
+
+// services finds out whether there is a relay.
+func (a *account) services(client *signaling.Client) {
+	ctx, cancel := context.WithTimeout(a.ctx, servicesTime)
+	defer cancel()
+	list, err := client.Services(ctx)
+	if err != nil {
+		return
+	}
+	relay := len(a.b.cfg.File.Relays) > 0
+	for _, s := range list {
+		relay = relay || s.Type == "turn" || s.Type == "turns"
+	}
+	a.b.await(func() {
+		if old, ok := a.b.app.Account(a.kept.JID); ok {
+			old.NoRelay = !relay
+			a.b.apply(state.AccountChanged{Account: old})
+		}
+	})
+}
+
+// look asks for what is known of a contact, soon and once.
+func (a *account) look(bare string) {
+	select {
+	case a.lookup <- bare:
+	default: // the next change asks again
+	}
+}
+
+// lookups asks devices what they can do, one contact after the other.
+func (a *account) lookups(ctx context.Context, client *signaling.Client) {
+	for {
+		select {
+		case first := <-a.lookup:
+			// A login brings many changes of the same people at once.
+			todo := map[string]bool{first: true}
+			for more := true; more; {
+				select {
+				case j := <-a.lookup:
+					todo[j] = true
+				default:
+					more = false
+				}
+			}
+			for j := range todo {
+				if c, ok := a.contact(ctx, client, j); ok {
+					a.b.tell(state.ContactChanged{Contact: c})
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// contact is what is known of somebody.
+func (a *account) contact(ctx context.Context, client *signaling.Client, bare string) (state.Contact, bool) {
+	j, err := jid.Parse(bare)
+	if err != nil {
+		return state.Contact{}, false
+	}
+	known, ok := client.Contact(j)
+	if !ok {
+		return state.Contact{}, false
+	}
+	c := state.Contact{
+		Key: state.Key{Account: a.kept.JID, JID: bare}, Name: known.Name,
+		SeenByUs: known.SeenByUs(), SeesUs: known.SeesUs(), Asked: known.Asked,
+	}
+	ctx, cancel := context.WithTimeout(ctx, featuresWait)
+	defer cancel()
+	devices, err := client.Devices(ctx, j)
+	if err != nil {
+		a.b.log.Debug("devices are not known", "of", bare, "err", err)
+	}
+	best := map[state.Presence]int{state.Gone: 0, state.Busy: 1, state.Away: 2, state.Available: 3}
+	c.NoDevice = len(devices) > 0
+	for _, d := range devices {
+		p := state.Available
+		switch d.Show {
+		case "away", "xa":
+			p = state.Away
+		case "dnd":
+			p = state.Busy
+		}
+		if best[p] > best[c.Presence] {
+			c.Presence, c.Status = p, d.Status
+		}
+		if d.Info == nil {
+			c.NoDevice = false // not known is no reason
+			continue
+		}
+		if d.CanCall() || d.CanJMI() {
+			c.NoDevice = false
+		}
+		c.Video = c.Video || d.Info.Has("urn:xmpp:jingle:apps:rtp:video")
+		usable, _ := ft.Choose(d.Info.Features, courier.Carriers()...)
+		c.Files = c.Files || len(usable) > 0
+	}
+	return c, true
+}
+
+func (a *account) loadHistory() {
+	records, err := a.record.Calls(pastCalls)
+	if err != nil {
+		a.b.wrong(err, a.kept.JID)
+	}
+	var lines []state.Line
+	for _, r := range records {
+		l := line(a.kept.JID, r)
+		l.Seen = true
+		lines = append(lines, l)
+	}
+	a.b.tell(state.HistoryLoaded{Account: a.kept.JID, Lines: lines})
+}
+
+func line(account string, r signaling.CallRecord) state.Line {
+	l := state.Line{
+		ID: r.SID, Key: state.Key{Account: account, JID: r.Peer.Bare().String()}, Incoming: r.Direction == signaling.In,
+		Outcome: state.Outcome(r.Outcome), Start: r.Start, Duration: r.Duration,
+	}
+	for _, m := range r.Media {
+		l.Video = l.Video || m == "video"
+	}
+	return l
+}
+
+// signIn logs in to an account and keeps it. Owner only.
+func (b *Bridge) signIn(c state.SignInTo) {
+	b.apply(state.SigningIn{})
+	j, err := jid.Parse(c.JID)
+	if err != nil || j.Localpart() == "" {
+		b.apply(state.SignedIn{Problem: &state.Problem{Code: "bad-address"}})
+		return
+	}
+	j = j.Bare()
+	b.wg.Go(func() {
+		kept, err := b.tryAccount(j, c)
+		b.await(func() {
+			b.apply(state.SignedIn{Problem: b.signInProblem(err, j.String())})
+			if err == nil {
+				b.start(kept)
+			}
+		})
+	})
+}
+
+func (b *Bridge) signInProblem(err error, who string) *state.Problem {
+	if p := registerProblem(err); p != nil {
+		return p
+	}
+	return b.problem(err, who)
+}
+
+func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, 2*commandTime)
+	defer cancel()
+	kept := accounts.Account{JID: j.String(), Server: c.Server}
+	cfg := signaling.Config{
+		JID: j, Password: signaling.Secret(c.Password), Server: c.Server, RootCAs: b.cfg.RootCAs, Version: b.cfg.Version, Log: b.log,
+		// Whoever logs in anew says that the server may have changed.
+		Pins: b.cfg.Store.Pins(true), NoCalls: true, CatchUp: -1, Invisible: true,
+	}
+	if cfg.Server == "" {
+		cfg.Server = b.cfg.File.Server
+	}
+	if c.Create {
+		if err := register(ctx, cfg); err != nil {
+			return kept, err
+		}
+	}
+	client, err := signaling.Dial(ctx, cfg)
+	if err != nil {
+		return kept, err
+	}
+	if err := client.Close(); err != nil {
+		b.log.Debug("goodbye", "err", err)
+	}
+	if kept.Mechanism, err = cfg.Pins.Load(kept.JID); err != nil {
+		return kept, err
+	}
+	kept, err = b.cfg.Store.Save(kept, signaling.Secret(c.Password))
+	if err != nil {
+		return kept, fmt.Errorf("keep the account: %w", err)
+	}
+	return kept, nil
+}
+
+// signOut forgets an account. Owner only.
+func (b *Bridge) signOut(bare string) {
+	a := b.accounts[bare]
+	if a == nil {
+		return
+	}
+	delete(b.accounts, bare)
+	a.stop()
+	b.apply(state.AccountRemoved{JID: bare})
+	b.wg.Go(func() {
+		_, err := b.cfg.Store.Remove(bare)
+		b.wrong(err, bare)
+	})
+}
+
+// ask does something with the server of an account. Owner only.
+func (b *Bridge) ask(k state.Key, f func(ctx context.Context, client *signaling.Client, who jid.JID) error) {
+	a := b.accounts[k.Account]
+	j, err := jid.Parse(k.JID)
+	switch {
+	case a == nil || a.client == nil:
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "offline"}})
+		return
+	case err != nil || j.Localpart() == "":
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "bad-address"}})
+		return
+	}
+	client := a.client
+	b.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(a.ctx, commandTime)
+		defer cancel()
+		b.wrong(f(ctx, client, j.Bare()), k.JID)
+	})
+}

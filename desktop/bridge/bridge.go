@@ -1,0 +1,341 @@
+// Package bridge joins the app's window with signaling, media and files.
+//
+//	state.Command -> Do -> accounts, calls, transfers
+//	what happens  ->       state.App.Apply -> View.Draw, on the UI thread
+//
+// One goroutine owns the state and takes everything that happens in order.
+// Do never waits, so the UI thread never does; whatever may take time runs on
+// a goroutine of its own that ends with Close. Only [Config.OnUI] touches the
+// UI thread, and there is never more than one drawing waiting for it: a slow
+// screen skips states.
+package bridge
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"image"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/media"
+)
+
+// Limits.
+const (
+	maxPosted   = 1024 // things that happened and are not dealt with
+	maxAccounts = 16
+)
+
+// A View draws. Its methods are called on the UI thread.
+type View interface {
+	Draw(state.App)
+	Tick()
+	ShowPicture(call string, i image.Image)
+	ShowOwnPicture(call string, i image.Image)
+}
+
+// A Desktop is what surrounds the window. Nil functions do nothing.
+type Desktop struct {
+	// Raise brings the window to the front.
+	Raise func()
+	// Choose asks for files, or a folder, and returns none when the user gives up.
+	Choose func(ctx context.Context, folder bool) ([]string, error)
+	// Open shows a folder.
+	Open func(path string) error
+	// Restyle follows changed settings: theme, scale, autostart.
+	Restyle func(state.Settings)
+	// Ring begins and ends the ringing of the app: "in", "out" or "" for silence.
+	Ring func(kind string)
+	// Notify says something outside the window. Actions are those of a call
+	// that rings; the returned function takes it away again.
+	Notify func(n Notice) (remove func())
+	// Quit ends the program.
+	Quit func()
+}
+
+// A Notice is said outside the window.
+type Notice struct {
+	Title, Body string
+	// Accept and Decline are called for a call that rings; nil without one.
+	Accept, Decline func()
+	// Open is called when the notice itself is chosen.
+	Open func()
+}
+
+// A Config says with what the bridge works. Store, Paths and OnUI are needed.
+type Config struct {
+	Store *accounts.Store
+	Paths config.Paths
+	// File is the config file, for what has no place in the settings.
+	File config.File
+	// Account uses only this one; empty uses all that are kept.
+	Account string
+	// RootCAs verify servers. Nil means those of the system.
+	RootCAs *x509.CertPool
+	// Mic, Speaker and Camera are used instead of those of the settings, as
+	// package device and capture take them. Tests.
+	Mic, Speaker, Camera string
+	// Loopback lets files travel over loopback addresses. Tests.
+	Loopback bool
+	// OnUI runs a function on the UI thread without waiting for it.
+	OnUI    func(func())
+	Desktop Desktop
+	// Version of the program, told to contacts.
+	Version string
+	Log     *slog.Logger // nil discards
+}
+
+// A Bridge runs the app until Close.
+type Bridge struct {
+	cfg  Config
+	log  *slog.Logger
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+	do   chan func()
+
+	// The rest belongs to the goroutine of run.
+	app       state.App
+	accounts  map[string]*account
+	calls     map[string]*call
+	sends     map[string]*sending
+	offers    map[string]*offer // incoming transfers by state id
+	numbers   int               // for ids
+	checking  context.CancelFunc
+	examining context.CancelFunc
+	ringing   string
+
+	view    atomic.Pointer[View]
+	latest  atomic.Pointer[state.App]
+	drawing atomic.Bool
+}
+
+// New starts a bridge. Nothing is drawn before [Bridge.Show].
+func New(cfg Config) (*Bridge, error) {
+	b := &Bridge{
+		cfg: cfg, log: cfg.Log, do: make(chan func(), maxPosted),
+		accounts: make(map[string]*account), calls: make(map[string]*call), sends: make(map[string]*sending), offers: make(map[string]*offer),
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	settings, err := loadSettings(cfg.Paths)
+	b.app = b.app.Apply(state.SettingsChanged{Settings: settings})
+	if err != nil {
+		b.app = b.app.Apply(state.WentWrong{Problem: *b.problem(err, "")})
+	}
+	list, err := cfg.Store.List()
+	if err != nil {
+		return nil, fmt.Errorf("read the accounts: %w", err)
+	}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	first := b.app
+	b.latest.Store(&first)
+	b.wg.Go(b.run)
+	b.post(func() {
+		for _, a := range list {
+			if (cfg.Account == "" || cfg.Account == a.JID) && len(b.accounts) < maxAccounts {
+				b.start(a)
+			}
+		}
+		b.findDevices()
+	})
+	return b, nil
+}
+
+// Show draws on v from now on. It is called on the UI thread, again when the
+// view was made anew.
+func (b *Bridge) Show(v View) {
+	b.view.Store(&v)
+	v.Draw(*b.latest.Load())
+}
+
+// State returns what is shown now.
+func (b *Bridge) State() state.App { return *b.latest.Load() }
+
+// Close hangs up, logs out and returns when everything has stopped.
+func (b *Bridge) Close() {
+	b.stop()
+	b.wg.Wait()
+}
+
+// post lets the owner of the state do something. It does not wait; when a
+// thousand things wait already, something is very wrong and it is dropped.
+func (b *Bridge) post(f func()) {
+	select {
+	case b.do <- f:
+	default:
+		b.log.Error("too much happens at once; something was dropped")
+	}
+}
+
+// await is post for goroutines that may wait.
+func (b *Bridge) await(f func()) {
+	select {
+	case b.do <- f:
+	case <-b.ctx.Done():
+	}
+}
+
+// apply shows events. Owner only.
+func (b *Bridge) apply(events ...state.Event) {
+	for _, e := range events {
+		b.app = b.app.Apply(e)
+	}
+}
+
+// tell is apply for other goroutines.
+func (b *Bridge) tell(events ...state.Event) { b.await(func() { b.apply(events...) }) }
+
+func (b *Bridge) run() {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case f := <-b.do:
+			f()
+			for more := true; more; { // what happened meanwhile is drawn with it
+				select {
+				case f := <-b.do:
+					f()
+				default:
+					more = false
+				}
+			}
+			b.ring()
+			b.publish()
+		case <-ticker.C:
+			if len(b.app.Calls) > 0 {
+				b.onView(func(v View) { v.Tick() })
+			}
+		case <-b.ctx.Done():
+			b.end()
+			return
+		}
+	}
+}
+
+// publish has the state drawn.
+func (b *Bridge) publish() {
+	now := b.app
+	b.latest.Store(&now)
+	if !b.drawing.Swap(true) {
+		b.onView(func(v View) {
+			b.drawing.Store(false)
+			v.Draw(*b.latest.Load())
+		})
+	}
+}
+
+// onView calls f on the UI thread, if there is a view by then.
+func (b *Bridge) onView(f func(View)) {
+	b.cfg.OnUI(func() {
+		if v := b.view.Load(); v != nil {
+			f(*v)
+		} else {
+			b.drawing.Store(false)
+		}
+	})
+}
+
+// end stops everything that runs. Owner only.
+func (b *Bridge) end() {
+	if b.cfg.Desktop.Ring != nil {
+		b.cfg.Desktop.Ring("")
+	}
+	for _, c := range b.calls {
+		c.hangUp()
+	}
+}
+
+// id makes up a name for something that has none.
+func (b *Bridge) id(kind string) string {
+	b.numbers++
+	return fmt.Sprintf("%s%d", kind, b.numbers)
+}
+
+// problem turns an error into what the window says.
+func (b *Bridge) problem(err error, who string) *state.Problem {
+	if err == nil {
+		return nil
+	}
+	t := trouble.Describe(err)
+	b.log.Info("problem", "code", t.Code, "err", err)
+	return &state.Problem{Code: t.Code, Who: who, Detail: t.Message}
+}
+
+// wrong shows an error that concerns nobody in particular.
+func (b *Bridge) wrong(err error, who string) {
+	if err != nil && b.ctx.Err() == nil {
+		b.tell(state.WentWrong{Problem: *b.problem(err, who)})
+	}
+}
+
+// relays are those of the config file.
+func (b *Bridge) relays() (calls []media.ICEServer, files []ft.Service, err error) {
+	for _, r := range b.cfg.File.Relays {
+		c := media.ICEServer{URL: r.URL, Username: r.Username}
+		f := ft.Service{URL: r.URL, Username: r.Username}
+		if r.PasswordFile != "" {
+			password, err := accounts.ReadPasswordFile(r.PasswordFile)
+			if err != nil {
+				return nil, nil, fmt.Errorf("relay %s: %w", r.URL, err)
+			}
+			c.Password, f.Password = media.Secret(password), ft.Secret(password)
+		}
+		calls, files = append(calls, c), append(files, f)
+	}
+	return calls, files, nil
+}
+
+// ring follows the calls with sound. Owner only.
+func (b *Bridge) ring() {
+	kind := ""
+	if c, ok := b.app.Front(); ok {
+		switch {
+		case c.Phase == state.Rings && !b.app.Settings.Quiet:
+			kind = "in"
+		case c.Phase == state.RingsThere:
+			kind = "out"
+		}
+	}
+	if kind != b.ringing {
+		b.ringing = kind
+		if b.cfg.Desktop.Ring != nil {
+			b.cfg.Desktop.Ring(kind)
+		}
+	}
+}
+
+// raise brings the window to the front.
+func (b *Bridge) raise() {
+	if b.cfg.Desktop.Raise != nil {
+		b.cfg.OnUI(b.cfg.Desktop.Raise)
+	}
+}
+
+// notify says something outside the window.
+func (b *Bridge) notify(n Notice) (remove func()) {
+	if b.cfg.Desktop.Notify == nil {
+		return func() {}
+	}
+	return b.cfg.Desktop.Notify(n)
+}
+
+// folder is where received files go.
+func folder() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return os.TempDir()
+	}
+	return home
+}

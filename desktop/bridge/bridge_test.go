@@ -1,0 +1,376 @@
+package bridge
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/signaling/xmpptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A user is somebody with the app, whose UI thread is a goroutine.
+type user struct {
+	t *testing.T
+	*Bridge
+	dir     string
+	ui      chan func()
+	mu      sync.Mutex
+	drawn   int
+	notices []Notice
+	rang    []string
+}
+
+func (u *user) Draw(state.App) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.drawn++
+}
+func (u *user) Tick()                              {}
+func (u *user) ShowPicture(string, image.Image)    {}
+func (u *user) ShowOwnPicture(string, image.Image) {}
+
+// newUser starts the app of somebody on a server.
+func newUser(t *testing.T, server *xmpptest.Server, name string) *user {
+	t.Helper()
+	u := &user{t: t, dir: t.TempDir(), ui: make(chan func(), 1024)}
+	store := accounts.Open(filepath.Join(u.dir, "data"), nil)
+	if name != "" {
+		if _, err := store.Save(accounts.Account{JID: name + "@example.org", Server: server.Addr()}, "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for f := range u.ui {
+			f()
+		}
+	}()
+	var err error
+	u.Bridge, err = New(Config{
+		Store: store, Paths: config.Paths{Data: filepath.Join(u.dir, "data"), State: filepath.Join(u.dir, "state")},
+		File: config.File{Server: server.Addr()}, RootCAs: server.CertPool(), Mic: "speech", Speaker: "null", Camera: "pattern", Loopback: true,
+		OnUI: func(f func()) {
+			select {
+			case u.ui <- f:
+			default:
+				t.Error("the UI thread has too much to do")
+			}
+		},
+		Desktop: Desktop{
+			Notify: func(n Notice) func() {
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				u.notices = append(u.notices, n)
+				return func() {}
+			},
+			Ring: func(kind string) {
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				u.rang = append(u.rang, kind)
+			},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.ui <- func() { u.Show(u) }
+	t.Cleanup(func() {
+		u.Close()
+		close(u.ui)
+		<-done
+	})
+	s := u.State().Settings
+	s.Folder = filepath.Join(u.dir, "received")
+	u.Do(state.Change{Settings: s})
+	return u
+}
+
+// until waits for the state to be as wanted.
+func (u *user) until(what string, ok func(state.App) bool) state.App {
+	u.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for time.Now().Before(deadline) {
+		if a := u.State(); ok(a) {
+			return a
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	a := u.State()
+	u.t.Fatalf("%s: it never came to that\naccounts %+v\ncalls %+v\nflash %+v\nproblem %+v\ntransfers %+v", what, a.Accounts, a.Calls, a.Flash, a.Problem, a.Transfers)
+	return a
+}
+
+func online(a state.App) bool { return len(a.Accounts) > 0 && a.Accounts[0].Link == state.Online }
+
+func server(t *testing.T) *xmpptest.Server {
+	t.Helper()
+	s := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"anna@example.org": "s", "ben@example.org": "s", "carol@example.org": "s"}})
+	s.Befriend("anna@example.org", "ben@example.org")
+	s.Befriend("anna@example.org", "carol@example.org")
+	return s
+}
+
+func key(me, other string) state.Key {
+	return state.Key{Account: me + "@example.org", JID: other + "@example.org"}
+}
+
+// sees waits until somebody can be called.
+func (u *user) sees(k state.Key) {
+	u.t.Helper()
+	u.until("sees "+k.JID, func(a state.App) bool {
+		c, ok := a.Contact(k)
+		return ok && c.Presence == state.Available && !c.NoDevice && c.Files
+	})
+}
+
+func phase(p state.Phase) func(state.App) bool {
+	return func(a state.App) bool { c, ok := a.Front(); return ok && c.Phase == p }
+}
+
+func TestFirstStartToACallAndBack(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, ""), newUser(t, s, "ben")
+	// A wrong password is said in words, and nothing is kept.
+	anna.Do(state.SignInTo{JID: "anna@example.org", Password: "wrong"})
+	a := anna.until("is refused", func(a state.App) bool { return a.SignIn.Problem != nil })
+	if a.SignIn.Problem.Code != "wrong-password" || len(a.Accounts) > 0 {
+		t.Errorf("problem = %+v, accounts = %v", a.SignIn.Problem, a.Accounts)
+	}
+	anna.Do(state.SignInTo{JID: "anna@example.org", Password: "s"})
+	anna.until("online", online)
+	anna.sees(key("anna", "ben"))
+
+	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
+	anna.until("it rings there", phase(state.RingsThere))
+	in := ben.until("it rings here", phase(state.Rings))
+	ben.mu.Lock()
+	if len(ben.notices) != 1 || ben.notices[0].Accept == nil || len(ben.rang) == 0 || ben.rang[0] != "in" {
+		t.Errorf("notices %v, rang %v", ben.notices, ben.rang)
+	}
+	ben.mu.Unlock()
+	ben.Do(state.AnswerCall{ID: in.Calls[0].ID})
+	heard := func(a state.App) bool {
+		c, ok := a.Front()
+		return ok && c.Phase == state.Running && c.Verification != "" && c.Stats.LevelIn > -60 && c.Stats.Path == state.PathDirect
+	}
+	one, two := anna.until("anna hears", heard), ben.until("ben hears", heard)
+	if one.Calls[0].Verification != two.Calls[0].Verification {
+		t.Errorf("verification %q and %q", one.Calls[0].Verification, two.Calls[0].Verification)
+	}
+	id := one.Calls[0].ID
+	anna.Do(state.Mute{ID: id, On: true})
+	ben.until("sees that she is muted", func(a state.App) bool { c, ok := a.Front(); return ok && c.TheyMuted })
+	anna.Do(state.Mute{ID: id})
+	anna.Do(state.Hold{ID: id, On: true})
+	ben.until("sees that she holds", func(a state.App) bool { c, ok := a.Front(); return ok && c.TheyHeld && !c.TheyMuted })
+	anna.Do(state.Hold{ID: id})
+	anna.until("goes on", func(a state.App) bool { c, ok := a.Front(); return ok && !c.Held })
+	anna.Do(state.TypeKey{ID: id, Key: '5'})
+	anna.until("typed", func(a state.App) bool { c, ok := a.Front(); return ok && c.Digits == "5" })
+	anna.Do(state.HangUp{ID: id})
+	over := func(a state.App) bool {
+		return len(a.Calls) == 0 && a.Flash != nil && a.Flash.Outcome == state.Answered && a.Flash.Problem == nil
+	}
+	anna.until("over", over)
+	b := ben.until("over", func(a state.App) bool { return over(a) && len(a.History) == 1 })
+	if !b.Flash.Remote || b.History[0].Outcome != state.Answered || !b.History[0].Incoming {
+		t.Errorf("flash %+v, history %+v", b.Flash, b.History)
+	}
+}
+
+func TestDeclinedMissedAndBusyWithSomebodyElse(t *testing.T) {
+	s := server(t)
+	anna, ben, carol := newUser(t, s, "anna"), newUser(t, s, "ben"), newUser(t, s, "carol")
+	for _, u := range []*user{anna, ben, carol} {
+		u.until("online", online)
+	}
+	ben.sees(key("ben", "anna"))
+	carol.sees(key("carol", "anna"))
+	ben.Do(state.PlaceCall{Key: key("ben", "anna")})
+	in := anna.until("rings", phase(state.Rings))
+	anna.Do(state.DeclineCall{ID: in.Calls[0].ID})
+	ben.until("declined", func(a state.App) bool { return a.Flash != nil && a.Flash.Outcome == state.Declined })
+	anna.until("nothing is left", func(a state.App) bool { return len(a.Calls) == 0 })
+
+	out := ben.until("idle", func(a state.App) bool { return len(a.Calls) == 0 })
+	_ = out
+	ben.Do(state.PlaceCall{Key: key("ben", "anna")})
+	anna.until("rings", phase(state.Rings))
+	b := ben.until("rings there", phase(state.RingsThere))
+	ben.Do(state.HangUp{ID: b.Calls[0].ID})
+	a := anna.until("missed", func(a state.App) bool { return len(a.Calls) == 0 && a.MissedCalls() == 1 })
+	if a.Flash == nil || a.Flash.Outcome != state.Missed {
+		t.Errorf("flash = %+v", a.Flash)
+	}
+
+	// Call waiting: the second one waits, is taken, and the first is held.
+	ben.Do(state.PlaceCall{Key: key("ben", "anna")})
+	in = anna.until("rings", phase(state.Rings))
+	first := in.Calls[0].ID
+	anna.Do(state.AnswerCall{ID: first})
+	anna.until("runs", phase(state.Running))
+	carol.Do(state.PlaceCall{Key: key("carol", "anna")})
+	in = anna.until("waits", func(a state.App) bool { _, ok := a.Waiting(); return ok })
+	second, _ := in.Waiting()
+	anna.Do(state.AnswerCall{ID: second.ID})
+	anna.until("the second runs, the first is held", func(a state.App) bool {
+		front, _ := a.Front()
+		parked, ok := a.Parked()
+		return ok && front.ID == second.ID && front.Phase == state.Running && parked.ID == first && parked.Held
+	})
+	ben.until("ben is held", func(a state.App) bool { c, ok := a.Front(); return ok && c.TheyHeld })
+	anna.Do(state.Swap{ID: first})
+	ben.until("ben is back", func(a state.App) bool { c, ok := a.Front(); return ok && !c.TheyHeld })
+	carol.until("carol is held", func(a state.App) bool { c, ok := a.Front(); return ok && c.TheyHeld })
+}
+
+func TestFilesBetweenTwo(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	dir := filepath.Join(anna.dir, "holiday")
+	want := bytes.Repeat([]byte("carillon "), 50_000)
+	for i := range 3 {
+		path := filepath.Join(dir, fmt.Sprint(i), "photo.jpg")
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{dir}})
+	offered := func(a state.App) bool {
+		return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered && a.Transfers[0].Incoming
+	}
+	x := ben.until("offered", offered).Transfers[0]
+	if x.Files != 3 || x.Size != int64(3*len(want)) || len(x.Names) != 1 || x.Names[0] != "holiday" || !x.Resumable {
+		t.Errorf("offer = %+v", x)
+	}
+	ben.Do(state.TakeFiles{ID: x.ID})
+	for _, u := range []*user{anna, ben} {
+		x := u.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived && a.Transfers[0].Verified }).Transfers[0]
+		if x.Share() != 1 || x.Problem != nil {
+			t.Errorf("%+v", x)
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(ben.dir, "received", "holiday", "2", "photo.jpg"))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	// Refused: nothing comes, and the sender is told.
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{filepath.Join(dir, "1", "photo.jpg")}})
+	x = ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 2 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	ben.Do(state.RefuseFiles{ID: x.ID})
+	anna.until("refused", func(a state.App) bool { return a.Transfers[0].Phase == state.Refused })
+	if _, err := os.Stat(filepath.Join(ben.dir, "received", "photo.jpg")); err == nil {
+		t.Error("a refused file is there")
+	}
+}
+
+func TestSettingsStay(t *testing.T) {
+	s := server(t)
+	u := newUser(t, s, "")
+	want := u.until("settings", func(a state.App) bool { return a.Settings.Folder == filepath.Join(u.dir, "received") }).Settings
+	want.RelayOnly, want.Theme, want.Quota = true, "dark", 1e9
+	u.Do(state.Change{Settings: want})
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		got, err := loadSettings(u.cfg.Paths)
+		if err == nil && got == want {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("kept %+v, %v; want %+v", got, err, want)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func TestStateIsDrawnLessOftenThanItChanges(t *testing.T) {
+	s := server(t)
+	u := newUser(t, s, "")
+	hold := make(chan struct{})
+	u.ui <- func() { <-hold } // the UI thread is busy
+	for i := range 500 {
+		u.Do(state.Look{Event: state.Searched{Text: fmt.Sprint(i)}})
+	}
+	u.until("all happened", func(a state.App) bool { return a.Search == "499" })
+	close(hold)
+	u.mu.Lock()
+	before := u.drawn
+	u.mu.Unlock()
+	done := make(chan struct{})
+	u.ui <- func() { close(done) }
+	<-done
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.drawn-before > 2 {
+		t.Errorf("drawn %d times", u.drawn-before)
+	}
+}
+
+func TestColoursAreThoseOfImageColor(t *testing.T) {
+	src := image.NewYCbCr(image.Rect(0, 0, 37, 21), image.YCbCrSubsampleRatio420)
+	for i := range src.Y {
+		src.Y[i] = uint8(i * 7)
+	}
+	for i := range src.Cb {
+		src.Cb[i], src.Cr[i] = uint8(i*5), uint8(255-i*3)
+	}
+	dst := image.NewRGBA(src.Rect)
+	toRGBA(dst, src)
+	for y := range 21 {
+		for x := range 37 {
+			c := src.YCbCrAt(x, y)
+			r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
+			got := dst.RGBAAt(x, y)
+			if near := func(a, b uint8) bool { return max(a, b)-min(a, b) <= 1 }; !near(got.R, r) || !near(got.G, g) || !near(got.B, b) || got.A != 255 {
+				t.Fatalf("at %d,%d: %v, want %d %d %d", x, y, got, r, g, b)
+			}
+		}
+	}
+}
+
+func TestPicturesAreDroppedWhileTheScreenIsBusy(t *testing.T) {
+	var waiting []func()
+	b := &Bridge{cfg: Config{OnUI: func(f func()) { waiting = append(waiting, f) }}}
+	p := newPicture(b, nil)
+	f := video.Frame{Image: video.NewImage(64, 48)}
+	for range 5 {
+		if err := p.Write(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(waiting) != 1 {
+		t.Errorf("%d pictures wait for the screen", len(waiting))
+	}
+	waiting[0]()
+	p.Write(f)
+	if len(waiting) != 2 {
+		t.Error("nothing is shown after the screen was ready again")
+	}
+}
+
+func BenchmarkColours640x480(b *testing.B) {
+	src, dst := video.NewImage(640, 480), image.NewRGBA(image.Rect(0, 0, 640, 480))
+	for b.Loop() {
+		toRGBA(dst, src)
+	}
+}

@@ -1,0 +1,609 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"mellium.im/xmpp/jid"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/rtp"
+	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/media/capture"
+	"github.com/carillon-im/carillon/media/device"
+	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/signaling"
+)
+
+const (
+	servicesTime = 5 * time.Second // for the server to name its relays
+	openTime     = 10 * time.Second
+	hangUpTime   = 5 * time.Second // for a hang-up to reach the peer
+	patience     = 3 * time.Second // for a device to ring before we say why none may
+	maxKeys      = 64              // telephone keys typed and not yet sent
+	maxWishes    = 64              // what the user wants of a call and it has not done
+	calmStats    = time.Second
+)
+
+// hasVideo reports whether this program was built with codecs for pictures.
+func hasVideo() bool { return len(video.Codecs()) > 0 }
+
+// A signal is what outgoing and incoming calls of package signaling have in common.
+type signal interface {
+	SID() string
+	Peer() jid.JID
+	Done() <-chan struct{}
+	Result() signaling.Result
+	Hangup(jingle.Reason)
+}
+
+// A call is one that is not over. It runs on a goroutine of its own, which the
+// owner of the state tells what the user wants.
+type call struct {
+	b    *Bridge
+	a    *account
+	id   string
+	key  state.Key
+	ctx  context.Context // ends when the user hangs up
+	stop context.CancelFunc
+
+	wishes chan func(*call)
+	keys   chan rune
+	answer chan bool // whether the user takes it, and then with video; closed never
+	refuse chan struct{}
+	once   sync.Once
+	remove func() // the notification of it; owner only
+
+	// Those that follow belong to the goroutine of the call.
+	media   *media.Call
+	sound   *device.Sound
+	signal  signal
+	over    media.Ended
+	started time.Time
+	relay   bool
+}
+
+// newCall makes one that is shown from now on. Owner only.
+func (b *Bridge) newCall(a *account, c state.Call) *call {
+	k := &call{b: b, a: a, id: b.id("c"), key: c.Key, wishes: make(chan func(*call), maxWishes), keys: make(chan rune, maxKeys),
+		answer: make(chan bool, 1), refuse: make(chan struct{})}
+	k.ctx, k.stop = context.WithCancel(a.ctx)
+	c.ID = k.id
+	b.calls[k.id] = k
+	b.apply(state.CallBegan{Call: c})
+	return k
+}
+
+// wish has the call do something. Owner only; it does not wait.
+func (k *call) wish(f func(*call)) {
+	select {
+	case k.wishes <- f:
+	default:
+	}
+}
+
+func (k *call) hangUp() { k.stop() }
+
+func (k *call) setDevices(mic, speaker string) {
+	k.wish(func(k *call) {
+		if k.sound == nil {
+			return
+		}
+		s := k.sound
+		k.b.wg.Go(func() {
+			ctx, cancel := context.WithTimeout(k.ctx, openTime)
+			defer cancel()
+			k.b.wrong(errors.Join(s.SetMicrophone(ctx, mic), s.SetSpeaker(ctx, speaker)), "")
+		})
+	})
+}
+
+func (k *call) tell(e state.Event) { k.b.tell(e) }
+
+// place calls somebody. Owner only.
+func (b *Bridge) place(key state.Key, withVideo bool) {
+	a := b.accounts[key.Account]
+	j, err := jid.Parse(key.JID)
+	switch {
+	case a == nil || a.client == nil:
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "offline"}})
+		return
+	case err != nil || j.Localpart() == "" && j.Domainpart() == "":
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "bad-address"}})
+		return
+	}
+	b.holdOthers("")
+	withVideo = withVideo && hasVideo()
+	k := b.newCall(a, state.Call{Key: key, Video: withVideo, Phase: state.Dialing})
+	client, mic, speaker, camera, relayOnly := a.client, b.mic(), b.speaker(), b.camera(), b.app.Settings.RelayOnly
+	b.wg.Go(func() {
+		defer k.stop()
+		problem := k.prepare(client, mic, speaker, camera, withVideo, relayOnly)
+		if problem != nil {
+			k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: problem})
+			return
+		}
+		defer k.media.Close()
+		opts := signaling.CallOptions{Media: []rtp.Media{rtp.Audio}}
+		if withVideo {
+			opts.Media = append(opts.Media, rtp.Video)
+		}
+		out, err := client.Call(k.ctx, j, k.media, opts)
+		if err != nil {
+			k.ended(state.CallEnded{ID: k.id, Outcome: k.failed(), Problem: b.problem(err, key.JID)})
+			return
+		}
+		k.signal = out
+		k.run(out.Ringing(), out.Proceeded())
+	})
+}
+
+// failed is the outcome of a call that could not begin.
+func (k *call) failed() state.Outcome {
+	if k.ctx.Err() != nil {
+		return state.Retracted
+	}
+	return state.Failed
+}
+
+func (b *Bridge) camera() string {
+	switch {
+	case b.cfg.Camera != "":
+		return b.cfg.Camera
+	case b.app.Settings.Camera != "":
+		return "camera:" + b.app.Settings.Camera
+	}
+	return "camera"
+}
+
+// prepare opens sound and picture and finds addresses.
+func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, withVideo, relayOnly bool) *state.Problem {
+	ctx, cancel := context.WithTimeout(k.ctx, openTime)
+	defer cancel()
+	servers, err := k.servers(ctx, client)
+	if err != nil {
+		return k.b.problem(err, k.key.JID)
+	}
+	k.relay = false
+	for _, s := range servers {
+		k.relay = k.relay || strings.HasPrefix(s.URL, "turn")
+	}
+	if relayOnly && !k.relay {
+		return k.b.problem(fmt.Errorf("%w for %s", trouble.ErrNoRelay, client.JID().Domain()), "")
+	}
+	s, err := device.Open(ctx, device.Config{Microphone: mic, Speaker: speaker, Options: device.Options{Logger: k.b.log, OnEvent: k.device}})
+	if err != nil {
+		return k.b.problem(err, "")
+	}
+	cfg := media.Config{
+		Audio: media.Audio{Source: s.Source(), Sink: s.Sink()}, ICEServers: servers, RelayOnly: relayOnly, StatsInterval: calmStats, Logger: k.b.log,
+	}
+	if hasVideo() {
+		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) })
+		if withVideo {
+			source, err := k.openPicture(ctx, camera)
+			if err != nil {
+				// The call goes on with sound.
+				k.b.tell(state.WentWrong{Problem: state.Problem{Code: "camera", Detail: err.Error()}})
+			} else {
+				cfg.Video.Source = source
+				k.tell(state.CallPictured{ID: k.id, Picture: state.Camera})
+			}
+		}
+	}
+	k.sound = s
+	if k.media, err = media.NewCall(cfg); err != nil {
+		return k.b.problem(err, "")
+	}
+	return nil
+}
+
+// device tells what happens to the microphone and the speaker.
+func (k *call) device(e device.Event) {
+	if e.Kind == device.Lost {
+		k.b.tell(state.WentWrong{Problem: state.Problem{Code: "device", Detail: fmt.Sprint(e.Err)}})
+	}
+}
+
+func (k *call) servers(ctx context.Context, client *signaling.Client) ([]media.ICEServer, error) {
+	list, _, err := k.b.relays()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, servicesTime)
+	defer cancel()
+	services, err := client.Services(ctx)
+	if err != nil {
+		k.b.log.Info("the server does not tell its relays", "err", err) // most paths need none
+	}
+	for _, s := range services {
+		list = append(list, media.ICEServer{URL: s.URL(), Username: s.Username, Password: media.Secret(s.Password)})
+	}
+	return list, nil
+}
+
+// openPicture opens a camera or a screen, with a small copy for ourselves.
+func (k *call) openPicture(ctx context.Context, spec string) (video.Source, error) {
+	source, err := capture.OpenSource(ctx, spec, capture.Options{Logger: k.b.log})
+	if err != nil {
+		return nil, err
+	}
+	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) })), nil
+}
+
+// incoming shows a call that came in. Owner only.
+func (b *Bridge) incoming(a *account, in *signaling.IncomingCall) {
+	key := state.Key{Account: a.kept.JID, JID: in.From().Bare().String()}
+	withVideo := false
+	for _, m := range in.Media() {
+		withVideo = withVideo || m == rtp.Video
+	}
+	if len(b.app.Calls) >= 4 { // nobody talks to five
+		in.Reject(jingle.Reason{Condition: jingle.Busy})
+		return
+	}
+	k := b.newCall(a, state.Call{Key: key, Incoming: true, Stranger: !in.Known(), Video: withVideo && hasVideo(), Phase: state.Rings})
+	k.signal = in
+	name := b.app.Name(key)
+	k.remove = b.notify(Notice{
+		Title: name, Accept: func() { b.Do(state.AnswerCall{ID: k.id}) }, Decline: func() { b.Do(state.DeclineCall{ID: k.id}) }, Open: b.raise,
+	})
+	b.raise()
+	client, mic, speaker, camera := a.client, b.mic(), b.speaker(), b.camera()
+	relayOnly := b.app.Settings.RelayOnly
+	b.wg.Go(func() {
+		defer k.stop()
+		k.rings(in, client, mic, speaker, camera, relayOnly)
+	})
+}
+
+// rings waits for the user. What is slow happens meanwhile; nothing of it
+// reaches the caller before the call is taken.
+func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, speaker, camera string, relayOnly bool) {
+	if client == nil {
+		k.finished()
+		return
+	}
+	// People who are not contacts learn no address of ours when that can be helped.
+	if !in.Known() && !relayOnly {
+		if servers, err := k.servers(k.ctx, client); err == nil {
+			for _, s := range servers {
+				relayOnly = relayOnly || strings.HasPrefix(s.URL, "turn")
+			}
+		}
+	}
+	problem := k.prepare(client, mic, speaker, camera, false, relayOnly)
+	if problem != nil {
+		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
+		k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: problem})
+		return
+	}
+	defer k.media.Close()
+	withVideo := false
+	select {
+	case <-in.Cancelled():
+		k.finished()
+		return
+	case <-k.refuse:
+		in.Reject(jingle.Reason{})
+		k.wait()
+		k.finished()
+		return
+	case <-k.ctx.Done(): // the program ends: it goes on ringing elsewhere
+		k.finished()
+		return
+	case withVideo = <-k.answer:
+	}
+	k.media.Accepted(time.Now())
+	if err := in.Accept(k.ctx, k.media); err != nil {
+		if errors.Is(err, signaling.ErrCancelled) {
+			k.finished()
+		} else {
+			k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: k.b.problem(err, k.key.JID)})
+		}
+		return
+	}
+	k.tell(state.CallChanged{ID: k.id, Phase: state.Linking})
+	if withVideo {
+		k.wish(func(k *call) { k.picture(state.Camera, camera) })
+	}
+	k.run(nil, nil)
+}
+
+// run follows the call until it is over. Channels may be nil.
+func (k *call) run(ringing, proceeded <-chan struct{}) {
+	own, stop := context.WithCancel(context.WithoutCancel(k.ctx))
+	defer stop()
+	k.b.wg.Go(func() { k.sendKeys(own) })
+	var (
+		silence <-chan time.Time
+		happens = k.media.Events()
+		ended   = k.ctx.Done()
+		giveUp  <-chan time.Time
+	)
+	if ringing != nil {
+		silence = time.After(patience)
+	}
+	hangUp := func() {
+		k.signal.Hangup(jingle.Reason{})
+		if giveUp == nil {
+			giveUp = time.After(hangUpTime)
+		}
+	}
+	for {
+		select {
+		case <-silence:
+			silence = nil
+			k.b.wg.Go(func() { k.explain(own) })
+		case <-ringing:
+			ringing, silence = nil, nil
+			k.tell(state.CallChanged{ID: k.id, Phase: state.RingsThere})
+		case <-proceeded:
+			proceeded, ringing, silence = nil, nil, nil
+			k.media.Accepted(time.Now())
+			k.tell(state.CallChanged{ID: k.id, Phase: state.Linking})
+		case e, ok := <-happens:
+			if !ok {
+				happens = nil
+				hangUp()
+				continue
+			}
+			k.happened(e)
+		case f := <-k.wishes:
+			f(k)
+		case <-ended:
+			ended = nil
+			k.tell(state.CallChanged{ID: k.id, Phase: state.Ending})
+			hangUp()
+		case <-k.signal.Done():
+			k.finished()
+			return
+		case <-giveUp:
+			k.finished()
+			return
+		}
+	}
+}
+
+// happened shows an event of the media.
+func (k *call) happened(e media.Event) {
+	switch e := e.(type) {
+	case media.Connected:
+		k.started = time.Now().Add(0)
+		k.tell(state.CallChanged{ID: k.id, Phase: state.Running, At: k.started})
+		k.tell(state.CallSecured{ID: k.id, Verification: e.Verification})
+	case media.Reconnecting:
+		k.tell(state.CallChanged{ID: k.id, Phase: state.Reconnecting})
+	case media.RemoteMuted:
+		k.tell(state.CallMuted{ID: k.id, On: e.Muted, Remote: true})
+	case media.RemoteHeld:
+		k.tell(state.CallHeld{ID: k.id, On: e.Held, Remote: true})
+	case media.RemoteVideo:
+		k.tell(state.CallShown{ID: k.id, On: e.On})
+	case media.FirstFrame:
+		k.tell(state.CallShown{ID: k.id, On: true})
+	case media.VideoSourceEnded:
+		k.tell(state.CallPictured{ID: k.id})
+		k.b.onView(func(v View) { v.ShowOwnPicture(k.id, nil) })
+		if errors.Is(e.Err, media.ErrNoVideo) {
+			k.tell(state.WentWrong{Problem: state.Problem{Code: "video"}})
+		} else if e.Err != nil {
+			k.tell(state.WentWrong{Problem: state.Problem{Code: "camera", Detail: e.Err.Error()}})
+		}
+	case media.SourceEnded:
+		if e.Err != nil {
+			k.tell(state.WentWrong{Problem: state.Problem{Code: "device", Detail: e.Err.Error()}})
+		}
+	case media.Stats:
+		if e.Connected > 0 {
+			k.tell(state.CallMeasured{ID: k.id, Stats: stats(e)})
+		}
+	case media.Ended:
+		k.over = e
+	}
+}
+
+func stats(s media.Stats) state.Stats {
+	out := state.Stats{
+		Codec: s.Codec, RTT: s.RTT, Delay: s.Delay, LossIn: s.LossIn, LossOut: s.LossOut, Concealed: s.Concealed,
+		RateIn: s.BitrateIn + s.Video.BitrateIn, RateOut: s.BitrateOut + s.Video.BitrateOut, LevelIn: s.LevelIn, LevelOut: s.LevelOut,
+		VideoCodec: s.Video.CodecIn, Width: s.Video.WidthIn, Height: s.Video.HeightIn, FPS: s.Video.FPSIn, Freezes: int(s.Video.Freezes),
+	}
+	if out.VideoCodec == "" {
+		out.VideoCodec = s.Video.CodecOut
+	}
+	local, remote := s.Pair.Local.Type, s.Pair.Remote.Type
+	switch {
+	case local == "" && remote == "":
+	case s.Pair.Relayed():
+		out.Path = state.PathRelay
+	case local == "host" && remote == "host":
+		out.Path = state.PathDirect
+	default:
+		out.Path = state.PathNAT
+	}
+	return out
+}
+
+// picture begins or ends to send one.
+func (k *call) picture(p state.Picture, spec string) {
+	if p == state.NoPicture {
+		k.b.wg.Go(func() {
+			if err := k.media.SetVideo(nil); err != nil && !errors.Is(err, media.ErrNoVideo) {
+				k.b.log.Info("picture not ended", "err", err)
+			}
+			k.tell(state.CallPictured{ID: k.id})
+			k.b.onView(func(v View) { v.ShowOwnPicture(k.id, nil) })
+		})
+		return
+	}
+	k.b.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(k.ctx, openTime)
+		defer cancel()
+		code := "camera"
+		if p == state.Screen {
+			code = "screen"
+		}
+		source, err := k.openPicture(ctx, spec)
+		if err == nil {
+			if err = k.media.SetVideo(source); err != nil {
+				code = "video"
+			}
+		}
+		if err != nil {
+			k.tell(state.WentWrong{Problem: state.Problem{Code: code, Detail: err.Error()}})
+			return
+		}
+		k.tell(state.CallPictured{ID: k.id, Picture: p})
+	})
+}
+
+// sendKeys sends telephone keys one after the other.
+func (k *call) sendKeys(ctx context.Context) {
+	for {
+		select {
+		case r := <-k.keys:
+			if err := k.media.DTMF(ctx, string(r)); err != nil {
+				if errors.Is(err, media.ErrNoDTMF) {
+					k.tell(state.WentWrong{Problem: state.Problem{Code: "incompatible", Detail: err.Error()}})
+				}
+				continue
+			}
+			k.tell(state.CallTyped{ID: k.id, Key: r})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// explain says why no device rings, if that is known.
+func (k *call) explain(ctx context.Context) {
+	k.b.await(func() {
+		if c, ok := k.b.app.Contact(k.key); ok && ctx.Err() == nil {
+			k.b.apply(state.CallBlocked{ID: k.id, Why: c.Why})
+		}
+	})
+}
+
+// wait waits for the call to be over, but not for ever.
+func (k *call) wait() {
+	select {
+	case <-k.signal.Done():
+	case <-time.After(hangUpTime):
+	}
+}
+
+// finished shows how the call ended.
+func (k *call) finished() {
+	if k.media != nil {
+		k.media.Close()
+		for e := range k.media.Events() {
+			if end, ok := e.(media.Ended); ok {
+				k.over = end
+			}
+		}
+	}
+	r := k.signal.Result()
+	end := state.CallEnded{ID: k.id, Outcome: state.Outcome(r.Outcome), Lasted: k.over.Duration, Remote: r.Remote}
+	peer := k.key.JID
+	switch {
+	case r.Outcome == signaling.Answered || k.over.Duration > 0:
+		end.Outcome = state.Answered
+		if k.over.Err != nil || !trouble.Usual(r.Reason.Condition) {
+			end.Problem = k.b.problem(&trouble.BrokenError{Peer: peer, Reason: r.Reason, Remote: r.Remote, Err: k.over.Err}, "")
+		}
+	case r.Outcome == signaling.Failed:
+		end.Problem = k.b.problem(&trouble.NotTakenError{Peer: peer, Outcome: r.Outcome, Reason: r.Reason, Why: r.Why}, "")
+	case r.Outcome == "":
+		end.Outcome = state.Retracted
+	}
+	k.ended(end)
+}
+
+// ended takes the call off the screen.
+func (k *call) ended(e state.CallEnded) {
+	k.b.await(func() {
+		if k.remove != nil {
+			k.remove()
+		}
+		delete(k.b.calls, k.id)
+		k.b.apply(e)
+		if e.Outcome == state.Missed {
+			name := k.b.app.Name(k.key)
+			k.b.notify(Notice{Title: name, Body: "", Open: func() { k.b.Do(state.Look{Event: state.Select{Key: k.key}}); k.b.raise() }})
+		}
+	})
+}
+
+// holdOthers holds the calls that run, but one. Owner only.
+func (b *Bridge) holdOthers(id string) {
+	for _, c := range b.app.Calls {
+		if c.ID != id && c.Phase.Live() && !c.Held {
+			b.hold(c.ID, true)
+		}
+	}
+}
+
+// hold holds a call or goes on with it. Owner only.
+func (b *Bridge) hold(id string, on bool) {
+	k := b.calls[id]
+	if k == nil {
+		return
+	}
+	k.wish(func(k *call) {
+		if err := k.media.Hold(on); err != nil {
+			k.b.log.Info("hold", "err", err)
+			return
+		}
+		k.tell(state.CallHeld{ID: id, On: on})
+	})
+}
+
+// take answers a call that rings. Owner only.
+func (b *Bridge) take(c state.AnswerCall) {
+	k := b.calls[c.ID]
+	shown, ok := b.app.Call(c.ID)
+	if k == nil || !ok || shown.Phase != state.Rings {
+		return
+	}
+	for _, other := range b.app.Calls {
+		if other.ID == c.ID || !other.Phase.Live() && other.Phase != state.Dialing && other.Phase != state.RingsThere {
+			continue
+		}
+		if c.End {
+			b.calls[other.ID].hangUp()
+		} else {
+			b.hold(other.ID, true)
+		}
+	}
+	k.once.Do(func() {
+		k.answer <- c.Video && hasVideo()
+		if k.remove != nil {
+			k.remove()
+		}
+		b.apply(state.CallChanged{ID: c.ID, Phase: state.Linking}, state.CallInFront{ID: c.ID})
+	})
+}
+
+// decline refuses one. Owner only.
+func (b *Bridge) decline(id string) {
+	if k := b.calls[id]; k != nil {
+		k.once.Do(func() {
+			close(k.refuse)
+			b.apply(state.CallChanged{ID: id, Phase: state.Ending})
+		})
+	}
+}
+
+// swap goes on with a held call and holds the others. Owner only.
+func (b *Bridge) swap(id string) {
+	b.holdOthers(id)
+	b.hold(id, false)
+	b.apply(state.CallInFront{ID: id})
+}

@@ -1,0 +1,180 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+
+	"mellium.im/xmpp/jid"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/signaling"
+)
+
+// Do does what the user wants. It does not wait and may be called from any
+// goroutine; what comes of it is shown.
+func (b *Bridge) Do(c state.Command) {
+	b.post(func() { b.carryOut(c) })
+}
+
+func (b *Bridge) carryOut(c state.Command) {
+	switch c := c.(type) {
+	case state.Look:
+		b.apply(c.Event)
+		if s, ok := c.Event.(state.Show); ok && s.Page == state.PageSettings {
+			b.findDevices()
+		}
+	case state.SignInTo:
+		b.signIn(c)
+	case state.SignOut:
+		b.signOut(c.JID)
+	case state.AddContact:
+		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
+			err := client.AddContact(ctx, who, c.Name)
+			if err == nil {
+				err = client.RequestSubscription(ctx, who)
+			}
+			if err == nil {
+				err = client.Approve(ctx, who)
+			}
+			return err
+		})
+		b.apply(state.Select{Key: c.Key})
+	case state.RenameContact:
+		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
+			known, _ := client.Contact(who)
+			return client.AddContact(ctx, who, c.Name, known.Groups...)
+		})
+	case state.RemoveContact:
+		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
+			return client.RemoveContact(ctx, who)
+		})
+	case state.AnswerRequest:
+		b.apply(state.RequestAnswered{Key: c.Key})
+		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
+			if !c.Yes {
+				return client.Deny(ctx, who)
+			}
+			err := client.Approve(ctx, who)
+			if known, ok := client.Contact(who); err == nil && (!ok || !known.SeenByUs()) {
+				// Whoever agrees wants to see them, too.
+				err = errors.Join(client.AddContact(ctx, who, known.Name, known.Groups...), client.RequestSubscription(ctx, who))
+			}
+			return err
+		})
+	case state.PlaceCall:
+		b.place(c.Key, c.Video)
+	case state.AnswerCall:
+		b.take(c)
+	case state.DeclineCall:
+		b.decline(c.ID)
+	case state.HangUp:
+		if k := b.calls[c.ID]; k != nil {
+			k.hangUp()
+		}
+	case state.Mute:
+		if k := b.calls[c.ID]; k != nil {
+			k.wish(func(k *call) {
+				if err := k.media.Mute(c.On); err == nil {
+					k.tell(state.CallMuted{ID: c.ID, On: c.On})
+				}
+			})
+		}
+	case state.Hold:
+		b.hold(c.ID, c.On)
+	case state.Swap:
+		b.swap(c.ID)
+	case state.SendPicture:
+		b.sendPicture(c)
+	case state.TypeKey:
+		if k := b.calls[c.ID]; k != nil {
+			select {
+			case k.keys <- c.Key:
+			default: // nobody waits for that many
+			}
+		}
+	case state.Verified:
+		b.verified(c.ID)
+	case state.SendFiles:
+		b.send(c.Key, c.Paths)
+	case state.ChooseFiles:
+		b.choose(c.Folder, func(paths []string) { b.send(c.Key, paths) })
+	case state.TakeFiles:
+		b.answerOffer(c.ID, nil)
+	case state.RefuseFiles:
+		b.answerOffer(c.ID, ft.ErrDeclined)
+	case state.PauseFiles:
+		b.interrupt(c.ID, errPaused)
+	case state.ResumeFiles:
+		if s := b.sends[c.ID]; s != nil {
+			b.resume(c.ID, s)
+		}
+	case state.CancelFiles:
+		b.interrupt(c.ID, errCancelled)
+	case state.OpenPlace:
+		b.openPlace(c.ID)
+	case state.ForgetFiles:
+		for _, t := range b.app.Transfers {
+			if t.Phase.Over() {
+				delete(b.sends, t.ID)
+				b.apply(state.TransferGone{ID: t.ID})
+			}
+		}
+	case state.Change:
+		b.change(c.Settings)
+	case state.ChooseFolder:
+		b.choose(true, func(paths []string) {
+			s := b.app.Settings
+			s.Folder = paths[0]
+			b.change(s)
+		})
+	case state.FindDevices:
+		b.findDevices()
+	case state.CheckSound:
+		b.checkSound(c.On)
+	case state.Examine:
+		b.examine(c.Key)
+	case state.Quit:
+		if b.cfg.Desktop.Quit != nil {
+			b.cfg.OnUI(b.cfg.Desktop.Quit)
+		}
+	default:
+		b.log.Error("command is not known")
+	}
+}
+
+// sendPicture sends a camera or a screen, or nothing. Owner only.
+func (b *Bridge) sendPicture(c state.SendPicture) {
+	k := b.calls[c.ID]
+	switch {
+	case k == nil:
+		return
+	case c.Picture != state.NoPicture && !hasVideo():
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "incompatible", Detail: "this program was built without video"}})
+		return
+	}
+	spec := ""
+	switch c.Picture {
+	case state.Camera:
+		spec = b.camera()
+	case state.Screen:
+		if spec = c.Device; spec == "" {
+			spec = "screen"
+		}
+	}
+	k.wish(func(k *call) { k.picture(c.Picture, spec) })
+}
+
+// choose asks the user for files or a folder. Owner only.
+func (b *Bridge) choose(folder bool, then func([]string)) {
+	if b.cfg.Desktop.Choose == nil {
+		return
+	}
+	b.wg.Go(func() {
+		paths, err := b.cfg.Desktop.Choose(b.ctx, folder)
+		b.wrong(err, "")
+		if len(paths) > 0 {
+			b.await(func() { then(paths) })
+		}
+	})
+}

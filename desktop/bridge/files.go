@@ -1,0 +1,337 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"mellium.im/xmpp/jid"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/trouble"
+)
+
+const (
+	// progressStep is the time between two looks at a transfer.
+	progressStep = 200 * time.Millisecond
+	// maxThumbnail bounds the images that are shown small.
+	maxThumbnail = 16 << 20
+)
+
+// Why a transfer was interrupted by our user.
+var (
+	errPaused    = trouble.ErrPaused
+	errCancelled = errors.New("cancelled")
+)
+
+// A sending is files on their way to somebody.
+type sending struct {
+	key   state.Key
+	paths []string
+	stop  context.CancelCauseFunc // nil while it does not run
+}
+
+// An offer is something that somebody wants to send, until it is over.
+type offer struct {
+	account *account
+	sid     string
+	answer  chan error
+	at      time.Time // when progress was shown last
+}
+
+// send begins a transfer, or goes on with one. Owner only.
+func (b *Bridge) send(k state.Key, paths []string) {
+	id := b.id("s")
+	var names []string
+	for _, p := range paths {
+		names = append(names, filepath.Base(p))
+	}
+	s := &sending{key: k, paths: paths}
+	b.sends[id] = s
+	b.apply(state.TransferBegan{Transfer: state.Transfer{ID: id, Key: k, Names: names, Files: len(paths), Size: -1, Phase: state.Offered, Began: time.Now()}})
+	b.resume(id, s)
+}
+
+// resume runs a transfer of ours. Owner only.
+func (b *Bridge) resume(id string, s *sending) {
+	a := b.accounts[s.key.Account]
+	to, err := jid.Parse(s.key.JID)
+	if a == nil || a.courier == nil || a.client == nil || err != nil {
+		b.apply(state.TransferChanged{ID: id, Phase: state.Broke, Problem: &state.Problem{Code: "offline"}})
+		return
+	}
+	if s.stop != nil {
+		return // it runs
+	}
+	ctx, stop := context.WithCancelCause(a.ctx)
+	s.stop = stop
+	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
+	c := a.courier
+	b.wg.Go(func() {
+		src, err := exchange.Scan(ctx, s.paths...)
+		var done *courier.Done
+		if err == nil {
+			summary := ft.Summary(src.Manifest)
+			b.await(func() {
+				b.changeTransfer(id, func(t *state.Transfer) { t.Files, t.Size = summary.Files, summary.Size })
+			})
+			var at time.Time
+			done, err = c.Send(ctx, to, src, courier.SendOptions{OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+		}
+		cause := context.Cause(ctx)
+		stop(nil)
+		b.await(func() {
+			s.stop = nil
+			b.transferOver(id, done, err, cause, s.key.JID)
+		})
+	})
+}
+
+// changeTransfer changes what is known of one. Owner only.
+func (b *Bridge) changeTransfer(id string, f func(*state.Transfer)) {
+	for _, t := range b.app.Transfers {
+		if t.ID == id {
+			f(&t)
+			b.apply(state.TransferBegan{Transfer: t})
+			return
+		}
+	}
+}
+
+// transferEvent shows what happens to a transfer. at is when progress was shown.
+func (b *Bridge) transferEvent(id string, e courier.Event, at *time.Time) {
+	switch e := e.(type) {
+	case courier.Offered:
+		b.await(func() { b.changeTransfer(id, func(t *state.Transfer) { t.Resumable = e.Offer.Resumable }) })
+	case courier.Waiting:
+		b.tell(state.TransferChanged{ID: id, Phase: state.WaitsFor})
+	case courier.Happened:
+		switch e := e.What.(type) {
+		case ft.Progressing:
+			// The last one always counts.
+			if now := time.Now(); now.Sub(*at) >= progressStep || e.Bytes == e.Total {
+				*at = now
+				b.tell(state.TransferMoved{ID: id, Done: e.Bytes, Size: e.Total, At: now})
+			}
+		case ft.Carrying:
+			path := state.PathDirect
+			if e.Stream.Relayed {
+				path = state.PathRelay
+			}
+			b.tell(state.TransferCarried{ID: id, Path: path})
+		}
+	}
+}
+
+// transferOver shows how it ended. Owner only.
+func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, who string) {
+	over := state.TransferChanged{ID: id, Phase: state.Arrived}
+	if err == nil && len(done.Failed()) > 0 {
+		err = &courier.IncompleteError{Files: done.Failed()}
+	}
+	switch {
+	case err == nil:
+		over.Verified = done.Verified
+	case errors.Is(cause, errPaused), errors.Is(err, exchange.ErrPaused):
+		over.Phase = state.Paused
+	case errors.Is(cause, errCancelled), errors.Is(err, exchange.ErrCancelled):
+		over.Phase = state.Cancelled
+	case errors.Is(err, ft.ErrDeclined):
+		over.Phase = state.Refused
+	case errors.Is(err, courier.ErrQuota):
+		over.Phase, over.Problem = state.Broke, &state.Problem{Code: "quota"}
+	case b.ctx.Err() != nil:
+		return
+	default:
+		over.Phase, over.Problem = state.Broke, b.problem(err, b.app.Name(state.Key{JID: who}))
+	}
+	b.apply(over)
+}
+
+// receiveAnew takes files with the settings of now. Owner only.
+func (a *account) receiveAnew() {
+	if a.courier == nil || a.client == nil {
+		return
+	}
+	old := a.receiver
+	if old != nil {
+		a.b.wg.Go(old.Close)
+	}
+	s := a.b.app.Settings
+	a.courier.RelayOnly = s.RelayOnly
+	if err := exchange.CheckDir(s.Folder); err != nil {
+		a.b.apply(state.WentWrong{Problem: *a.b.problem(err, "")})
+		return
+	}
+	dir := s.Folder
+	r, err := a.courier.Receive(courier.ReceiveConfig{
+		Dir: dir, Quota: s.Quota, Ledger: courier.OpenLedger(filepath.Join(a.b.cfg.Paths.State, "transfers", "arrived")),
+		Decide:  func(ctx context.Context, o courier.Offered) error { return a.decide(ctx, o) },
+		OnEvent: func(e courier.Event) { a.receiving(e) },
+		OnDone:  func(d *courier.Done, err error) { a.received(d, err, dir) },
+	})
+	if err != nil {
+		a.b.apply(state.WentWrong{Problem: *a.b.problem(err, "")})
+		return
+	}
+	a.receiver = r
+}
+
+func (a *account) transferID(s courier.Session) string { return "r:" + a.kept.JID + ":" + s.SID }
+
+func (a *account) receiving(e courier.Event) {
+	switch e := e.(type) {
+	case courier.Offered:
+		id := a.transferID(e.Session)
+		phase := state.Offered
+		if e.Resumed {
+			phase = state.Moves
+		}
+		a.b.await(func() {
+			a.b.offers[id] = &offer{account: a, sid: e.SID, answer: make(chan error, 1)}
+			a.b.apply(state.TransferBegan{Transfer: state.Transfer{
+				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,
+				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Began: time.Now(),
+			}})
+		})
+	case courier.Happened:
+		id := a.transferID(e.Session)
+		var at time.Time
+		got := make(chan struct{})
+		a.b.await(func() {
+			if o := a.b.offers[id]; o != nil {
+				at = o.at
+				if _, ok := e.What.(ft.Progressing); ok && time.Since(at) >= progressStep {
+					o.at = time.Now()
+				}
+			}
+			close(got)
+		})
+		select {
+		case <-got:
+			a.b.transferEvent(id, e, &at)
+		case <-a.b.ctx.Done():
+		}
+	}
+}
+
+// decide waits for the user, unless files of contacts are always taken.
+func (a *account) decide(ctx context.Context, o courier.Offered) error {
+	id := a.transferID(o.Session)
+	asked := make(chan *offer, 1)
+	a.b.await(func() {
+		open := a.b.offers[id]
+		if open != nil && o.Known && a.b.app.Settings.TakeFiles {
+			open.answer <- nil
+		} else if open != nil {
+			key := state.Key{Account: a.kept.JID, JID: o.Peer.Bare().String()}
+			a.b.notify(Notice{Title: a.b.app.Name(key), Body: strings.Join(o.Offer.Names, ", "), Open: func() {
+				a.b.Do(state.Look{Event: state.Show{Page: state.PageTransfers}})
+				a.b.raise()
+			}})
+		}
+		asked <- open
+	})
+	select {
+	case open := <-asked:
+		if open == nil {
+			return ft.ErrDeclined
+		}
+		select {
+		case err := <-open.answer:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *account) received(d *courier.Done, err error, dir string) {
+	id := a.transferID(d.Session)
+	a.b.await(func() {
+		delete(a.b.offers, id)
+		if courier.Superseded(err) {
+			a.b.apply(state.TransferGone{ID: id})
+			return
+		}
+		a.b.transferOver(id, d, err, nil, d.Peer.Bare().String())
+		if err != nil {
+			return
+		}
+		place := dir
+		thumbnail := ""
+		if len(d.Files) == 1 {
+			place = filepath.Join(dir, filepath.FromSlash(d.Files[0].Path))
+			switch strings.ToLower(filepath.Ext(place)) {
+			case ".png", ".jpg", ".jpeg":
+				if info, err := os.Stat(place); err == nil && info.Size() <= maxThumbnail {
+					thumbnail = place
+				}
+			}
+		}
+		a.b.changeTransfer(id, func(t *state.Transfer) { t.Place, t.Thumbnail = place, thumbnail })
+	})
+}
+
+// answerOffer takes or refuses what is offered. Owner only.
+func (b *Bridge) answerOffer(id string, err error) {
+	o := b.offers[id]
+	if o == nil {
+		return
+	}
+	select {
+	case o.answer <- err:
+		phase := state.Moves
+		if err != nil {
+			phase = state.Refused
+		}
+		b.apply(state.TransferChanged{ID: id, Phase: phase})
+	default: // answered already
+	}
+}
+
+// interrupt pauses or cancels a transfer. Owner only.
+func (b *Bridge) interrupt(id string, why error) {
+	if s := b.sends[id]; s != nil {
+		if s.stop != nil {
+			s.stop(why)
+		} else if errors.Is(why, errCancelled) {
+			b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
+		}
+		return
+	}
+	o := b.offers[id]
+	if o == nil || o.account.receiver == nil {
+		return
+	}
+	if errors.Is(why, errCancelled) {
+		o.account.receiver.Cancel(o.sid)
+	} else {
+		o.account.receiver.Pause(o.sid)
+	}
+}
+
+// openPlace shows a received file. Owner only.
+func (b *Bridge) openPlace(id string) {
+	for _, t := range b.app.Transfers {
+		if t.ID == id && t.Place != "" && b.cfg.Desktop.Open != nil {
+			place := t.Place
+			b.wg.Go(func() {
+				if info, err := os.Stat(place); err == nil && !info.IsDir() {
+					place = filepath.Dir(place)
+				}
+				if err := b.cfg.Desktop.Open(place); err != nil {
+					b.tell(state.WentWrong{Problem: state.Problem{Code: "no-opener", Detail: err.Error()}})
+				}
+			})
+		}
+	}
+}

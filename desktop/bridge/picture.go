@@ -1,0 +1,142 @@
+package bridge
+
+import (
+	"context"
+	"image"
+	"sync"
+	"sync/atomic"
+
+	"github.com/carillon-im/carillon/media/video"
+)
+
+// pictureImage is what a view shows.
+type pictureImage = image.Image
+
+// A picture turns frames into what the screen shows. Three buffers go round:
+// one is on the screen, one may be on its way there, and one is written. When
+// the screen has not taken the last picture, the next is dropped: nobody
+// would see it.
+type picture struct {
+	b       *Bridge
+	show    func(View, pictureImage)
+	waiting atomic.Bool
+
+	mu      sync.Mutex
+	buffers [3]*image.RGBA
+	next    int
+	turned  *image.YCbCr
+	closed  bool
+}
+
+// newPicture returns a sink that shows what is written to it.
+func newPicture(b *Bridge, show func(View, pictureImage)) *picture { return &picture{b: b, show: show} }
+
+// Write implements video.Sink.
+func (p *picture) Write(f video.Frame) error {
+	if p.waiting.Load() {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || f.Image == nil {
+		return nil
+	}
+	src := f.Image
+	if f.Rotation != 0 {
+		p.turned = video.Rotate(p.turned, src, f.Rotation)
+		src = p.turned
+	}
+	dst := p.buffers[p.next]
+	if dst == nil || dst.Rect.Size() != src.Rect.Size() {
+		dst = image.NewRGBA(image.Rectangle{Max: src.Rect.Size()})
+		p.buffers[p.next] = dst
+	}
+	p.next = (p.next + 1) % len(p.buffers)
+	toRGBA(dst, src)
+	p.waiting.Store(true)
+	p.b.cfg.OnUI(func() {
+		p.waiting.Store(false)
+		if v := p.b.view.Load(); v != nil {
+			p.show(*v, dst)
+		}
+	})
+	return nil
+}
+
+// Close implements video.Sink.
+func (p *picture) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return nil
+}
+
+// toRGBA converts a 4:2:0 picture, with the matrix of BT.601 in the range that
+// JPEG uses, as image/color does. Two rows and two columns have one chroma.
+func toRGBA(dst *image.RGBA, src *image.YCbCr) {
+	w, h := src.Rect.Dx(), src.Rect.Dy()
+	for y := range h {
+		luma := src.Y[src.YOffset(src.Rect.Min.X, src.Rect.Min.Y+y):]
+		chroma := src.COffset(src.Rect.Min.X, src.Rect.Min.Y+y)
+		blue, red := src.Cb[chroma:], src.Cr[chroma:]
+		out := dst.Pix[y*dst.Stride : y*dst.Stride+4*w]
+		for x := 0; x < w; x += 2 {
+			cb, cr := int32(blue[x/2])-128, int32(red[x/2])-128
+			r, g, b := 91881*cr, -22554*cb-46802*cr, 116130*cb
+			for n := x; n < min(x+2, w); n++ {
+				l := int32(luma[n]) * 0x10101
+				o := out[4*n : 4*n+4 : 4*n+4]
+				o[0], o[1], o[2], o[3] = clamp(l+r), clamp(l+g), clamp(l+b), 0xff
+			}
+		}
+	}
+}
+
+func clamp(v int32) uint8 {
+	if v>>16&^0xff == 0 {
+		return uint8(v >> 16)
+	}
+	return uint8(^(v >> 31))
+}
+
+// A preview is a source of pictures of which we see a small copy ourselves.
+type preview struct {
+	video.Source
+	sink  *picture
+	small *image.YCbCr
+	odd   bool
+}
+
+const previewWidth = 320
+
+func newPreview(s video.Source, sink *picture) video.Source { return &preview{Source: s, sink: sink} }
+
+// Read implements video.Source.
+func (p *preview) Read(ctx context.Context) (video.Frame, error) {
+	f, err := p.Source.Read(ctx)
+	// Every second picture is enough for a look at oneself.
+	if p.odd = !p.odd; err == nil && p.odd && f.Image != nil {
+		small := f
+		if w, h := f.Image.Rect.Dx(), f.Image.Rect.Dy(); w > previewWidth {
+			p.small = video.Scale(p.small, f.Image, previewWidth, max(2, h*previewWidth/w)&^1)
+			small.Image = p.small
+		}
+		if err := p.sink.Write(small); err != nil {
+			return f, err
+		}
+	}
+	return f, err
+}
+
+// Close implements video.Source.
+func (p *preview) Close() error {
+	p.sink.Close()
+	return p.Source.Close()
+}
+
+// Ask implements video.Asker.
+func (p *preview) Ask(width, height int, fps float64) {
+	if a, ok := p.Source.(video.Asker); ok {
+		a.Ask(width, height, fps)
+	}
+}
