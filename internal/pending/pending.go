@@ -10,5 +10,4 @@ import (
 	_ "github.com/redis/go-redis/v9"
 	_ "github.com/schollz/progressbar/v3"
 	_ "golang.org/x/image/draw"
-	_ "modernc.org/sqlite"
 )

@@ -1,0 +1,219 @@
+// Package tones makes the sounds of a telephone: ringing, and what the caller
+// hears meanwhile. They are computed, and of our own.
+//
+//	stop, err := tones.Play(ctx, tones.Ringing(), "device", device.Options{})
+//	...
+//	stop() // returns when it is silent
+package tones
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/device"
+)
+
+// A Tone is a sound that repeats, or ends.
+type Tone struct {
+	score  []note
+	every  time.Duration // the time until it begins again
+	repeat bool
+	volume float64 // 0 to 1
+}
+
+// A note begins at a time and has a sound of its own.
+type note struct {
+	at    time.Duration
+	lasts time.Duration
+	voice func(seconds float64) float64 // -1 to 1
+}
+
+// bell is one bell of a carillon: its strike note is hz, and around it are the
+// partials that bells are tuned to, each dying away in its own time.
+func bell(hz float64) func(float64) float64 {
+	partials := []struct{ ratio, level, life float64 }{
+		{0.5, 0.25, 1.1}, // hum
+		{1, 0.30, 0.8},   // prime
+		{1.2, 0.20, 0.6}, // tierce: the minor third that makes a bell
+		{1.5, 0.10, 0.4}, // quint
+		{2, 0.30, 0.45},  // nominal
+		{2.5, 0.08, 0.25},
+		{3, 0.06, 0.2},
+		{4, 0.04, 0.12},
+	}
+	return func(t float64) float64 {
+		var v float64
+		for _, p := range partials {
+			v += p.level * math.Exp(-t/p.life) * math.Sin(2*math.Pi*hz*p.ratio*t)
+		}
+		return v * min(1, t/0.004) // the clapper
+	}
+}
+
+// pure is one or two sines that begin and end softly.
+func pure(lasts time.Duration, hz ...float64) func(float64) float64 {
+	end := lasts.Seconds()
+	return func(t float64) float64 {
+		var v float64
+		for _, f := range hz {
+			v += math.Sin(2 * math.Pi * f * t)
+		}
+		return v / float64(len(hz)) * min(1, t/0.01, (end-t)/0.01)
+	}
+}
+
+// Ringing is heard by the person who is called: five bells.
+func Ringing() Tone {
+	var score []note
+	for i, hz := range []float64{659.26, 783.99, 880, 1174.66, 987.77} { // E5 G5 A5 D6 B5
+		score = append(score, note{time.Duration(i) * 190 * time.Millisecond, 2 * time.Second, bell(hz)})
+	}
+	return Tone{score: score, every: 3200 * time.Millisecond, repeat: true, volume: 0.45}
+}
+
+// Dialling is heard by the caller while it rings there: 425 Hz, one second in
+// five, as in most of Europe. ITU-T E.180
+func Dialling() Tone {
+	return Tone{score: []note{{0, time.Second, pure(time.Second, 425)}}, every: 5 * time.Second, repeat: true, volume: 0.25}
+}
+
+// Busy says that the other side is in another call, for 5 s at most.
+func Busy() Tone {
+	var score []note
+	for i := range 5 {
+		score = append(score, note{time.Duration(i) * 960 * time.Millisecond, 480 * time.Millisecond, pure(480*time.Millisecond, 425)})
+	}
+	return Tone{score: score, every: 5 * time.Second, volume: 0.25}
+}
+
+// Waiting says during a call that another one comes in: two short beeps.
+func Waiting() Tone {
+	beep := pure(150*time.Millisecond, 425)
+	return Tone{score: []note{{0, 150 * time.Millisecond, beep}, {300 * time.Millisecond, 150 * time.Millisecond, beep}}, every: 6 * time.Second, repeat: true, volume: 0.15}
+}
+
+// Ended says that a call is over: two bells, downwards, once.
+func Ended() Tone {
+	return Tone{score: []note{{0, time.Second, bell(587.33)}, {160 * time.Millisecond, time.Second, bell(440)}}, every: 1200 * time.Millisecond, volume: 0.35}
+}
+
+// Check is for trying a speaker: one bell.
+func Check() Tone {
+	return Tone{score: []note{{0, 2 * time.Second, bell(523.25)}}, every: 2 * time.Second, volume: 0.5}
+}
+
+// Length is how long a Tone lasts until it ends or begins again.
+func (t Tone) Length() time.Duration { return t.every }
+
+// WithVolume returns the tone at another volume, 1 is as it was made.
+func (t Tone) WithVolume(v float64) Tone {
+	t.volume *= max(v, 0)
+	return t
+}
+
+// samples computes one turn. Notes that last longer sound into the next one,
+// whose beginning is therefore not that of the first.
+func (t Tone) samples(first bool) []int16 {
+	n := samplesOf(t.every)
+	sum := make([]float64, n)
+	for _, note := range t.score {
+		from := samplesOf(note.at)
+		for k := range samplesOf(note.lasts) {
+			at := from + k
+			if at >= n && (first || !t.repeat) {
+				break
+			}
+			sum[at%n] += note.voice(float64(k) / audio.SampleRate)
+		}
+	}
+	out := make([]int16, n)
+	for i, v := range sum {
+		out[i] = int16(math.MaxInt16 * min(max(v*t.volume, -1), 1))
+	}
+	return out
+}
+
+func samplesOf(d time.Duration) int { return int(d * audio.SampleRate / time.Second) }
+
+// Source returns the tone from its beginning, as a generator of sound that goes
+// on for ever; a tone that ends is followed by silence.
+func (t Tone) Source() audio.Generator { return &player{tone: t, now: t.samples(true)} }
+
+type player struct {
+	tone Tone
+	now  []int16
+	turn int
+	at   int
+}
+
+func (p *player) Fill(f audio.Frame) {
+	for len(f) > 0 {
+		if p.at == len(p.now) {
+			if !p.tone.repeat {
+				clear(f)
+				return
+			}
+			if p.at = 0; p.turn == 0 {
+				p.now = p.tone.samples(false)
+			}
+			p.turn++
+		}
+		n := copy(f, p.now[p.at:])
+		p.at += n
+		f = f[n:]
+	}
+}
+
+// fadeFrames is how many frames of 10 ms a tone takes to end that is stopped: at
+// once, it would click.
+const fadeFrames = 4
+
+// Play plays a tone on a speaker, as device.OpenSink takes it, until it ends,
+// ctx ends, or stop is called, which returns when it is silent and may be
+// called twice. The speaker is opened before Play returns; its error is of type
+// *audio.OpenError.
+func Play(ctx context.Context, t Tone, speaker string, o device.Options) (stop func(), err error) {
+	sink, err := device.OpenSink(ctx, speaker, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer cancel()
+		play(ctx, t, sink)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}, nil
+}
+
+// play writes to the sink, at its pace, and closes it.
+func play(ctx context.Context, t Tone, sink audio.Sink) {
+	defer sink.Close()
+	source := t.Source()
+	frame := make(audio.Frame, audio.HalfFrame)
+	left := -1
+	if !t.repeat {
+		left = samplesOf(t.every) / audio.HalfFrame
+	}
+	fade := 0
+	for n := 0; left < 0 || n < left; n++ {
+		source.Fill(frame)
+		if ctx.Err() != nil {
+			for i := range frame {
+				frame[i] = int16(float64(frame[i]) * (1 - (float64(fade)+float64(i)/audio.HalfFrame)/fadeFrames))
+			}
+			if fade++; fade > fadeFrames {
+				return
+			}
+		}
+		if sink.Write(frame) != nil {
+			return // closed: nobody hears it
+		}
+	}
+}
