@@ -37,6 +37,8 @@ type ProsodyConfig struct {
 	Relay *Coturn
 	// Mechanisms restricts SASL to these; nil offers what Prosody knows.
 	Mechanisms []string
+	// Register lets anybody create accounts (XEP-0077).
+	Register bool
 	// Config is Lua that goes to the end of the global section, such as
 	// limits = { c2s = { rate = "3kb/s" } }.
 	Config string
@@ -167,6 +169,10 @@ func (p *Prosody) config(cfg ProsodyConfig, direct, https, proxy int) string {
 	if cfg.Relay != nil {
 		modules = append(modules, "turn_external")
 		relay = fmt.Sprintf("turn_external_host = %q\nturn_external_port = %d\nturn_external_secret = %q\n", cfg.Relay.Host, cfg.Relay.Port, cfg.Relay.Secret)
+	}
+	if cfg.Register {
+		modules = append(modules, "register_ibr")
+		cfg.Config += "\nallow_registration = true\n"
 	}
 	if cfg.Mechanisms != nil {
 		var off []string

@@ -41,6 +41,8 @@ func (c *conn) negotiate() error {
 				restart, err = true, c.startTLS()
 			case e.Name.Space == nsSASL && secure && c.acct == nil:
 				restart, err = auth.handle(c, e)
+			case c.acct == nil && secure && e.Is(nsClient, "iq") && e.payload() != nil:
+				err = c.send(c.srv.registration(c.domain, e))
 			case c.acct != nil && e.Is(nsSM, "resume") && c.srv.knows(nsSM):
 				resumed, err := c.srv.resume(c, e)
 				if resumed || err != nil {
@@ -115,6 +117,9 @@ func (c *conn) features() *Element {
 			cb.add(el(nsSASLCB, "channel-binding", "type", name))
 		}
 		f.add(m)
+		if c.srv.cfg.Registration != nil {
+			f.add(el(nsRegisterFeature, "register"))
+		}
 		if c.srv.knows(nsSASLCB) {
 			f.add(cb)
 		}

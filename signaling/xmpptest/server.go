@@ -48,9 +48,19 @@ type Config struct {
 	// Bindings are the types of channel binding that the server knows and
 	// announces, even where its TLS does not have them. Nil means all that work.
 	Bindings []string
+	// Registration lets clients create accounts (XEP-0077). Nil does not.
+	Registration *Registration
 	// InMemory opens no sockets: clients connect with [Server.DialContext]
 	// only, as tests under testing/synctest must.
 	InMemory bool
+}
+
+// A Registration says how accounts are created.
+type Registration struct {
+	// Fields are wanted besides name and password, such as "email".
+	Fields []string
+	// URL is a web page that is offered besides.
+	URL string
 }
 
 // A Server is an XMPP server in this process. Its methods may be called at any time

@@ -10,6 +10,7 @@ var (
 	saslElement = regexp.MustCompile(`(?s)(<(?:auth|challenge|response|success)\b[^>]*[^/>]>)[^<]*`)
 	// Passwords of registration, of relays (XEP-0215) and of ICE.
 	passwordElement   = regexp.MustCompile(`(?s)(<(?:\w+:)?password\b[^>]*>)[^<]*`)
+	passwordField     = regexp.MustCompile(`(?s)(<field\b[^>]*\bvar\s*=\s*["']password["'][^>]*>\s*<value>)[^<]*`)
 	passwordAttribute = regexp.MustCompile(`(?s)(\b(?:password|pwd)\s*=\s*)(?:"[^"]*"|'[^']*')`)
 )
 
@@ -20,6 +21,7 @@ func redact(p []byte) []byte {
 	}
 	if bytes.Contains(p, []byte("password")) || bytes.Contains(p, []byte("pwd")) {
 		p = passwordElement.ReplaceAll(p, []byte("${1}"+redacted))
+		p = passwordField.ReplaceAll(p, []byte("${1}"+redacted))
 		p = passwordAttribute.ReplaceAll(p, []byte(`${1}"`+redacted+`"`))
 	}
 	return p
