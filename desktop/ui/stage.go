@@ -9,6 +9,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
+	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -41,6 +42,9 @@ type stage struct {
 	answerVideo                                                 *fyne.Container
 	note                                                        *widget.Label
 	noteBox                                                     *fyne.Container
+
+	chrome *fyne.Container // everything over the picture that goes away when nobody moves
+	moved  time.Time       // when the pointer moved last
 
 	details *details
 	pad     *fyne.Container
@@ -114,10 +118,11 @@ func newStage(v *View) *stage {
 	ground := canvas.NewRectangle(paint(colorStage))
 	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
 	shade := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0))
+	s.chrome = container.NewBorder(top, container.NewStack(shade, bottom), nil, nil)
 	s.root = container.NewStack(ground,
 		container.NewBorder(nil, nil, nil, s.details.root, container.NewStack(
-			s.theirs, s.centre, s.own,
-			container.NewBorder(top, container.NewStack(shade, bottom), nil, nil),
+			s.theirs, s.centre, s.own, newMover(s.wake),
+			s.chrome,
 			container.New(floating{1, 0.6, 24}, s.pad),
 			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
 	s.root.Hide()
@@ -176,6 +181,10 @@ func (s *stage) draw(a state.App) {
 	c, ok := a.Front()
 	if !ok {
 		return
+	}
+	if c.ID != s.call.ID || c.Phase != s.call.Phase {
+		s.moved = s.v.now()
+		s.chrome.Show()
 	}
 	if c.ID != s.call.ID {
 		s.Show(nil)
@@ -274,10 +283,46 @@ func (s *stage) drawBadges(c state.Call) {
 
 // tick shows how long the call has been.
 func (s *stage) tick() {
+	// A picture is looked at without buttons before it.
+	if s.theirs.Visible() && !s.pad.Visible() && s.v.now().Sub(s.moved) >= chromeTime {
+		s.chrome.Hide()
+	} else {
+		s.chrome.Show()
+	}
 	text := phase(s.call, s.v.now())
 	s.status.set(text)
 	s.topStatus.set(text)
 }
+
+// chromeTime is how long the buttons of a call with a picture stay after the
+// pointer moved.
+const chromeTime = 3 * time.Second
+
+// wake shows the buttons again.
+func (s *stage) wake() {
+	s.moved = s.v.now()
+	show(s.chrome, true)
+}
+
+// A mover notices that the pointer moves over a picture.
+type mover struct {
+	widget.BaseWidget
+	moved func()
+}
+
+func newMover(moved func()) *mover {
+	m := &mover{moved: moved}
+	m.ExtendBaseWidget(m)
+	return m
+}
+
+func (m *mover) CreateRenderer() fyne.WidgetRenderer {
+	return widget.NewSimpleRenderer(container.NewWithoutLayout())
+}
+func (m *mover) MouseIn(*desktop.MouseEvent)    { m.moved() }
+func (m *mover) MouseMoved(*desktop.MouseEvent) { m.moved() }
+func (m *mover) MouseOut()                      {}
+func (m *mover) Tapped(*fyne.PointEvent)        { m.moved() }
 
 // phase says how far a call is.
 func phase(c state.Call, now time.Time) string {

@@ -126,6 +126,14 @@ func (v *View) Tick() {
 	}
 }
 
+// Rebuild returns a View like v for another theme; v is not to be used any more.
+func (v *View) Rebuild() *View {
+	n := New(v.send, v.now)
+	n.FullScreen, n.Focus = v.FullScreen, v.Focus
+	n.Draw(v.app)
+	return n
+}
+
 // look shows something else.
 func (v *View) look(e state.Event) { v.send(state.Look{Event: e}) }
 

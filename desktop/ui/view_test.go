@@ -3,6 +3,7 @@ package ui
 import (
 	"image"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -254,6 +255,29 @@ func TestDrawingTheSameAgainMakesNothingNew(t *testing.T) {
 	d.Draw(d.app.Apply(state.TransferMoved{ID: "c", Done: 700_000_000, At: now.Add(20e9)}))
 	if !same(before, d.files.box.Objects) {
 		t.Error("progress makes new rows")
+	}
+}
+
+func TestButtonsGoAwayFromAPictureAndComeBack(t *testing.T) {
+	d := newDesk(t, "dark", running(people()).Apply(state.CallShown{ID: "1", On: true}))
+	at := now
+	d.View.now = func() time.Time { return at }
+	d.ShowPicture("1", filmed())
+	at = at.Add(10 * time.Second)
+	d.Tick()
+	if d.stage.chrome.Visible() {
+		t.Error("the buttons stay before the picture")
+	}
+	test.MoveMouse(d.window.Canvas(), fyne.NewPos(300, 300))
+	if !d.stage.chrome.Visible() {
+		t.Error("the buttons do not come back")
+	}
+	// Without a picture there is nothing to look at but them.
+	d.ShowPicture("1", nil)
+	at = at.Add(10 * time.Second)
+	d.Tick()
+	if !d.stage.chrome.Visible() {
+		t.Error("the buttons go away without a picture")
 	}
 }
 

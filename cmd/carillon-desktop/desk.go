@@ -1,0 +1,401 @@
+//go:build native
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/app"
+	"fyne.io/fyne/v2/dialog"
+	"fyne.io/fyne/v2/driver/desktop"
+	"fyne.io/fyne/v2/lang"
+	"fyne.io/fyne/v2/storage"
+
+	"github.com/carillon-im/carillon/desktop/autostart"
+	"github.com/carillon-im/carillon/desktop/bridge"
+	"github.com/carillon-im/carillon/desktop/link"
+	"github.com/carillon-im/carillon/desktop/notify"
+	"github.com/carillon-im/carillon/desktop/single"
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/desktop/ui"
+	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/config"
+)
+
+const appID = "im.carillon.Carillon"
+
+// windowSize is that of the first start.
+var windowSize = fyne.NewSize(1000, 660)
+
+//go:embed icon.svg
+var iconSVG []byte
+
+// A desk is the window and what surrounds it.
+type desk struct {
+	o      options
+	log    *slog.Logger
+	app    fyne.App
+	window fyne.Window
+	view   *ui.View
+	bridge *bridge.Bridge
+	begin  time.Time
+
+	mu       sync.Mutex
+	notifier *notify.Notifier // nil before it was needed, or where there is none
+	looked   bool
+	dark     fyne.ThemeVariant
+	theme    string
+	paths    config.Paths
+	file     config.File
+	store    *accounts.Store
+	shown    chan struct{} // closed when the window can be used
+}
+
+func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
+	return &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{})}
+}
+
+// run shows the window and returns when the user quits.
+func (d *desk) run(instance *single.Instance, args []string) error {
+	if err := ui.LoadTranslations(); err != nil {
+		return err
+	}
+	icon := fyne.NewStaticResource("carillon.svg", iconSVG)
+	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Carillon", Icon: icon, Release: true, Migrations: map[string]bool{"fyneDo": true}})
+	d.app = app.NewWithID(appID)
+	d.app.SetIcon(icon)
+	cfg := bridge.Config{
+		Store: d.store, Paths: d.paths, File: d.file, Account: d.o.account,
+		Mic: first(d.o.mic, d.file.Mic), Speaker: first(d.o.speaker, d.file.Speaker), Camera: d.o.camera, Loopback: d.o.loopback,
+		OnUI: fyne.Do, Version: version(), Log: d.log,
+		Desktop: bridge.Desktop{
+			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify,
+			Quit: d.app.Quit,
+		},
+	}
+	if d.file.CAFile != "" {
+		pool, err := readCAs(d.file.CAFile)
+		if err != nil {
+			return err
+		}
+		cfg.RootCAs = pool
+	}
+	var err error
+	if d.bridge, err = bridge.New(cfg); err != nil {
+		return err
+	}
+	defer d.bridge.Close()
+	d.style(d.bridge.State().Settings)
+
+	d.window = d.app.NewWindow("Carillon")
+	d.window.SetPadded(false)
+	d.window.Resize(windowSize)
+	d.view = ui.New(d.bridge.Do, time.Now)
+	d.view.FullScreen = func() { d.window.SetFullScreen(!d.window.FullScreen()) }
+	d.view.Focus = func(f fyne.Focusable) { d.window.Canvas().Focus(f) }
+	d.fill()
+	d.window.SetOnDropped(func(at fyne.Position, list []fyne.URI) {
+		var paths []string
+		for _, u := range list {
+			if u.Scheme() == "file" {
+				paths = append(paths, u.Path())
+			}
+		}
+		d.view.Dropped(at, paths)
+	})
+	d.window.SetCloseIntercept(d.close)
+	d.window.SetMaster()
+	d.tray()
+	d.dark = d.app.Settings().ThemeVariant()
+	d.app.Settings().AddListener(func(s fyne.Settings) { d.restyled(s) })
+	d.app.Lifecycle().SetOnStarted(func() {
+		d.log.Info("window is there", "after", time.Since(d.begin))
+		close(d.shown)
+	})
+	stop := d.serve(instance)
+	defer stop()
+	d.obey(args)
+	if path := os.Getenv(controlEnv); path != "" {
+		end, err := control(d, path)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	if d.o.hidden {
+		d.app.Run()
+	} else {
+		d.window.ShowAndRun()
+	}
+	d.mu.Lock()
+	n := d.notifier
+	d.mu.Unlock()
+	if n != nil {
+		n.Close()
+	}
+	return nil
+}
+
+// fill puts the view into the window.
+func (d *desk) fill() {
+	d.window.SetContent(d.view.Root)
+	d.view.Bind(d.window.Canvas())
+	d.bridge.Show(d.view)
+}
+
+// restyled makes the view anew when light became dark: colours are chosen when
+// things are made.
+func (d *desk) restyled(s fyne.Settings) {
+	want := d.bridge.State().Settings.Theme
+	if s.ThemeVariant() == d.dark && want == d.theme {
+		return
+	}
+	d.dark, d.theme = s.ThemeVariant(), want
+	d.view = d.view.Rebuild()
+	d.fill()
+}
+
+// style applies theme and scale.
+func (d *desk) style(s state.Settings) {
+	if s.Scale > 0 {
+		os.Setenv("FYNE_SCALE", fmt.Sprint(s.Scale)) // Fyne reads it whenever it draws anew
+	} else if d.theme != "" || d.window != nil {
+		os.Unsetenv("FYNE_SCALE")
+	}
+	if d.window == nil {
+		d.theme = s.Theme
+	}
+	d.app.Settings().SetTheme(ui.NewTheme(s.Theme))
+}
+
+func (d *desk) restyle(s state.Settings) {
+	d.style(s)
+	on, err := autostart.Enabled()
+	if err != nil || on == s.Autostart {
+		return
+	}
+	if s.Autostart {
+		program, err := os.Executable()
+		if err == nil {
+			err = autostart.Enable(program, "--hidden")
+		}
+		if err != nil {
+			d.log.Warn("autostart", "err", err)
+		}
+	} else if err := autostart.Disable(); err != nil {
+		d.log.Warn("autostart", "err", err)
+	}
+}
+
+// close is what the button of the window does: nothing is hung up by it.
+func (d *desk) close() {
+	a := d.bridge.State()
+	if a.Settings.HideOnly || len(a.Calls) > 0 {
+		d.window.Hide()
+		return
+	}
+	d.app.Quit()
+}
+
+func (d *desk) raise() {
+	d.window.Show()
+	d.window.RequestFocus()
+}
+
+func (d *desk) tray() {
+	host, ok := d.app.(desktop.App)
+	if !ok {
+		return
+	}
+	quit := fyne.NewMenuItem(lang.X("shortcut.quit", "Quit"), d.app.Quit)
+	quit.IsQuit = true
+	host.SetSystemTrayMenu(fyne.NewMenu("Carillon", fyne.NewMenuItem(lang.X("tray.show", "Show Carillon"), d.raise), quit))
+}
+
+// open shows a folder with the program of the system.
+func (d *desk) open(path string) error {
+	failed := make(chan error, 1)
+	fyne.Do(func() { failed <- d.app.OpenURL(&url.URL{Scheme: "file", Path: path}) })
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(10 * time.Second):
+		return nil
+	}
+}
+
+// choose asks for files or a folder.
+func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
+	chosen := make(chan []string, 1)
+	fyne.Do(func() {
+		take := func(u fyne.URI) {
+			if u == nil {
+				chosen <- nil
+				return
+			}
+			chosen <- []string{u.Path()}
+		}
+		if folder {
+			dialog.ShowFolderOpen(func(l fyne.ListableURI, err error) {
+				if err != nil || l == nil {
+					chosen <- nil
+					return
+				}
+				take(l)
+			}, d.window)
+			return
+		}
+		o := dialog.NewFileOpen(func(r fyne.URIReadCloser, err error) {
+			if err != nil || r == nil {
+				chosen <- nil
+				return
+			}
+			defer r.Close()
+			take(r.URI())
+		}, d.window)
+		if home, err := os.UserHomeDir(); err == nil {
+			if l, err := storage.ListerForURI(storage.NewFileURI(home)); err == nil {
+				o.SetLocation(l)
+			}
+		}
+		o.Show()
+	})
+	select {
+	case paths := <-chosen:
+		return paths, nil
+	case <-ctx.Done():
+		return nil, nil
+	}
+}
+
+const notifyTime = 3 * time.Second
+
+// notify says something by the notification server of the desktop. It runs
+// beside everything else, as that server may be slow.
+func (d *desk) notify(n bridge.Notice) (remove func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		d.mu.Lock()
+		if !d.looked {
+			d.looked = true
+			dialing, stop := context.WithTimeout(ctx, notifyTime)
+			server, err := notify.Dial(dialing)
+			stop()
+			if err != nil {
+				d.log.Info("no notifications", "err", err)
+			}
+			d.notifier = server
+		}
+		server := d.notifier
+		d.mu.Unlock()
+		if server == nil {
+			return
+		}
+		what := notify.Notification{Title: n.Title, Body: n.Body, Actions: []notify.Action{{ID: notify.Default}}}
+		if n.Accept != nil {
+			what = notify.IncomingCall(n.Title, lang.X("call.answer", "Answer"), lang.X("call.decline", "Decline"))
+		}
+		shown, err := server.Show(ctx, what)
+		if err != nil {
+			d.log.Info("not notified", "err", err)
+			return
+		}
+		for {
+			select {
+			case chosen, ok := <-shown.Chosen():
+				switch {
+				case !ok:
+					return
+				case chosen == notify.Accept && n.Accept != nil:
+					n.Accept()
+					fyne.Do(d.raise)
+				case chosen == notify.Decline && n.Decline != nil:
+					n.Decline()
+				case chosen == notify.Default && n.Open != nil:
+					n.Open()
+				}
+			case <-ctx.Done():
+				closing, stop := context.WithTimeout(context.Background(), notifyTime)
+				defer stop()
+				if err := shown.Close(closing); err != nil {
+					d.log.Debug("notification stays", "err", err)
+				}
+				return
+			}
+		}
+	}()
+	return cancel
+}
+
+// serve does what other instances were started for.
+func (d *desk) serve(instance *single.Instance) (stop func()) {
+	if instance == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for m := range instance.Messages() {
+			d.obey(m.Args)
+			fyne.Do(d.raise)
+		}
+	}()
+	return func() {
+		instance.Close()
+		<-done
+	}
+}
+
+// obey opens links and addresses. A link may come from any page, so it calls
+// nobody by itself: it shows whom it is about.
+func (d *desk) obey(args []string) {
+	for _, arg := range args {
+		l, err := link.Parse(arg)
+		if err != nil {
+			d.log.Warn("not understood", "arg", arg, "err", err)
+			continue
+		}
+		a := d.bridge.State()
+		account := l.Account.Bare().String()
+		if _, ok := a.Account(account); !ok {
+			account = ""
+			for _, x := range a.Accounts {
+				account = first(account, x.JID)
+			}
+		}
+		d.bridge.Do(state.Look{Event: state.Select{Key: state.Key{Account: account, JID: l.To.Bare().String()}}})
+	}
+}
+
+func readCAs(path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s contains no certificate", path)
+	}
+	return pool, nil
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "devel"
+}

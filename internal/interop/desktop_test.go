@@ -1,0 +1,181 @@
+//go:build interop
+
+package interop
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/internal/lab"
+	"github.com/carillon-im/carillon/media/video"
+)
+
+const pictureTimeout = 30 * time.Second
+
+// apps are two of ours, anna and ben, who are contacts.
+type apps struct {
+	server    *lab.Prosody
+	anna, ben *lab.Desktop
+}
+
+func startApps(t *testing.T) apps {
+	t.Helper()
+	path := lab.DesktopPath(t)
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	start := func(user string) *lab.Desktop {
+		return lab.StartDesktop(t, path, lab.DesktopConfig{
+			Server: server, User: user, Display: lab.StartDisplay(t, "1100x760x24"),
+			Args: []string{"--mic", "speech", "--speaker", "null", "--camera", "pattern:640x480@30"},
+		})
+	}
+	a := apps{server, start("anna"), start("ben")}
+	for _, d := range []*lab.Desktop{a.anna, a.ben} {
+		d.Until("sees the other", func(s state.App) bool { return len(s.Contacts) == 1 && s.Contacts[0].Video && s.Contacts[0].Files })
+	}
+	return a
+}
+
+func (a apps) key(from, to string) state.Key {
+	return state.Key{Account: a.server.JID(from), JID: a.server.JID(to)}
+}
+
+// call has anna call ben with video, and returns when both talk.
+func (a apps) call(t *testing.T) (annas, bens string) {
+	t.Helper()
+	a.anna.Do("PlaceCall", state.PlaceCall{Key: a.key("anna", "ben"), Video: true})
+	in := a.ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
+	a.ben.Do("AnswerCall", state.AnswerCall{ID: in.ID, Video: true})
+	talk := func(s state.App) bool {
+		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].TheirPicture && s.Calls[0].Stats.LevelIn > -60
+	}
+	return a.anna.Until("talks", talk).Calls[0].ID, a.ben.Until("talks", talk).Calls[0].ID
+}
+
+// fitted is the part of the window in which a picture of w by h is shown.
+func fitted(window image.Image, w, h int) image.Image {
+	b := window.Bounds()
+	scale := min(float64(b.Dx())/float64(w), float64(b.Dy())/float64(h))
+	dw, dh := int(float64(w)*scale), int(float64(h)*scale)
+	x, y := b.Min.X+(b.Dx()-dw)/2, b.Min.Y+(b.Dy()-dh)/2
+	return crop{window, image.Rect(x, y, x+dw, y+dh)}
+}
+
+type crop struct {
+	image.Image
+	r image.Rectangle
+}
+
+func (c crop) Bounds() image.Rectangle { return c.r }
+func (c crop) At(x, y int) color.Color { return c.Image.At(x, y) }
+
+// sees waits until the window shows a moving pattern, and returns its last code.
+func sees(t *testing.T, d *lab.Desktop, w, h int, keep string) video.Code {
+	t.Helper()
+	var first, last video.Code
+	found := 0
+	for deadline := time.Now().Add(pictureTimeout); time.Now().Before(deadline); {
+		if code, ok := video.ReadCode(fitted(d.Picture(keep), w, h)); ok {
+			if found == 0 {
+				first = code
+			}
+			if last = code; found > 0 && last.Number != first.Number {
+				return last
+			}
+			found++
+		}
+	}
+	t.Fatalf("%s: the moving pattern was not seen: %d pictures were recognised", d.User, found)
+	return last
+}
+
+func TestInteropTwoAppsSeeEachOther(t *testing.T) {
+	a := startApps(t)
+	annas, bens := a.call(t)
+	for _, d := range []*lab.Desktop{a.anna, a.ben} {
+		code := sees(t, d, 640, 480, "")
+		t.Logf("%s sees picture %d, %v old", d.User, code.Number, code.Age(time.Now()).Round(time.Millisecond))
+	}
+	// The camera off and on again, from either side.
+	a.anna.Do("SendPicture", state.SendPicture{ID: annas})
+	a.ben.Until("sees nothing", func(s state.App) bool { return !s.Calls[0].TheirPicture })
+	a.anna.Do("SendPicture", state.SendPicture{ID: annas, Picture: state.Camera})
+	a.ben.Until("is shown a picture", func(s state.App) bool { return s.Calls[0].TheirPicture })
+	sees(t, a.ben, 640, 480, "")
+	// Anna shares her screen, where ben's pattern moves: he sees himself.
+	a.anna.Do("SendPicture", state.SendPicture{ID: annas, Picture: state.Screen})
+	a.anna.Until("shares", func(s state.App) bool { return s.Calls[0].Picture == state.Screen })
+	a.ben.Until("sees a screen", func(s state.App) bool { st := s.Calls[0].Stats; return st.Width > 0 && st.Width*3 != st.Height*4 })
+	for _, x := range []struct {
+		d  *lab.Desktop
+		id string
+	}{{a.anna, annas}, {a.ben, bens}} {
+		x.d.Do("Mute", state.Mute{ID: x.id, On: true})
+	}
+	a.ben.Until("is told that she is muted", func(s state.App) bool { return s.Calls[0].TheyMuted })
+	a.ben.Do("HangUp", state.HangUp{ID: bens})
+	a.anna.Until("it is over", func(s state.App) bool {
+		return len(s.Calls) == 0 && s.Flash != nil && s.Flash.Outcome == state.Answered
+	})
+}
+
+func TestInteropAFolderDroppedOnAName(t *testing.T) {
+	a := startApps(t)
+	dir := filepath.Join(t.TempDir(), "holiday")
+	want := bytes.Repeat([]byte("carillon"), 100_000)
+	if err := os.MkdirAll(filepath.Join(dir, "day one"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "day one", "sea.jpg"), want, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.anna.Drop(120, 145, dir) // the first name in the list
+	x := a.ben.Until("is offered a folder", func(s state.App) bool { return len(s.Transfers) == 1 && s.Transfers[0].Phase == state.Offered }).Transfers[0]
+	a.ben.Do("TakeFiles", state.TakeFiles{ID: x.ID})
+	for _, d := range []*lab.Desktop{a.anna, a.ben} {
+		d.Until("it has arrived", func(s state.App) bool { return s.Transfers[0].Phase == state.Arrived && s.Transfers[0].Verified })
+	}
+	got, err := os.ReadFile(filepath.Join(a.ben.Received(), "holiday", "day one", "sea.jpg"))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes arrived, %v", len(got), err)
+	}
+}
+
+func TestInteropAppAndCommandLine(t *testing.T) {
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	anna := lab.StartDesktop(t, lab.DesktopPath(t), lab.DesktopConfig{
+		Server: server, User: "anna", Display: lab.StartDisplay(t, "1100x760x24"), Args: []string{"--mic", "tone:440", "--speaker", "null"},
+	})
+	heard := filepath.Join(t.TempDir(), "heard.wav")
+	ben := lab.StartCarillon(t, lab.CarillonPath(t), lab.CarillonConfig{Server: server, User: "ben",
+		Args: []string{"answer", "--auto", "--once", "--mic", "tone:1000", "--speaker", "file:" + heard}})
+	ben.Wait("online")
+	key := state.Key{Account: server.JID("anna"), JID: server.JID("ben")}
+	anna.Until("sees ben", func(s state.App) bool {
+		return len(s.Contacts) == 1 && s.Contacts[0].Presence == state.Available && !s.Contacts[0].NoDevice
+	})
+	anna.Do("PlaceCall", state.PlaceCall{Key: key})
+	c := anna.Until("talks", func(s state.App) bool {
+		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].Stats.LevelIn > -40
+	}).Calls[0]
+	anna.Do("Hold", state.Hold{ID: c.ID, On: true})
+	anna.Until("holds", func(s state.App) bool { return s.Calls[0].Held })
+	anna.Do("Hold", state.Hold{ID: c.ID})
+	anna.Until("goes on", func(s state.App) bool { return !s.Calls[0].Held })
+	anna.Do("HangUp", state.HangUp{ID: c.ID})
+	if e := ben.Wait("ended"); e.Outcome != "answered" {
+		t.Errorf("ended = %s", e.Line)
+	}
+	if code := ben.Exit(); code != 0 {
+		t.Errorf("the command line exits with %d", code)
+	}
+	if h, err := lab.ToneInWAV(heard, 440); err != nil || h.Share < 0.5 {
+		t.Errorf("ben heard anna's tone in %.2f of the time, %v", h.Share, err)
+	}
+	anna.Until("it is over", func(s state.App) bool { return len(s.Calls) == 0 })
+}
