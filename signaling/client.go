@@ -71,6 +71,7 @@ type Client struct {
 	directed   directed
 	services   *services
 	seen       seenMessages
+	outrun     outrun
 	archive    archive
 	marks      marks
 	recorder   *recorder

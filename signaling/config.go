@@ -103,6 +103,9 @@ type Config struct {
 	WebSocket WebSocketUse
 	// RootCAs verify the server. Nil means those of the system.
 	RootCAs *x509.CertPool
+	// Wanted says whose calls are taken. Those of others are as if this device
+	// took none: no sign of life, no entry in Incoming. Nil means everybody's.
+	Wanted func(jid.JID) bool
 	// AllowPlain permits SASL PLAIN (over TLS) when nothing stronger is offered.
 	AllowPlain bool
 	// Pins remembers the strongest SASL mechanism of each account. Nil

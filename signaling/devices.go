@@ -66,11 +66,27 @@ func (c *Client) Devices(ctx context.Context, bare jid.JID) ([]Device, error) {
 	if c.ctx.Err() != nil {
 		return nil, c.closedErr()
 	}
+	return c.devicesUntil(ctx, bare, func(Device) bool { return false }), nil
+}
+
+// devicesUntil is like Devices, but returns as soon as enough is true for one of
+// them: a device that sleeps does not answer for a long time. Enough is not
+// called twice at once.
+func (c *Client) devicesUntil(ctx context.Context, bare jid.JID, enough func(Device) bool) []Device {
 	devices := c.presence.of(bare)
+	for i := range devices {
+		devices[i].Info = c.knownInfo(devices[i])
+	}
+	if slices.ContainsFunc(devices, func(d Device) bool { return d.Info != nil && enough(d) }) {
+		return devices
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
+	var one sync.Mutex
 	slots := make(chan struct{}, maxAsked)
 	for i := range devices {
-		if devices[i].Info = c.knownInfo(devices[i]); devices[i].Info != nil {
+		if devices[i].Info != nil {
 			continue
 		}
 		wg.Go(func() {
@@ -82,10 +98,15 @@ func (c *Client) Devices(ctx context.Context, bare jid.JID) ([]Device, error) {
 				return
 			}
 			devices[i].Info = &info
+			one.Lock()
+			defer one.Unlock()
+			if enough(devices[i]) {
+				cancel()
+			}
 		})
 	}
 	wg.Wait()
-	return devices, nil
+	return devices
 }
 
 // An Ability says whether somebody can be called, and why not.

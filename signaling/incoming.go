@@ -21,6 +21,9 @@ func (c *Client) onCallMessage(env *envelope, m *jmi.Message) {
 		c.follow(env, m)
 	}
 	if m.Kind != jmi.KindPropose {
+		if env.own {
+			c.outrun.note(env.from, m) // before the look for the call, see offerCall
+		}
 		for _, k := range c.calls.find(m.SID) {
 			k.receive(env, m)
 		}
@@ -48,11 +51,14 @@ func (c *Client) onCallMessage(env *envelope, m *jmi.Message) {
 	c.offerCall(env.from, m, env.at(time.Now()))
 }
 
+// wants reports whether calls of somebody are taken at all.
+func (c *Client) wants(from jid.JID) bool { return c.cfg.Wanted == nil || c.cfg.Wanted(from.Bare()) }
+
 // offerCall rings, if that is wanted.
 func (c *Client) offerCall(from jid.JID, m *jmi.Message, sentAt time.Time) {
 	media := proposedMedia(m.Descriptions)
-	if media == nil || c.cfg.NoCalls {
-		c.log.Debug("proposal ignored, no call", "from", from.String())
+	if media == nil || c.cfg.NoCalls || !c.wants(from) {
+		c.log.Debug("proposal ignored, no call for us", "from", from.String())
 		return
 	}
 	k := c.newCall(In, m.SID, from, media, sentAt)
@@ -67,11 +73,21 @@ func (c *Client) offerCall(from jid.JID, m *jmi.Message, sentAt time.Time) {
 		reject = mayKnow && !c.anotherDevice()
 		k.busy, k.silent = true, !reject
 	}
-	k.engine = jmi.NewCallee(jmi.Config{
+	cfg := jmi.Config{
 		SID: m.SID, Local: c.JID(), Peer: from, Descriptions: m.Descriptions, RingTimeout: k.ring,
 		Quiet: !mayKnow || k.busy,
-	})
+	}
+	k.engine = jmi.NewCallee(cfg)
 	err := c.begin(k, func() {
+		// The call is registered by now: what another device of ours says from
+		// here on finds it, and what it said before is remembered.
+		if past, ok := c.outrun.about(m.SID); ok {
+			k.busy, cfg.Quiet = true, true
+			k.engine = jmi.NewCallee(cfg)
+			k.effects(k.engine.Offer(time.Since(sentAt)))
+			k.effects(k.engine.Receive(past.from, true, past.m))
+			return
+		}
 		k.effects(k.engine.Offer(time.Since(sentAt)))
 		if reject {
 			k.effects(k.engine.Reject(jingle.Reason{Condition: jingle.Busy}))

@@ -46,6 +46,9 @@ func (c *Client) onMessage(st *stream.Stanza) {
 		c.onBounce(env)
 		return
 	}
+	if from.Equal(c.JID()) {
+		return // our own words, as they come back when we call our own account
+	}
 	if copied, ok := c.carbon(st); ok {
 		if copied == nil {
 			return
@@ -77,7 +80,12 @@ func (c *Client) handleEnvelope(env *envelope) {
 			return
 		}
 		if m.Kind == jmi.KindPropose {
-			c.sendReceipt(env) // also when a copy of it was faster
+			if env.own && env.copied && c.isOwnAccount(env.to) {
+				return // we call ourselves: it rings by the message, not by the copy
+			}
+			if c.wants(env.from) {
+				c.sendReceipt(env) // also when a copy of it was faster
+			}
 		}
 		if c.seen.before(env, &m) {
 			return

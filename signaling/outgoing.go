@@ -80,18 +80,15 @@ func (c *Client) directTo(ctx context.Context, to jid.JID, forced bool) (jid.JID
 	}
 	ctx, cancel := context.WithTimeout(ctx, discoTimeout)
 	defer cancel()
-	devices, err := c.Devices(ctx, to)
-	if err != nil {
-		return jid.JID{}, err
-	}
+	wanted := func(d Device) bool { return (isBare(to) || d.JID.Equal(to)) && !d.JID.Equal(c.JID()) }
+	asks := func(d Device) bool { return d.CanJMI() && !forced && wanted(d) }
 	var best jid.JID
-	for _, d := range devices {
-		wanted := isBare(to) || d.JID.Equal(to)
+	for _, d := range c.devicesUntil(ctx, to, asks) {
 		switch {
 		case d.JID.Equal(c.JID()):
-		case d.CanJMI() && !forced && wanted:
+		case asks(d):
 			return jid.JID{}, nil
-		case d.CanCall() && wanted && isZero(best):
+		case d.CanCall() && wanted(d) && isZero(best):
 			best = d.JID
 		case d.Info == nil && !forced:
 			return jid.JID{}, nil // perhaps it does

@@ -30,6 +30,9 @@ func (c *Client) sendReceipt(env *envelope) {
 		env.msg.Child(nsReceipts, "request") == nil || !c.mayKnow(env.from) {
 		return
 	}
+	if c.cfg.Busy == BusyReject && c.calls.busy(env.from) {
+		return // callers take a receipt for a sign that it rings
+	}
 	r := &message{To: env.from.String(), ID: newID(), Type: "chat",
 		Payloads: []any{&receipt{ID: id}, element(nsHints, "store")}}
 	if err := c.s.Send(c.ctx, r); err != nil {

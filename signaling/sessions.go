@@ -189,7 +189,7 @@ func (c *Client) onInitiate(st *stream.Stanza, j *jingle.Jingle) {
 		}
 	}
 	media := offeredMedia(j)
-	if media == nil || c.cfg.NoCalls {
+	if media == nil || c.cfg.NoCalls || !c.wants(st.From) {
 		c.refuseSession(st, j, jingle.Reason{Condition: jingle.UnsupportedApplications})
 		return
 	}
