@@ -31,9 +31,10 @@ type Desktop struct {
 	User string
 	Dir  string // its home; received files are in Received
 
-	t    testing.TB
-	conn net.Conn
-	in   *bufio.Reader
+	t       testing.TB
+	display *Display
+	conn    net.Conn
+	in      *bufio.Reader
 	*process
 }
 
@@ -81,7 +82,7 @@ func RunDesktop(t testing.TB, path string, cfg DesktopConfig) *Desktop {
 		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR="+dir,
 		"DBUS_SESSION_BUS_ADDRESS="+bus, "DISPLAY="+cfg.Display.Name, "WAYLAND_DISPLAY=", "LANG=en_US.UTF-8", "LANGUAGE=en",
 		"LIBGL_ALWAYS_SOFTWARE=1", "CARILLON_DESKTOP_CONTROL="+socket)
-	d := &Desktop{User: cfg.User, Dir: dir, t: t}
+	d := &Desktop{User: cfg.User, Dir: dir, t: t, display: cfg.Display}
 	d.process = start(t, "carillon-desktop "+cfg.User, filepath.Join(dir, "log"), cmd)
 	d.waitFor("its control socket", func() (err error) {
 		d.conn, err = net.Dial("unix", socket)
@@ -158,22 +159,23 @@ func (d *Desktop) Until(what string, ok func(state.App) bool) (a state.App) {
 	return a
 }
 
-// Picture returns what the window shows, and keeps it in a file when path is
-// not empty.
+// The window has this size, and no window manager moves it from the corner.
+const desktopWidth, desktopHeight = 1000, 660
+
+// Picture returns what the window shows, from the screen as a person sees it,
+// and keeps it in a file when path is not empty.
 func (d *Desktop) Picture(path string) image.Image {
 	d.t.Helper()
-	if path == "" {
-		path = filepath.Join(d.Dir, "picture.png")
-	}
-	d.ask(map[string]any{"picture": path}, nil)
-	f, err := os.Open(path)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer f.Close()
-	i, err := png.Decode(f)
-	if err != nil {
-		d.t.Fatal(err)
+	i := d.display.Picture().(*image.RGBA).SubImage(image.Rect(0, 0, desktopWidth, desktopHeight))
+	if path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		defer f.Close()
+		if err := png.Encode(f, i); err != nil {
+			d.t.Fatal(err)
+		}
 	}
 	return i
 }

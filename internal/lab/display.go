@@ -2,17 +2,25 @@ package lab
 
 import (
 	"bufio"
+	"image"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/xproto"
 )
 
 // A Display is an X server without a screen.
 type Display struct {
 	Name string // for DISPLAY, ":99"
+
+	t    testing.TB
+	conn *xgb.Conn // once a picture was taken
 	*process
 }
 
@@ -35,5 +43,31 @@ func StartDisplay(t testing.TB, size string) *Display {
 	if err != nil {
 		t.Fatalf("Xvfb: no display: %v\n%s", err, tail(p.readLog()))
 	}
-	return &Display{Name: ":" + strings.TrimSpace(number), process: p}
+	return &Display{Name: ":" + strings.TrimSpace(number), t: t, process: p}
+}
+
+// Picture returns what is on the display.
+func (d *Display) Picture() image.Image {
+	d.t.Helper()
+	if d.conn == nil {
+		xgb.Logger.SetOutput(io.Discard) // that it needs no authority
+		conn, err := xgb.NewConnDisplay(d.Name)
+		if err != nil {
+			d.t.Fatalf("look at display %s: %v", d.Name, err)
+		}
+		d.conn = conn
+		d.t.Cleanup(conn.Close)
+	}
+	conn := d.conn
+	screen := xproto.Setup(conn).DefaultScreen(conn)
+	w, h := screen.WidthInPixels, screen.HeightInPixels
+	got, err := xproto.GetImage(conn, xproto.ImageFormatZPixmap, xproto.Drawable(screen.Root), 0, 0, w, h, ^uint32(0)).Reply()
+	if err != nil {
+		d.t.Fatalf("look at display %s: %v", d.Name, err)
+	}
+	i := image.NewRGBA(image.Rect(0, 0, int(w), int(h)))
+	for p := 0; p+3 < len(got.Data) && p+3 < len(i.Pix); p += 4 { // blue, green, red, nothing
+		i.Pix[p], i.Pix[p+1], i.Pix[p+2], i.Pix[p+3] = got.Data[p+2], got.Data[p+1], got.Data[p], 0xff
+	}
+	return i
 }
