@@ -59,10 +59,11 @@ type desk struct {
 	file     config.File
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
+	bell     *bell
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
-	return &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{})}
+	return &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), bell: newBell(log)}
 }
 
 // run shows the window and returns when the user quits.
@@ -72,6 +73,9 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	}
 	icon := fyne.NewStaticResource("carillon.svg", iconSVG)
 	app.SetMetadata(fyne.AppMetadata{ID: appID, Name: "Carillon", Icon: icon, Release: true, Migrations: map[string]bool{"fyneDo": true}})
+	if cache, err := os.UserCacheDir(); err == nil {
+		os.MkdirAll(cache, 0o700) // Fyne wants it to be there
+	}
 	d.app = app.NewWithID(appID)
 	d.app.SetIcon(icon)
 	cfg := bridge.Config{
@@ -79,7 +83,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		Mic: first(d.o.mic, d.file.Mic), Speaker: first(d.o.speaker, d.file.Speaker), Camera: d.o.camera, Loopback: d.o.loopback,
 		OnUI: fyne.Do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
-			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify,
+			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
 			Quit: d.app.Quit,
 		},
 	}
@@ -94,6 +98,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	if d.bridge, err = bridge.New(cfg); err != nil {
 		return err
 	}
+	defer d.bell.close() // after everything that may ring
 	defer d.bridge.Close()
 	d.style(d.bridge.State().Settings)
 

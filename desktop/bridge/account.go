@@ -8,11 +8,11 @@ import (
 
 	"mellium.im/xmpp/jid"
 
+	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/courier"
-	"github.com/carillon-im/carillon/internal/history"
 	"github.com/carillon-im/carillon/signaling"
 )
 
@@ -24,6 +24,7 @@ const (
 	retryFirst   = 5 * time.Second
 	retryLast    = 2 * time.Minute
 	pastCalls    = 200
+	pastFiles    = 50
 )
 
 // An account is one of ours that runs.
@@ -37,7 +38,6 @@ type account struct {
 	client   *signaling.Client // owner only; nil while it is not there
 	courier  *courier.Courier
 	receiver *courier.Receiver
-	record   *history.File
 	lookup   chan string // bare JIDs whose devices changed
 }
 
@@ -69,7 +69,7 @@ func (b *Bridge) start(kept accounts.Account) {
 	if old := b.accounts[kept.JID]; old != nil {
 		old.stop()
 	}
-	a := &account{b: b, kept: kept, jid: j, record: history.Open(historyDir(b.cfg.Paths), kept.JID), lookup: make(chan string, maxLookups)}
+	a := &account{b: b, kept: kept, jid: j, lookup: make(chan string, maxLookups)}
 	a.ctx, a.stop = context.WithCancel(b.ctx)
 	b.accounts[kept.JID] = a
 	b.apply(state.AccountChanged{Account: state.Account{JID: kept.JID, Link: state.Connecting}})
@@ -117,7 +117,10 @@ func (a *account) online() error {
 	if err != nil {
 		return err
 	}
-	cfg.History, cfg.Busy = a.record, signaling.BusyRing
+	cfg.Busy = signaling.BusyRing
+	if db := a.b.db; db != nil {
+		cfg.History = db.Account(a.kept.JID)
+	}
 	cfg.Features = signaling.CallFeatures(hasVideo())
 	if !a.b.State().Settings.Strangers {
 		cfg.Strangers = signaling.StrangersNone
@@ -313,18 +316,32 @@ func (a *account) contact(ctx context.Context, client *signaling.Client, bare st
 	return c, true
 }
 
+// loadHistory shows what is past.
 func (a *account) loadHistory() {
-	records, err := a.record.Calls(pastCalls)
+	db := a.b.db
+	if db == nil {
+		return
+	}
+	calls, err := db.Calls(a.ctx, history.Query{Account: a.kept.JID, Limit: pastCalls})
 	if err != nil {
 		a.b.wrong(err, a.kept.JID)
 	}
 	var lines []state.Line
-	for _, r := range records {
-		l := line(a.kept.JID, r)
-		l.Seen = true
+	for _, c := range calls {
+		l := line(a.kept.JID, c.CallRecord)
+		l.Seen = c.Seen
 		lines = append(lines, l)
 	}
 	a.b.tell(state.HistoryLoaded{Account: a.kept.JID, Lines: lines})
+	files, err := db.Transfers(a.ctx, history.Query{Account: a.kept.JID, Limit: pastFiles})
+	if err != nil {
+		a.b.wrong(err, a.kept.JID)
+	}
+	a.b.await(func() {
+		for i := len(files) - 1; i >= 0; i-- { // the oldest first, for the newest is added at the top
+			a.b.apply(state.TransferBegan{Transfer: pastTransfer(files[i])})
+		}
+	})
 }
 
 func line(account string, r signaling.CallRecord) state.Line {
@@ -378,7 +395,7 @@ func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, erro
 		cfg.Server = b.cfg.File.Server
 	}
 	if c.Create {
-		if err := register(ctx, cfg); err != nil {
+		if err := signaling.Register(ctx, cfg, nil); err != nil {
 			return kept, err
 		}
 	}

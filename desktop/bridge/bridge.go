@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
@@ -53,8 +54,10 @@ type Desktop struct {
 	Open func(path string) error
 	// Restyle follows changed settings: theme, scale, autostart.
 	Restyle func(state.Settings)
-	// Ring begins and ends the ringing of the app: "in", "out" or "" for silence.
-	Ring func(kind string)
+	// Ring begins and ends the sounds of a telephone: "in" rings, "out" is
+	// heard by who calls, "waiting" sounds in a call; "" is silence. It is
+	// told the speaker, as package device takes it, and does not wait.
+	Ring func(kind, speaker string)
 	// Notify says something outside the window. Actions are those of a call
 	// that rings; the returned function takes it away again.
 	Notify func(n Notice) (remove func())
@@ -102,6 +105,7 @@ type Bridge struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	do   chan func()
+	db   *history.DB // nil when it cannot be used
 
 	// The rest belongs to the goroutine of run.
 	app       state.App
@@ -138,6 +142,10 @@ func New(cfg Config) (*Bridge, error) {
 		return nil, fmt.Errorf("read the accounts: %w", err)
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
+	if b.db, err = history.Open(b.ctx, historyPath(cfg.Paths)); err != nil {
+		// Calls are more important than that they are remembered.
+		b.app = b.app.Apply(state.WentWrong{Problem: *b.problem(err, "")})
+	}
 	first := b.app
 	b.latest.Store(&first)
 	b.wg.Go(b.run)
@@ -166,6 +174,11 @@ func (b *Bridge) State() state.App { return *b.latest.Load() }
 func (b *Bridge) Close() {
 	b.stop()
 	b.wg.Wait()
+	if b.db != nil {
+		if err := b.db.Close(); err != nil {
+			b.log.Warn("close the history", "err", err)
+		}
+	}
 }
 
 // post lets the owner of the state do something. It does not wait; when a
@@ -250,7 +263,7 @@ func (b *Bridge) onView(f func(View)) {
 // end stops everything that runs. Owner only.
 func (b *Bridge) end() {
 	if b.cfg.Desktop.Ring != nil {
-		b.cfg.Desktop.Ring("")
+		b.cfg.Desktop.Ring("", "")
 	}
 	for _, c := range b.calls {
 		c.hangUp()
@@ -308,10 +321,13 @@ func (b *Bridge) ring() {
 			kind = "out"
 		}
 	}
+	if _, ok := b.app.Waiting(); ok && kind == "" && !b.app.Settings.Quiet {
+		kind = "waiting"
+	}
 	if kind != b.ringing {
 		b.ringing = kind
 		if b.cfg.Desktop.Ring != nil {
-			b.cfg.Desktop.Ring(kind)
+			b.cfg.Desktop.Ring(kind, b.speaker())
 		}
 	}
 }

@@ -78,7 +78,7 @@ func newUser(t *testing.T, server *xmpptest.Server, name string) *user {
 				u.notices = append(u.notices, n)
 				return func() {}
 			},
-			Ring: func(kind string) {
+			Ring: func(kind, _ string) {
 				u.mu.Lock()
 				defer u.mu.Unlock()
 				u.rang = append(u.rang, kind)
@@ -119,7 +119,9 @@ func online(a state.App) bool { return len(a.Accounts) > 0 && a.Accounts[0].Link
 
 func server(t *testing.T) *xmpptest.Server {
 	t.Helper()
-	s := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"anna@example.org": "s", "ben@example.org": "s", "carol@example.org": "s"}})
+	s := xmpptest.Run(t, xmpptest.Config{Registration: new(xmpptest.Registration), Accounts: map[string]string{
+		"anna@example.org": "s", "ben@example.org": "s", "carol@example.org": "s",
+	}})
 	s.Befriend("anna@example.org", "ben@example.org")
 	s.Befriend("anna@example.org", "carol@example.org")
 	return s
@@ -281,6 +283,55 @@ func TestFilesBetweenTwo(t *testing.T) {
 	anna.until("refused", func(a state.App) bool { return a.Transfers[0].Phase == state.Refused })
 	if _, err := os.Stat(filepath.Join(ben.dir, "received", "photo.jpg")); err == nil {
 		t.Error("a refused file is there")
+	}
+}
+
+func TestAccountIsCreatedWhereTheServerAllowsIt(t *testing.T) {
+	s := server(t)
+	u := newUser(t, s, "")
+	for _, tt := range []struct{ name, code string }{{"anna", "register-taken"}, {"dora", ""}} {
+		u.Do(state.SignInTo{JID: tt.name + "@example.org", Password: "s", Create: true})
+		if tt.code != "" {
+			a := u.until("refused", func(a state.App) bool { return a.SignIn.Problem != nil })
+			if a.SignIn.Problem.Code != tt.code {
+				t.Errorf("%s: problem = %+v", tt.name, a.SignIn.Problem)
+			}
+		} else {
+			u.until("online", online)
+		}
+	}
+}
+
+func TestHistoryOfFilesAndCallsStays(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
+	in := ben.until("rings", phase(state.Rings))
+	ben.Do(state.DeclineCall{ID: in.Calls[0].ID})
+	file := filepath.Join(anna.dir, "a.txt")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	x := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	ben.Do(state.TakeFiles{ID: x.ID})
+	ben.until("all is kept", func(a state.App) bool {
+		return a.Transfers[0].Phase == state.Arrived && a.Transfers[0].Place != "" && len(a.History) == 1
+	})
+	ben.Close()
+	again, err := New(ben.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	old := ben.Bridge
+	ben.Bridge = again
+	defer func() { ben.Bridge = old }()
+	a := ben.until("knows what was", func(a state.App) bool { return len(a.History) == 1 && len(a.Transfers) == 1 })
+	if tr := a.Transfers[0]; tr.Phase != state.Arrived || !tr.Verified || tr.Names[0] != "a.txt" || a.History[0].Outcome != state.Declined {
+		t.Errorf("transfer %+v, call %+v", tr, a.History[0])
 	}
 }
 

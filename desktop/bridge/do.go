@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"mellium.im/xmpp/jid"
 
@@ -21,8 +23,13 @@ func (b *Bridge) carryOut(c state.Command) {
 	switch c := c.(type) {
 	case state.Look:
 		b.apply(c.Event)
-		if s, ok := c.Event.(state.Show); ok && s.Page == state.PageSettings {
-			b.findDevices()
+		if s, ok := c.Event.(state.Show); ok {
+			switch {
+			case s.Page == state.PageSettings:
+				b.findDevices()
+			case s.Page == state.PageCalls && b.db != nil:
+				b.wg.Go(func() { b.wrong(b.db.See(b.ctx, ""), "") })
+			}
 		}
 	case state.SignInTo:
 		b.signIn(c)
@@ -116,6 +123,12 @@ func (b *Bridge) carryOut(c state.Command) {
 	case state.ForgetFiles:
 		for _, t := range b.app.Transfers {
 			if t.Phase.Over() {
+				if past, ok := strings.CutPrefix(t.ID, "h:"+t.Account+":"); b.db != nil {
+					if !ok {
+						past = fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano())
+					}
+					b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, past), "") })
+				}
 				delete(b.sends, t.ID)
 				b.apply(state.TransferGone{ID: t.ID})
 			}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"mellium.im/xmpp/jid"
 
+	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
@@ -152,6 +154,35 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 		over.Phase, over.Problem = state.Broke, b.problem(err, b.app.Name(state.Key{JID: who}))
 	}
 	b.apply(over)
+	b.keep(id)
+}
+
+// keep stores a transfer that is over. Owner only.
+func (b *Bridge) keep(id string) {
+	for _, t := range b.app.Transfers {
+		if t.ID != id || b.db == nil {
+			continue
+		}
+		b.wg.Go(func() {
+			err := b.db.PutTransfer(context.WithoutCancel(b.ctx), history.Transfer{
+				ID: fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano()), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
+				Size: t.Size, Done: t.Done, State: string(t.Phase), Path: string(t.Path), Place: t.Place, Verified: t.Verified, Start: t.Began,
+			})
+			b.wrong(err, "")
+		})
+	}
+}
+
+// pastTransfer is one of an earlier run of the app.
+func pastTransfer(t history.Transfer) state.Transfer {
+	s := state.Transfer{
+		ID: "h:" + t.Account + ":" + t.ID, Key: state.Key{Account: t.Account, JID: t.Peer}, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
+		Size: t.Size, Done: t.Done, Phase: state.Moving(t.State), Path: state.Path(t.Path), Place: t.Place, Verified: t.Verified, Began: t.Start,
+	}
+	if !s.Phase.Over() {
+		s.Phase = state.Broke // nothing of it runs any more
+	}
+	return s
 }
 
 // receiveAnew takes files with the settings of now. Owner only.
@@ -278,6 +309,7 @@ func (a *account) received(d *courier.Done, err error, dir string) {
 			}
 		}
 		a.b.changeTransfer(id, func(t *state.Transfer) { t.Place, t.Thumbnail = place, thumbnail })
+		a.b.keep(id)
 	})
 }
 

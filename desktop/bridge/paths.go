@@ -1,19 +1,19 @@
 package bridge
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/internal/config"
 	"github.com/carillon-im/carillon/signaling"
 )
 
-// historyDir is the folder of past calls, that of the command line.
-func historyDir(p config.Paths) string { return p.State }
+// historyPath is the file of past calls and transfers.
+func historyPath(p config.Paths) string { return filepath.Join(p.State, "history.db") }
 
 // readCAs returns the certificates of the system and those of a file.
 func readCAs(path string) (*x509.CertPool, error) {
@@ -31,13 +31,16 @@ func readCAs(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-var errNoRegistration = errors.New("accounts cannot be created from here yet")
-
-func register(context.Context, signaling.Config) error { return errNoRegistration }
-
+// registerProblem says why an account could not be created.
 func registerProblem(err error) *state.Problem {
-	if errors.Is(err, errNoRegistration) {
-		return &state.Problem{Code: "register-closed", Detail: err.Error()}
+	var form *signaling.RegistrationFormError
+	switch {
+	case errors.Is(err, signaling.ErrNoRegistration):
+		return &state.Problem{Code: "register-closed"}
+	case errors.Is(err, signaling.ErrNameTaken):
+		return &state.Problem{Code: "register-taken"}
+	case errors.As(err, &form):
+		return &state.Problem{Code: "register-form", Detail: err.Error()}
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (a apps) call(t *testing.T) (annas, bens string) {
 	in := a.ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
 	a.ben.Do("AnswerCall", state.AnswerCall{ID: in.ID, Video: true})
 	talk := func(s state.App) bool {
-		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].TheirPicture && s.Calls[0].Stats.LevelIn > -60
+		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].TheirPicture && s.Calls[0].Stats.Path != state.PathUnknown && s.Calls[0].Stats.LevelIn > -60
 	}
 	return a.anna.Until("talks", talk).Calls[0].ID, a.ben.Until("talks", talk).Calls[0].ID
 }

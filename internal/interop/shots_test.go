@@ -24,7 +24,9 @@ func TestInteropFirstStart(t *testing.T) {
 	d.Until("refused", func(a state.App) bool { return a.SignIn.Problem != nil && a.SignIn.Problem.Code == "wrong-password" })
 	keep(t, d, "first-start")
 	d.Do("SignInTo", state.SignInTo{JID: server.JID("anna"), Password: lab.Password("anna"), Server: "starttls://" + server.Addr})
-	d.Until("online", func(a state.App) bool { return len(a.Accounts) == 1 && a.Accounts[0].Link == state.Online && len(a.Contacts) == 1 })
+	d.Until("online", func(a state.App) bool {
+		return len(a.Accounts) == 1 && a.Accounts[0].Link == state.Online && len(a.Contacts) == 1
+	})
 	keep(t, d, "people")
 }
 
