@@ -56,3 +56,13 @@ func newCertificate(t testing.TB, names []string, ip net.IP) certificate {
 	block := func(typ string, b []byte) string { return string(pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: b})) }
 	return certificate{ca: block("CERTIFICATE", caDER), cert: block("CERTIFICATE", der), key: block("PRIVATE KEY", keyDER)}
 }
+
+// A Certificate is a key pair in PEM, with the CA that signed it.
+type Certificate struct{ CA, Cert, Key string }
+
+// NewCertificate makes one for names and 127.0.0.1, good for a day.
+func NewCertificate(t testing.TB, names ...string) Certificate {
+	t.Helper()
+	c := newCertificate(t, names, net.IPv4(127, 0, 0, 1))
+	return Certificate{CA: c.ca, Cert: c.cert, Key: c.key}
+}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -97,9 +98,16 @@ func (s *Source) get(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // Handler answers http-01 and nothing else.
 func (s *Source) Handler() http.Handler {
-	return s.manager.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := s.manager.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "this is a TURN relay", http.StatusNotFound)
 	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Behind a forwarded port the host may be named with it.
+		if host, _, err := net.SplitHostPort(r.Host); err == nil {
+			r.Host = host
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // retries are the waits after failures; the last one goes on.
