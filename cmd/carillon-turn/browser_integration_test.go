@@ -38,7 +38,7 @@ func TestIntegrationStatusPageInChromium(t *testing.T) {
 	if err := browser.Eval(`document.querySelector("#busiest .user").textContent`, &user); err != nil || user != "<i>u</i>" {
 		t.Errorf("the user is shown as %q, %v", user, err)
 	}
-	output(t, 1, "check", "turn:"+at+"?transport=udp", "--user", "nobody")
+	output(t, 3, "check", "turn:"+at+"?transport=udp", "--user", "nobody")
 	browser.Await("the failed login", `document.getElementById("logins").textContent.startsWith("1 ")`)
 
 	brightness := func(dark bool) float64 {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli"
+	"github.com/carillon-im/carillon/internal/lab"
 )
 
 // The program itself, when the test binary is started as one.
@@ -109,11 +110,22 @@ func TestRunFromFlagsAlone(t *testing.T) {
 	admin := r.wait(`status and metrics" address=(\S+)`)
 	for transport, address := range map[string]string{"udp": udp, "tcp": tcp} {
 		out, _ := output(t, 0, "check", "turn:"+address+"?transport="+transport, "--user", "u")
-		if !strings.Contains(out, transport+" "+address+": good") {
-			t.Errorf("check says %q", out)
+		for _, want := range []string{transport + " " + address + "\n", "ok: answers STUN", "ok: a packet takes", "warning: its users can reach what listens on the relay's own machine", "\ngood\n"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("check lacks %q:\n%s", want, out)
+			}
+		}
+		if strings.Contains(out, "metadata") {
+			t.Errorf("check warns of what is refused:\n%s", out)
 		}
 	}
-	if out, _ := output(t, 1, "check", "turn:"+udp+"?transport=udp", "--user", "nobody"); !strings.Contains(out, "gives no allocation") {
+	if out, _ := output(t, 0, "check", "turn:"+udp+"?transport=udp"); !strings.Contains(out, "only STUN is tried") || strings.Contains(out, "allocation") {
+		t.Errorf("check without credentials says %q", out)
+	}
+	if out, _ := output(t, 4, "check", "turn:127.0.0.1:1?transport=tcp"); !strings.Contains(out, "nothing listens there") || !strings.Contains(out, "hint: is the relay running") {
+		t.Errorf("check of nothing says %q", out)
+	}
+	if out, _ := output(t, 3, "check", "turn:"+udp+"?transport=udp", "--user", "nobody"); !strings.Contains(out, "gives no allocation") {
 		t.Errorf("check with a wrong user says %q", out)
 	}
 	if out, _ := output(t, 0, "status", "--admin", admin); !strings.HasPrefix(out, "serving") || !strings.Contains(out, "1 failed logins") {
@@ -150,7 +162,7 @@ func TestReloadAndDrain(t *testing.T) {
 	at := "turn:" + r.wait(`transport=udp address=(\S+)`) + "?transport=udp"
 	refused := func(secret string) {
 		t.Helper()
-		if out, _ := output(t, 1, "check", at, "--secret", secret); !strings.Contains(out, "gives no allocation") {
+		if out, _ := output(t, 3, "check", at, "--secret", secret); !strings.Contains(out, "gives no allocation") {
 			t.Errorf("check with %s says %q", secret, out)
 		}
 	}
@@ -190,6 +202,66 @@ func TestInitIsValid(t *testing.T) {
 	output(t, 1, "init", "--realm", "example.org", "-o", path) // never over another
 	if out, _ := output(t, 0, "validate", "--config", path); !strings.Contains(out, "realm example.org, ") {
 		t.Errorf("validate says %q", out)
+	}
+}
+
+// What is printed for one server alone can go straight into its file.
+func TestInitForOneServer(t *testing.T) {
+	dir := t.TempDir()
+	lua, _ := output(t, 0, "init", "--realm", "example.org", "--host", "192.0.2.7", "--acme", "--for", "prosody", "-o", filepath.Join(dir, "a.toml"))
+	yml, _ := output(t, 0, "init", "--realm", "example.org", "--public-ip", "192.0.2.7", "--relay-ip", "10.0.0.5", "--for", "ejabberd", "-o", filepath.Join(dir, "b.toml"))
+	if !strings.HasPrefix(lua, "    modules_enabled = { \"turn_external\" }\n    turn_external_host = \"192.0.2.7\"\n") || !strings.Contains(lua, "turn_external_tls_port = 443") {
+		t.Errorf("for Prosody:\n%s", lua)
+	}
+	if !strings.HasPrefix(yml, "modules:\n  mod_stun_disco:\n") || strings.Contains(yml, "turns") {
+		t.Errorf("for ejabberd:\n%s", yml)
+	}
+	for name, want := range map[string]string{"a.toml": "4 listeners", "b.toml": "2 listeners"} {
+		if out, _ := output(t, 0, "validate", "-c", filepath.Join(dir, name)); !strings.Contains(out, want) {
+			t.Errorf("%s: %q, want %s", name, out, want)
+		}
+	}
+	output(t, 1, "init", "--realm", "example.org", "--for", "prosody")
+	output(t, 1, "init", "--realm", "a\nb")
+}
+
+func TestCheckOverTLSAndDTLS(t *testing.T) {
+	c := lab.NewCertificate(t, "localhost")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"ca.pem": c.CA, "cert.pem": c.Cert, "key.pem": c.Key} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := startRelay(t, "--listen", "tls:"+on, "--listen", "dtls:"+on, "--relay-ip", "127.0.0.1", "--realm", "r", "--user", "u:p", "--allow-peer", "127.0.0.0/8",
+		"--cert", filepath.Join(dir, "cert.pem"), "--key", filepath.Join(dir, "key.pem"))
+	tls, dtls := r.wait(`transport=tls address=(\S+)`), r.wait(`transport=dtls address=(\S+)`)
+	for _, url := range []string{"turns:" + tls + "?transport=tcp", "turns:" + dtls + "?transport=udp"} {
+		out, _ := output(t, 0, "check", url, "--user", "u", "--ca-file", filepath.Join(dir, "ca.pem"))
+		// Certificates of the lab live for a day.
+		if !strings.Contains(out, "ok: a packet takes") || !strings.Contains(out, "warning: the certificate expires in 2") {
+			t.Errorf("check of %s says\n%s", url, out)
+		}
+	}
+	if out, _ := output(t, 1, "check", "turns:"+tls+"?transport=tcp", "--user", "u"); !strings.Contains(out, "nobody trusts its certificate") {
+		t.Errorf("check of a stranger's certificate says\n%s", out)
+	}
+}
+
+func TestDocumentsOfTheCommands(t *testing.T) {
+	dir := t.TempDir()
+	output(t, 0, "man", dir)
+	for _, name := range []string{"carillon-turn.1", "carillon-turn-run.1", "carillon-turn-check.1"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), ".SH SYNOPSIS") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if out, _ := output(t, 0, "completion", "bash"); !strings.Contains(out, "complete -F _carillon_turn carillon-turn") {
+		t.Errorf("completion:\n%s", out)
+	}
+	if out, _ := output(t, 0, "--version"); !strings.HasPrefix(out, "carillon-turn ") {
+		t.Errorf("version %q", out)
 	}
 }
 

@@ -149,12 +149,9 @@ func (s *sampler) busiest(st turn.Status, before map[netip.AddrPort]turn.Traffic
 }
 
 func (s *sampler) summary(now time.Time) Summary {
+	st := s.relay.Status() // counts of now, rates of the last sample
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.last
-	if s.at.IsZero() {
-		st = s.relay.Status()
-	}
 	sum := Summary{
 		Now: now, State: "serving", Realm: s.relay.Realm, Version: s.relay.Version, Started: st.Started, FastPath: st.FastForwarded,
 		Allocations: len(st.Allocations), Limit: s.relay.Limit(), Connections: st.Connections, Transports: byTransport(st),

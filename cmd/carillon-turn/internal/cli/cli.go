@@ -18,6 +18,9 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// Of check alone, which keeps the others.
+	exitRefused = 3 // the relay answers, but the credentials are not good
+	exitSilent  = 4 // nothing answers
 )
 
 // An Env is the world around the program.
@@ -30,11 +33,15 @@ type Env struct {
 
 type tree struct {
 	Run         runCmd         `cmd:"" help:"Serve."`
-	Init        initCmd        `cmd:"" help:"Print a configuration with a fresh secret."`
+	Init        initCmd        `cmd:"" help:"Make a configuration with a fresh secret, and the lines for Prosody and ejabberd."`
 	Validate    validateCmd    `cmd:"" help:"Say whether a configuration is right."`
 	Credentials credentialsCmd `cmd:"" help:"Print time-limited credentials."`
 	Check       checkCmd       `cmd:"" help:"Test a relay from outside."`
 	Status      statusCmd      `cmd:"" help:"Show what a running relay does."`
+	Completion  completionCmd  `cmd:"" help:"Print the completion of a shell."`
+	Man         manCmd         `cmd:"" hidden:"" help:"Write the man pages into a folder."`
+
+	Version kong.VersionFlag `help:"Print the version."`
 }
 
 // exited carries kong's wish to exit out of Parse.
@@ -52,7 +59,7 @@ func Main(ctx context.Context, env Env) (code int) {
 		}
 	}()
 	var t tree
-	parser, err := kong.New(&t, kong.Name("carillon-turn"), kong.Description("A TURN relay."), kong.Writers(env.Stdout, env.Stderr),
+	parser, err := kong.New(&t, kong.Name("carillon-turn"), kong.Description("A TURN relay beside an XMPP server: safe by default, and up in a minute."), kong.Vars{"version": "carillon-turn " + version()}, kong.Writers(env.Stdout, env.Stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}))
 	if err != nil {
@@ -67,7 +74,11 @@ func Main(ctx context.Context, env Env) (code int) {
 		return fail(env, err, exitUsage)
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(env); err != nil {
+	if err := command.Run(env, parser); err != nil {
+		var c *coded
+		if errors.As(err, &c) {
+			return fail(env, err, c.code)
+		}
 		return fail(env, err, exitFailed)
 	}
 	return exitDone
@@ -90,6 +101,14 @@ type hinted struct {
 
 func (h *hinted) Unwrap() error { return h.error }
 
+// A coded error says with what the program ends.
+type coded struct {
+	error
+	code int
+}
+
+func (c *coded) Unwrap() error { return c.error }
+
 func newLogger(w io.Writer, level string, json bool) (*slog.Logger, error) {
 	var l slog.Level
 	if level != "" {
@@ -104,6 +123,8 @@ func newLogger(w io.Writer, level string, json bool) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(w, o)), nil
 }
 
+var errNoSecret = errors.New("no secret")
+
 // secretOf is a secret given as a flag, by file or by $CARILLON_TURN_SECRET.
 func secretOf(env Env, flag, file string) (turn.Secret, error) {
 	switch {
@@ -115,5 +136,5 @@ func secretOf(env Env, flag, file string) (turn.Secret, error) {
 	if s := env.Getenv("CARILLON_TURN_SECRET"); s != "" {
 		return turn.Secret(s), nil
 	}
-	return "", &hinted{errors.New("no secret"), "pass --secret-file FILE or set CARILLON_TURN_SECRET"}
+	return "", &hinted{errNoSecret, "pass --secret-file FILE or set CARILLON_TURN_SECRET"}
 }

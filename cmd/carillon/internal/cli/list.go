@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/docs"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/internal/docs"
 	"github.com/carillon-im/carillon/internal/history"
 	"github.com/carillon-im/carillon/media/capture"
 	"github.com/carillon-im/carillon/media/device"

@@ -48,9 +48,9 @@ func pageName(n *kong.Node) string {
 func page(root, n *kong.Node, version string) Page {
 	var b strings.Builder
 	name := pageName(n)
-	fmt.Fprintf(&b, ".TH %s 1 \"\" \"carillon %s\" \"Carillon\"\n", quote(strings.ToUpper(name)), roff(version))
+	fmt.Fprintf(&b, ".TH %s 1 \"\" \"%s %s\" \"Carillon\"\n", quote(strings.ToUpper(name)), roff(root.Name), roff(version))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(name), roff(strings.TrimSuffix(n.Help, ".")))
-	b.WriteString(".SH SYNOPSIS\n" + synopsis(n))
+	b.WriteString(".SH SYNOPSIS\n" + synopsis(root, n))
 	if n.Detail != "" {
 		b.WriteString(".SH DESCRIPTION\n" + prose(n.Detail))
 	}
@@ -76,8 +76,8 @@ func page(root, n *kong.Node, version string) Page {
 	return Page{Name: name + ".1", Text: []byte(b.String())}
 }
 
-func synopsis(n *kong.Node) string {
-	s := "\\fB" + roff(strings.ReplaceAll(pageName(n), "-", " ")) + "\\fR"
+func synopsis(root, n *kong.Node) string {
+	s := "\\fB" + roff(strings.TrimSpace(root.Name+" "+path(n))) + "\\fR"
 	if len(n.Children) > 0 {
 		s += " \\fIcommand\\fR"
 	}

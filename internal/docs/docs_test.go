@@ -143,3 +143,30 @@ func TestOtherShells(t *testing.T) {
 		t.Error("there is a completion for tcsh")
 	}
 }
+
+// A program with a dash in its name, and without people.
+func TestAnotherProgram(t *testing.T) {
+	var tree struct {
+		Run struct {
+			Config string `placeholder:"FILE" help:"Configuration."`
+		} `cmd:"" help:"Serve."`
+	}
+	k, err := kong.New(&tree, kong.Name("carillon-turn"), kong.Description("A relay."), kong.NoDefaultHelp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ManPages(k.Model, "1") {
+		if p.Name == "carillon-turn-run.1" && !strings.Contains(string(p.Text), "\\fBcarillon\\-turn run\\fR") {
+			t.Errorf("%s:\n%s", p.Name, p.Text)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		var b bytes.Buffer
+		if err := Completion(&b, k.Model, shell); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), "carillon-turn") || strings.Contains(b.String(), "history") {
+			t.Errorf("%s:\n%s", shell, &b)
+		}
+	}
+}

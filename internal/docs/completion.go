@@ -75,11 +75,33 @@ func path(n *kong.Node) string {
 	return strings.TrimSpace(path(n.Parent) + " " + n.Name)
 }
 
+// function is the name of the shell function that completes the program.
+func function(root *kong.Node) string { return "_" + strings.ReplaceAll(root.Name, "-", "_") }
+
+// knowsPeople reports whether the program has arguments that are people, whom
+// its history then names.
+func knowsPeople(root *kong.Node) bool {
+	for _, n := range append([]*kong.Node{root}, commands(root)...) {
+		for _, p := range n.Positional {
+			if isPerson(p) {
+				return true
+			}
+		}
+		for _, f := range visible(n.Flags) {
+			if isPerson(f.Value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func bash(root *kong.Node) string {
 	var b strings.Builder
-	b.WriteString(`# bash completion of carillon
-_carillon() {
-    local cur prev words cword i path="" flags="" next="" person=""
+	fmt.Fprintf(&b, `# bash completion of %s
+%s() {
+`, root.Name, function(root))
+	b.WriteString(`    local cur prev words cword i path="" flags="" next="" person=""
     COMPREPLY=()
     # A colon is part of words such as file:hello.wav.
     if declare -F _get_comp_words_by_ref >/dev/null; then
@@ -137,13 +159,15 @@ _carillon() {
 	b.WriteString(`    esac
     if [[ $cur == -* ]]; then
         next=$flags
-    elif [[ -n $person ]]; then
-        next="$next $(carillon history --offline --json -n 50 2>/dev/null | sed -n 's/.*"peer":"\([^"\/]*\).*/\1/p' | sort -u)"
-    fi
+`)
+	if knowsPeople(root) {
+		fmt.Fprintf(&b, "    elif [[ -n $person ]]; then\n        next=\"$next $(%s history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p' | sort -u)\"\n", root.Name)
+	}
+	fmt.Fprintf(&b, `    fi
     COMPREPLY=($(compgen -W "$next" -- "$cur"))
 }
-complete -F _carillon carillon
-`)
+complete -F %s %s
+`, function(root), root.Name)
 	return b.String()
 }
 
@@ -161,10 +185,12 @@ func each(n *kong.Node, f func(*kong.Flag)) {
 
 func zsh(root *kong.Node) string {
 	var b strings.Builder
-	b.WriteString("#compdef carillon\n# zsh completion of carillon\n\n")
-	b.WriteString("_carillon_people() {\n    local -a people\n    people=(${(fu)\"$(carillon history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p')\"})\n    compadd -a people\n}\n\n")
+	fmt.Fprintf(&b, "#compdef %[1]s\n# zsh completion of %[1]s\n\n", root.Name)
+	if knowsPeople(root) {
+		fmt.Fprintf(&b, "%s_people() {\n    local -a people\n    people=(${(fu)\"$(%s history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p')\"})\n    compadd -a people\n}\n\n", function(root), root.Name)
+	}
 	zshNode(&b, root, root)
-	b.WriteString("_carillon \"$@\"\n")
+	b.WriteString(function(root) + " \"$@\"\n")
 	return b.String()
 }
 
@@ -179,7 +205,7 @@ func zshNode(b *strings.Builder, root, n *kong.Node) {
 	fmt.Fprintf(b, "%s() {\n    local curcontext=$curcontext state line\n    _arguments -C \\\n", zshName(n))
 	for m := n; m != nil; m = m.Parent {
 		for _, f := range visible(m.Flags) {
-			fmt.Fprintf(b, "        '--%s[%s]%s' \\\n", f.Name, zshText(f.Help), zshValue(f.Value))
+			fmt.Fprintf(b, "        '--%s[%s]%s' \\\n", f.Name, zshText(f.Help), zshValue(root, f.Value))
 		}
 	}
 	if len(n.Children) == 0 {
@@ -188,7 +214,7 @@ func zshNode(b *strings.Builder, root, n *kong.Node) {
 			if !p.Required {
 				optional = ":"
 			}
-			fmt.Fprintf(b, "        '%d:%s%s%s' \\\n", i+1, optional, p.Name, zshAction(p))
+			fmt.Fprintf(b, "        '%d:%s%s%s' \\\n", i+1, optional, p.Name, zshAction(root, p))
 		}
 		b.WriteString("        && return 0\n}\n\n")
 		return
@@ -208,14 +234,14 @@ func zshNode(b *strings.Builder, root, n *kong.Node) {
 	b.WriteString("        esac ;;\n    esac\n}\n\n")
 }
 
-func zshValue(v *kong.Value) string {
+func zshValue(root *kong.Node, v *kong.Value) string {
 	if v.IsBool() {
 		return ""
 	}
-	return ":" + strings.ToLower(v.Flag.PlaceHolder) + zshAction(v)
+	return ":" + strings.ToLower(v.Flag.PlaceHolder) + zshAction(root, v)
 }
 
-func zshAction(v *kong.Value) string {
+func zshAction(root *kong.Node, v *kong.Value) string {
 	switch {
 	case values(v) != nil:
 		var quoted []string
@@ -226,7 +252,7 @@ func zshAction(v *kong.Value) string {
 	case isFile(v):
 		return ":_files"
 	case isPerson(v):
-		return ":_carillon_people"
+		return ":" + function(root) + "_people"
 	}
 	return ":"
 }
@@ -238,21 +264,25 @@ func zshText(s string) string {
 
 func fish(root *kong.Node) string {
 	var b strings.Builder
-	b.WriteString("# fish completion of carillon\n")
-	b.WriteString("function __carillon_people\n    carillon history --offline --json -n 50 2>/dev/null | string replace -rf '.*\"peer\":\"([^\"/]*).*' '$1' | sort -u\nend\ncomplete -c carillon -f\n")
+	name, people := root.Name, "_"+function(root)+"_people"
+	fmt.Fprintf(&b, "# fish completion of %s\n", name)
+	if knowsPeople(root) {
+		fmt.Fprintf(&b, "function %s\n    %s history --offline --json -n 50 2>/dev/null | string replace -rf '.*\"peer\":\"([^\"/]*).*' '$1' | sort -u\nend\n", people, name)
+	}
+	fmt.Fprintf(&b, "complete -c %s -f\n", name)
 	for _, n := range append([]*kong.Node{root}, commands(root)...) {
 		where := fishWhere(n)
 		for _, c := range n.Children {
 			if !c.Hidden {
-				fmt.Fprintf(&b, "complete -c carillon -n %s -a %s -d %s\n", where, c.Name, fishText(c.Help))
+				fmt.Fprintf(&b, "complete -c %s -n %s -a %s -d %s\n", name, where, c.Name, fishText(c.Help))
 			}
 		}
 		for _, p := range n.Positional {
 			switch {
 			case isPerson(p):
-				fmt.Fprintf(&b, "complete -c carillon -n %s -a '(__carillon_people)'\n", where)
+				fmt.Fprintf(&b, "complete -c %s -n %s -a '(%s)'\n", name, where, people)
 			case values(p) != nil:
-				fmt.Fprintf(&b, "complete -c carillon -n %s -a %s\n", where, fishText(strings.Join(values(p), " ")))
+				fmt.Fprintf(&b, "complete -c %s -n %s -a %s\n", name, where, fishText(strings.Join(values(p), " ")))
 			}
 		}
 		for _, f := range visible(n.Flags) {
@@ -260,7 +290,7 @@ func fish(root *kong.Node) string {
 			if n.Parent != nil {
 				condition = " -n " + fishText("__fish_seen_subcommand_from "+n.Name)
 			}
-			fmt.Fprintf(&b, "complete -c carillon%s -l %s", condition, f.Name)
+			fmt.Fprintf(&b, "complete -c %s%s -l %s", name, condition, f.Name)
 			if f.Short != 0 {
 				fmt.Fprintf(&b, " -s %c", f.Short)
 			}
@@ -269,7 +299,7 @@ func fish(root *kong.Node) string {
 			case isFile(f.Value):
 				b.WriteString(" -r -F")
 			case isPerson(f.Value):
-				b.WriteString(" -x -a '(__carillon_people)'")
+				fmt.Fprintf(&b, " -x -a '(%s)'", people)
 			case values(f.Value) != nil:
 				b.WriteString(" -x -a " + fishText(strings.Join(values(f.Value), " ")))
 			default:
