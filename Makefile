@@ -51,7 +51,8 @@ test-pure: ## unit tests with Go alone, and the examples
 .PHONY: test-native
 test-native: build ## tests with the system's libraries, Prosody and sound servers
 	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m $(REAL) # one after the other: they run in real time
-	CARILLON_LAB=required CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m -run Integration ./cmd/...
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m -run Integration ./cmd/...
+	cd packaging/turn/kubernetes/schema && $(GO) test -count 1 ./... # a module of its own; it reads what is beside it
 
 .PHONY: test-race
 test-race: ## the concurrent packages under the race detector
@@ -63,6 +64,18 @@ cross: ## the programs for other systems
 		echo "build $$program for $$target"; \
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./$$program; \
 	done; done
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0)
+ARCH    ?= $(shell $(GO) env GOARCH)
+
+.PHONY: package
+package: ## deb and rpm of the relay, in dist/
+	rm -rf dist/build && mkdir -p dist/build/man dist/build/completion
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags "-s -w -X github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli.release=$(VERSION)" -o dist/build/carillon-turn ./cmd/carillon-turn
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli.release=$(VERSION)" -o dist/build/here ./cmd/carillon-turn # whatever ARCH is
+	dist/build/here man dist/build/man && gzip -n9 dist/build/man/*.1
+	for shell in bash zsh fish; do dist/build/here completion $$shell > dist/build/completion/carillon-turn.$$shell || exit 1; done
+	for kind in deb rpm; do ARCH=$(ARCH) VERSION=$(patsubst v%,%,$(VERSION)) $(TOOL) nfpm package --config packaging/turn/nfpm.yaml --packager $$kind --target dist/ || exit 1; done
 
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck, both ways to build

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,18 +132,23 @@ func TestRunFromFlagsAlone(t *testing.T) {
 	if out, _ := output(t, 0, "status", "--admin", admin); !strings.HasPrefix(out, "serving") || !strings.Contains(out, "1 failed logins") {
 		t.Errorf("status says %q", out)
 	}
-	c, err := net.Dial("tcp", admin)
+	if metrics := fetch(t, "http://"+admin+"/metrics"); !strings.Contains(metrics, "\ncarillon_turn_failed_logins_total 1\n") {
+		t.Errorf("metrics:\n%s", metrics)
+	}
+}
+
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	if _, err := c.Write([]byte("GET /metrics HTTP/1.0\r\n\r\n")); err != nil {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	var metrics bytes.Buffer
-	if _, err := metrics.ReadFrom(c); err != nil || !strings.Contains(metrics.String(), "\ncarillon_turn_failed_logins_total 1\n") {
-		t.Errorf("metrics %v:\n%s", err, metrics.String())
-	}
+	return string(b)
 }
 
 func TestReloadAndDrain(t *testing.T) {

@@ -15,7 +15,7 @@ want="$build $test $desktop"
 [ "${1:-}" = interop ] && want="$want $interop openssh-server openssh-client rsync" # scp and rsync: "make bench" compares with them
 
 # The relay: browser, server, certificate authority, ledger, and what checks its units.
-want="$want chromium ejabberd pebble redis-server systemd"
+want="$want chromium ejabberd pebble redis-server rpm systemd"
 
 if ! command -v dpkg-query >/dev/null; then
 	echo "setup: this is not Debian; install what these packages contain:" $want >&2

@@ -4,6 +4,6 @@ set -e
 case "$1" in
 upgrade | 1) exit 0 ;;
 esac
-if [ -d /run/systemd/system ]; then
+if [ -z "${DPKG_ROOT:-}" ] && [ -d /run/systemd/system ]; then
 	systemctl disable --now carillon-turn.socket carillon-turn.service
 fi
