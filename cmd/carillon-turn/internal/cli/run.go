@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon-turn/internal/admin"
@@ -37,6 +38,7 @@ type running struct {
 	conf   turn.Config
 	server *turn.Server
 	admin  *admin.Server
+	limits atomic.Pointer[turn.Config] // what the ledger asks
 
 	mu   sync.Mutex
 	file config.File // Reload replaces it
@@ -57,6 +59,15 @@ func (r *runCmd) Run(ctx context.Context, env Env) error {
 		return err
 	}
 	n.conf.Logger = n.log
+	n.limits.Store(&n.conf)
+	shared, err := n.ledger()
+	if err != nil {
+		return err
+	}
+	if shared != nil {
+		defer shared.Close()
+		n.conf.Ledger = shared
+	}
 	if flags := r.exposed(); len(flags) > 0 {
 		n.log.Warn("others on this machine can see secrets in arguments; use files or the environment", "flags", strings.Join(flags, " "))
 	}
@@ -247,6 +258,7 @@ func (n *running) reload() error {
 	if err := n.server.Reload(conf); err != nil {
 		return err
 	}
+	n.limits.Store(&conf)
 	n.mu.Lock()
 	n.file = file
 	n.mu.Unlock()
