@@ -50,7 +50,7 @@ test-pure: ## unit tests with Go alone, and the examples
 
 .PHONY: test-native
 test-native: build ## tests with the system's libraries, Prosody and sound servers
-	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m $(REAL) # one after the other: they run in real time
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CARILLON_TURN=$(CURDIR)/bin/carillon-turn CGO_ENABLED=1 $(GO) test -p 1 -tags $(NATIVE),integration -timeout 10m $(REAL) # one after the other: they run in real time
 	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CGO_ENABLED=1 $(GO) test -tags $(NATIVE),integration -timeout 10m -run Integration ./cmd/...
 	cd packaging/turn/kubernetes/schema && $(GO) test -count 1 ./... # a module of its own; it reads what is beside it
 

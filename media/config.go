@@ -1,6 +1,7 @@
 package media
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -86,6 +87,8 @@ type Config struct {
 	// RelayOnly reveals no address but those of the TURN servers and uses none
 	// other: for calls with people who are not contacts.
 	RelayOnly bool
+	// RootCAs verify TURN servers over TLS. Nil means those of the system.
+	RootCAs *x509.CertPool
 	// ConnectTimeout ends a call that was accepted and finds no path to the
 	// peer. Zero means 30 seconds.
 	ConnectTimeout time.Duration

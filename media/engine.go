@@ -175,8 +175,11 @@ func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
 	// A peer that closes DTLS will end the session as well; until then pion
 	// must not close what the call owns.
 	s.DisableCloseByDTLS(true)
-	if cfg.Net != nil {
+	switch {
+	case cfg.Net != nil:
 		s.SetNet(cfg.Net)
+	case cfg.RootCAs != nil:
+		s.SetICEProxyDialer(newRelayDialer(cfg.ICEServers, cfg.RootCAs))
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 }

@@ -199,9 +199,12 @@ type Config struct {
 // program that has the machine to itself should add as many.
 func DefaultLoops() int { return min(maxLoops, max(1, runtime.NumCPU()/2)) }
 
+// DefaultAllocationsPerUser is how many allocations somebody with time-limited
+// credentials may have unless Limits.PerUser says otherwise.
+const DefaultAllocationsPerUser = 64
+
 const (
-	defaultPerUser = 64
-	defaultTotal   = 10_000
+	defaultTotal = 10_000
 	// Of these each takes some 100 bytes.
 	defaultTotalPeers = 200_000
 	defaultMinPort    = 49152

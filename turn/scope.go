@@ -150,7 +150,7 @@ func (s *Server) perUser(a Account) int {
 			return orInt(-1, 0)
 		}
 	}
-	return defaultPerUser
+	return DefaultAllocationsPerUser
 }
 
 // enter counts a new allocation, or says why there cannot be one.

@@ -216,7 +216,7 @@ func TestInitForOneServer(t *testing.T) {
 	dir := t.TempDir()
 	lua, _ := output(t, 0, "init", "--realm", "example.org", "--host", "192.0.2.7", "--acme", "--for", "prosody", "-o", filepath.Join(dir, "a.toml"))
 	yml, _ := output(t, 0, "init", "--realm", "example.org", "--public-ip", "192.0.2.7", "--relay-ip", "10.0.0.5", "--for", "ejabberd", "-o", filepath.Join(dir, "b.toml"))
-	if !strings.HasPrefix(lua, "    modules_enabled = { \"turn_external\" }\n    turn_external_host = \"192.0.2.7\"\n") || !strings.Contains(lua, "turn_external_tls_port = 443") {
+	if !strings.HasPrefix(lua, "    modules_enabled = { \"turn_external\" }\n    turn_external_host = \"192.0.2.7\"\n") || !strings.Contains(lua, `external_services = { { type = "turns", transport = "tcp", host = "192.0.2.7", port = 443, secret = "`) {
 		t.Errorf("for Prosody:\n%s", lua)
 	}
 	if !strings.HasPrefix(yml, "modules:\n  mod_stun_disco:\n") || strings.Contains(yml, "turns") {

@@ -42,6 +42,8 @@ type ProsodyConfig struct {
 	// Config is Lua that goes to the end of the global section, such as
 	// limits = { c2s = { rate = "3kb/s" } }.
 	Config string
+	// HostConfig is Lua that goes below the VirtualHost line.
+	HostConfig string
 }
 
 // A Prosody is a running server.
@@ -222,10 +224,11 @@ limits = {}
 %[13]s%[14]s
 
 VirtualHost %[10]q
+%[17]s
 Component "conference.%[15]s" "muc"
 %[16]s`,
 		filepath.Join(p.dir, "prosody.pid"), filepath.Join(p.dir, "data"), filepath.Join(p.dir, "modules"), filepath.Join(p.dir, "stanzas.log"),
-		cfg.Host, c2s, direct, https, proxy, cfg.Domain, tls, luaList(modules), relay, cfg.Config, cfg.Domain, proxy65)
+		cfg.Host, c2s, direct, https, proxy, cfg.Domain, tls, luaList(modules), relay, cfg.Config, cfg.Domain, proxy65, cfg.HostConfig)
 }
 
 func luaList(ss []string) string {

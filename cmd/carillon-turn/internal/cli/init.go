@@ -98,7 +98,9 @@ func prosody(host, secret string, tls bool) string {
     turn_external_tcp = true
 `, host, secret)
 	if tls {
-		s += "    turn_external_tls_port = 443\n"
+		// interop Prosody 0.12.3: what turn_external_tls_port makes has no
+		// credentials, so the service is written out.
+		s += fmt.Sprintf("    external_services = { { type = \"turns\", transport = \"tcp\", host = %q, port = 443, secret = %q, algorithm = \"turn\", ttl = 86400 } }\n", host, secret)
 	}
 	return s
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -156,7 +157,11 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 	}
 	l := &line{closed: make(chan struct{})}
 	l.view = view.New(view.Config{Screen: a.screen, JSON: a.json, Stats: s.Stats, Keys: keys && a.screen.Interactive()})
-	if l.client, err = a.dial(ctx, func(cfg *signaling.Config) { cfg.Features = signaling.CallFeatures(false) }); err != nil {
+	var roots *x509.CertPool // of --ca-file, for relays over TLS as well
+	if l.client, err = a.dial(ctx, func(cfg *signaling.Config) {
+		cfg.Features = signaling.CallFeatures(false)
+		roots = cfg.RootCAs
+	}); err != nil {
 		return nil, err
 	}
 	l.phone = &talk.Phone{
@@ -167,6 +172,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 		},
 		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
 		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,
+		Media: func(cfg *media.Config) { cfg.RootCAs = roots },
 	}
 	if a.screen.Live() {
 		l.phone.StatsInterval = liveStats
