@@ -25,6 +25,15 @@ func (h *held) Close() error {
 
 func holdAllocation(t *testing.T, at, user, password string) *held {
 	t.Helper()
+	h, err := allocate(t, at, user, password)
+	if err != nil {
+		t.Fatalf("allocate at %s as %s: %v", at, user, err)
+	}
+	return h
+}
+
+func allocate(t *testing.T, at, user, password string) (*held, error) {
+	t.Helper()
 	h := &held{}
 	var err error
 	if h.conn, err = net.ListenPacket("udp4", "127.0.0.1:0"); err != nil {
@@ -41,7 +50,8 @@ func holdAllocation(t *testing.T, at, user, password string) *held {
 		t.Fatal(err)
 	}
 	if h.relay, err = h.client.Allocate(); err != nil {
-		t.Fatalf("allocate at %s as %s: %v", at, user, err)
+		h.client.Close()
+		return nil, errors.Join(err, h.conn.Close())
 	}
-	return h
+	return h, nil
 }

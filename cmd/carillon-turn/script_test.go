@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli"
-	"github.com/carillon-im/carillon/internal/lab"
 )
 
 // The program itself, when the test binary is started as one.
@@ -206,6 +205,9 @@ func TestInitIsValid(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	output(t, 1, "init", "--realm", "example.org", "-o", path) // never over another
+	if out, _ := output(t, 0, "credentials", "--config", path); !strings.Contains(out, `"password":`) {
+		t.Errorf("credentials of the configuration: %q", out)
+	}
 	if out, _ := output(t, 0, "validate", "--config", path); !strings.Contains(out, "realm example.org, ") {
 		t.Errorf("validate says %q", out)
 	}
@@ -231,29 +233,6 @@ func TestInitForOneServer(t *testing.T) {
 	output(t, 1, "init", "--realm", "a\nb")
 }
 
-func TestCheckOverTLSAndDTLS(t *testing.T) {
-	c := lab.NewCertificate(t, "localhost")
-	dir := t.TempDir()
-	for name, text := range map[string]string{"ca.pem": c.CA, "cert.pem": c.Cert, "key.pem": c.Key} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := startRelay(t, "--listen", "tls:"+on, "--listen", "dtls:"+on, "--relay-ip", "127.0.0.1", "--realm", "r", "--user", "u:p", "--allow-peer", "127.0.0.0/8",
-		"--cert", filepath.Join(dir, "cert.pem"), "--key", filepath.Join(dir, "key.pem"))
-	tls, dtls := r.wait(`transport=tls address=(\S+)`), r.wait(`transport=dtls address=(\S+)`)
-	for _, url := range []string{"turns:" + tls + "?transport=tcp", "turns:" + dtls + "?transport=udp"} {
-		out, _ := output(t, 0, "check", url, "--user", "u", "--ca-file", filepath.Join(dir, "ca.pem"))
-		// Certificates of the lab live for a day.
-		if !strings.Contains(out, "ok: a packet takes") || !strings.Contains(out, "warning: the certificate expires in 2") {
-			t.Errorf("check of %s says\n%s", url, out)
-		}
-	}
-	if out, _ := output(t, 1, "check", "turns:"+tls+"?transport=tcp", "--user", "u"); !strings.Contains(out, "nobody trusts its certificate") {
-		t.Errorf("check of a stranger's certificate says\n%s", out)
-	}
-}
-
 func TestDocumentsOfTheCommands(t *testing.T) {
 	dir := t.TempDir()
 	output(t, 0, "man", dir)
@@ -277,7 +256,7 @@ func TestCredentialsAndWrongUsage(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &c); err != nil || !strings.HasSuffix(c.Username, ":alice") || len(c.Password) != 28 {
 		t.Errorf("credentials %q, %v", out, err)
 	}
-	if _, errs := output(t, 1, "credentials"); !strings.Contains(errs, "hint: pass --secret-file") {
+	if _, errs := output(t, 1, "credentials"); !strings.Contains(errs, "hint: pass --config FILE or --secret-file") {
 		t.Errorf("without a secret: %q", errs)
 	}
 	output(t, 2, "run", "--no-such-flag")

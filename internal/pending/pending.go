@@ -7,7 +7,6 @@ import (
 	_ "fyne.io/fyne/v2/app"
 	_ "github.com/cilium/ebpf"
 	_ "github.com/cilium/ebpf/link"
-	_ "github.com/redis/go-redis/v9"
 	_ "github.com/schollz/progressbar/v3"
 	_ "golang.org/x/image/draw"
 )

@@ -17,11 +17,10 @@ import (
 )
 
 type checkCmd struct {
+	secretFlags
 	URL          string `arg:"" placeholder:"turn:HOST" help:"turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=udp|tcp]. Without a transport both are tried; turns: over UDP is DTLS, which few relays have."`
 	User         string `placeholder:"NAME" help:"User name."`
 	PasswordFile string `placeholder:"FILE" help:"File whose first line is the password; default $CARILLON_TURN_PASSWORD."`
-	Secret       string `placeholder:"SECRET" help:"Make credentials of this shared secret; other users of this machine can see it."`
-	SecretFile   string `placeholder:"FILE" help:"Make credentials of the shared secret in this file; default $CARILLON_TURN_SECRET."`
 	CAFile       string `name:"ca-file" placeholder:"FILE" help:"PEM certificates to trust besides those of the system."`
 }
 
@@ -33,7 +32,7 @@ there is. Without credentials it only asks who we are (STUN).
 Ends with 0 when all is well, 1 when something does not work, 2 on wrong usage,
 3 when the credentials are refused and 4 when nothing answers.
 
-    carillon-turn check turn:relay.example.org --secret-file secret`
+    carillon-turn check turn:turn.example.org --config /etc/carillon-turn/relay.toml`
 }
 
 const (
@@ -61,7 +60,7 @@ func (c *checkCmd) Run(ctx context.Context, env Env) error {
 		tls: &tls.Config{ServerName: uri.Host, RootCAs: roots, MinVersion: tls.VersionTLS12}, say: func(format string, args ...any) { fmt.Fprintf(env.Stdout, format+"\n", args...) },
 	}
 	if user == "" {
-		v.say("no credentials, so only STUN is tried: pass --secret-file FILE, or --user NAME with --password-file FILE")
+		v.say("no credentials, so only STUN is tried: pass --config FILE or --secret-file FILE, or --user NAME with --password-file FILE")
 	}
 	worst, bad, ways := 0, 0, c.transports(uri)
 	for _, w := range ways {
@@ -149,7 +148,7 @@ func (c *checkCmd) roots() (*x509.CertPool, error) {
 // credentials returns an empty user when there are none.
 func (c *checkCmd) credentials(env Env) (string, turn.Secret, error) {
 	if c.User == "" {
-		secret, err := secretOf(env, c.Secret, c.SecretFile)
+		secret, err := c.secret(env)
 		if errors.Is(err, errNoSecret) {
 			return "", "", nil
 		}

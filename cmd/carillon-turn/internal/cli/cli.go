@@ -9,8 +9,6 @@ import (
 	"log/slog"
 
 	"github.com/alecthomas/kong"
-
-	"github.com/carillon-im/carillon/turn"
 )
 
 // Exit codes.
@@ -121,20 +119,4 @@ func newLogger(w io.Writer, level string, json bool) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return slog.New(slog.NewTextHandler(w, o)), nil
-}
-
-var errNoSecret = errors.New("no secret")
-
-// secretOf is a secret given as a flag, by file or by $CARILLON_TURN_SECRET.
-func secretOf(env Env, flag, file string) (turn.Secret, error) {
-	switch {
-	case file != "":
-		return turn.SecretFile(file)
-	case flag != "":
-		return turn.Secret(flag), nil
-	}
-	if s := env.Getenv("CARILLON_TURN_SECRET"); s != "" {
-		return turn.Secret(s), nil
-	}
-	return "", &hinted{errNoSecret, "pass --secret-file FILE or set CARILLON_TURN_SECRET"}
 }

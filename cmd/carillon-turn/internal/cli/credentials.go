@@ -8,15 +8,14 @@ import (
 )
 
 type credentialsCmd struct {
-	Name       string        `arg:"" optional:"" help:"Who they are for, such as a JID; limits are counted for this name."`
-	Secret     string        `placeholder:"SECRET" help:"Shared secret; other users of this machine can see it."`
-	SecretFile string        `placeholder:"FILE" help:"File whose first line is the shared secret."`
-	Valid      time.Duration `default:"24h" help:"How long they are good."`
+	secretFlags
+	Name  string        `arg:"" optional:"" help:"Who they are for, such as a JID; limits are counted for this name."`
+	Valid time.Duration `default:"24h" help:"How long they are good."`
 }
 
 // Run prints credentials as one JSON object.
 func (c *credentialsCmd) Run(env Env) error {
-	secret, err := secretOf(env, c.Secret, c.SecretFile)
+	secret, err := c.secret(env)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/carillon-im/carillon/cmd/carillon-turn/internal/config"
+	"github.com/carillon-im/carillon/cmd/carillon-turn/internal/ledger"
 )
 
 type validateCmd struct{ configFlags }
@@ -20,6 +21,19 @@ func (v *validateCmd) Run(env Env) error {
 	}
 	if _, err := newLogger(env.Stderr, file.LogLevel, false); err != nil {
 		return err
+	}
+	url, err := file.RedisURL()
+	if err != nil {
+		return err
+	}
+	if url != "" {
+		l, err := ledger.Open(ledger.Config{URL: string(url)})
+		if err != nil {
+			return err
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(env.Stdout, "realm %s, %d listeners, %d users, %d secrets: good\n", c.Realm, len(c.Listeners), len(c.Users), len(c.Secrets))
 	return nil
