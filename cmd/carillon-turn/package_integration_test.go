@@ -54,7 +54,7 @@ func TestIntegrationPackages(t *testing.T) {
 	for _, path := range []string{
 		"/usr/bin/carillon-turn", "/usr/lib/systemd/system/carillon-turn.service", "/usr/lib/systemd/system/carillon-turn.socket",
 		"/usr/lib/sysusers.d/carillon-turn.conf", "/usr/share/man/man1/carillon-turn.1.gz", "/usr/share/man/man1/carillon-turn-run.1.gz",
-		"/usr/share/bash-completion/completions/carillon-turn", "/usr/share/doc/carillon-turn/copyright",
+		"/usr/share/bash-completion/completions/carillon-turn", "/usr/share/doc/carillon-turn/copyright", "/usr/share/doc/carillon-turn/relay.toml",
 	} {
 		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
 			t.Error(err)

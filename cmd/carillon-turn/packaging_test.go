@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -125,6 +126,63 @@ func TestManifestsConfigureTheRelay(t *testing.T) {
 	if !strings.HasSuffix(f.Metrics, ":9641") || !strings.HasPrefix(f.Admin, "127.0.0.1:") {
 		t.Errorf("metrics at %s, status at %s", f.Metrics, f.Admin)
 	}
+}
+
+// The reference says every key there is, and nothing that is none.
+func TestReferenceOfTheConfiguration(t *testing.T) {
+	text := read(t, "relay.toml")
+	if _, err := config.Parse("relay.toml", []byte(text)); err != nil {
+		t.Error(err)
+	}
+	// Comments begin with a space, keys that are commented out do not.
+	all := regexp.MustCompile(`(?m)^#([^ \n])`).ReplaceAllString(text, "$1")
+	// Tables end where others begin, so what stands after a table was meant for it.
+	f, err := config.Parse("relay.toml", []byte(tablesLast(all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Realms) != 1 || len(f.Users) != 1 || f.Limits.Total.Allocations != 10000 {
+		t.Errorf("realms %d, users %d, limits %+v", len(f.Realms), len(f.Users), f.Limits)
+	}
+	var walk func(reflect.Type)
+	walk = func(s reflect.Type) {
+		for i := range s.NumField() {
+			field := s.Field(i)
+			key := field.Tag.Get("toml")
+			if key == "" {
+				continue
+			}
+			kind := field.Type
+			if kind.Kind() == reflect.Slice {
+				kind = kind.Elem()
+			}
+			table := kind.Kind() == reflect.Struct
+			if !table && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(key)+` = `).MatchString(all) ||
+				table && !regexp.MustCompile(`(?m)^\[.*\b`+regexp.QuoteMeta(key)+`\]`).MatchString(all) {
+				t.Errorf("%s.%s is not in the reference", s.Name(), key)
+			}
+			if table {
+				walk(kind)
+			}
+		}
+	}
+	walk(reflect.TypeFor[config.File]())
+}
+
+// tablesLast moves what belongs to no table in front of all tables.
+func tablesLast(text string) string {
+	var top, tables strings.Builder
+	to := &top
+	for block := range strings.SplitSeq(text, "\n\n") {
+		to = &top
+		for line := range strings.Lines(block + "\n") {
+			if strings.HasPrefix(line, "[") {
+				to = &tables
+			}
+			to.WriteString(line)
+		}
+	}
+	return top.String() + tables.String()
 }
 
 // systemd understands the units, and says that little is exposed.
