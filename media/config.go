@@ -89,6 +89,9 @@ type Config struct {
 	RelayOnly bool
 	// RootCAs verify TURN servers over TLS. Nil means those of the system.
 	RootCAs *x509.CertPool
+	// Identity is what the other side recognises us by from call to call. Nil
+	// makes a key for this call alone, so that calls cannot be tied to each other.
+	Identity *Identity
 	// ConnectTimeout ends a call that was accepted and finds no path to the
 	// peer. Zero means 30 seconds.
 	ConnectTimeout time.Duration

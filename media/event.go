@@ -34,6 +34,10 @@ type Connected struct {
 	// Verification is a short text that both people see alike unless someone
 	// between them replaced the keys, for reading it to each other.
 	Verification string
+	// Fingerprint is that of the other side's certificate, as in "sha-256
+	// AB:CD:...". It is the same in every call of some clients, and a new one in
+	// each of others. RFC 8122
+	Fingerprint string
 }
 
 // FirstAudio says that the first sound of the peer that is not silence went to

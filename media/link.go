@@ -1,9 +1,6 @@
 package media
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -128,15 +125,9 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, err := cfg.certificate()
 	if err != nil {
-		return nil, fmt.Errorf("make DTLS key: %w", err)
-	}
-	// A certificate of its own for every call, so that calls cannot be tied to
-	// each other by it.
-	cert, err := webrtc.GenerateCertificate(key)
-	if err != nil {
-		return nil, fmt.Errorf("make DTLS certificate: %w", err)
+		return nil, err
 	}
 	policy := webrtc.ICETransportPolicyAll
 	if cfg.RelayOnly {
@@ -147,7 +138,7 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 		ICEServers:         iceServers(cfg.ICEServers),
 		ICETransportPolicy: policy,
 		BundlePolicy:       webrtc.BundlePolicyMaxBundle,
-		Certificates:       []webrtc.Certificate{*cert},
+		Certificates:       []webrtc.Certificate{cert},
 		// Gathering begins at once, before it is known who offers.
 		ICECandidatePoolSize: 1,
 		// Header encryption is for peers that ask, and none of Jingle's does.

@@ -493,7 +493,7 @@ func (c *Call) nowConnected() {
 	local, _ := c.links[0].link.Local()
 	c.emit(Connected{
 		Pair: c.Stats().Pair, SinceAccept: time.Since(c.acceptedAt),
-		Verification: verification(local, c.links[0].remote),
+		Verification: verification(local, c.links[0].remote), Fingerprint: fingerprint(c.links[0].remote),
 	})
 	c.restartDone()
 }

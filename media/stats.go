@@ -152,6 +152,15 @@ func share(part, whole uint64) float64 {
 	return float64(part) / float64(whole)
 }
 
+// fingerprint is the strongest of a transport, "" when there is none.
+func fingerprint(remote iceudp.Transport) string {
+	f, err := sdpmap.PickFingerprint(&remote)
+	if err != nil {
+		return ""
+	}
+	return f.Hash + " " + f.Value
+}
+
 // verification makes a short text of both keys: twelve digits, 40 bits of a
 // hash. Someone between the two would need as many tries as there are texts
 // while the call is being set up.
