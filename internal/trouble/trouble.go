@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/media/audio"
 	"github.com/carillon-im/carillon/media/device"
+	"github.com/carillon-im/carillon/media/video"
 	"github.com/carillon-im/carillon/signaling"
 )
 
@@ -46,7 +47,7 @@ func Describe(err error) Trouble {
 }
 
 func describe(err error) Trouble {
-	for _, try := range []func(error) (Trouble, bool){calls, transfers, sound, login} {
+	for _, try := range []func(error) (Trouble, bool){calls, transfers, sound, sight, login} {
 		if t, ok := try(err); ok {
 			return t
 		}
@@ -127,6 +128,22 @@ func sound(err error) (Trouble, bool) {
 		t.Code = "device"
 	default:
 		t.Code = "file"
+	}
+	return t, true
+}
+
+// sight are cameras, screens and files that cannot be opened.
+func sight(err error) (Trouble, bool) {
+	var open *video.OpenError
+	if !errors.As(err, &open) {
+		return Trouble{}, false
+	}
+	t := Trouble{Code: "video", Message: open.Error(), Hint: open.Hint}
+	switch {
+	case errors.Is(err, video.ErrSpec):
+		t.Code, t.Exit = "usage", Usage
+	case errors.Is(err, video.ErrNoCodec):
+		t.Code = "no-codec"
 	}
 	return t, true
 }

@@ -65,6 +65,9 @@ func (c answerCmd) serve(ctx context.Context, a *app, l *line, wanted []jid.JID)
 	if err := l.phone.Sound.Check(ctx); err != nil {
 		return err
 	}
+	if err := l.phone.Sight.Check(ctx); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -149,6 +152,17 @@ type line struct {
 	wg     sync.WaitGroup // what shows events and reads keys
 }
 
+// sees reports whether calls may have pictures.
+func (s soundFlags) sees() bool { return s.Video || s.Camera != "" || s.Screen != "" }
+
+// sight is what calls show and where what they see goes.
+func (s soundFlags) sight(a *app) talk.Sight {
+	if !s.sees() {
+		return talk.Sight{}
+	}
+	return talk.Sight{Camera: or(s.Camera, "camera"), Screen: or(s.Screen, "null"), Log: a.log}
+}
+
 // line goes online.
 func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) {
 	relays, err := relays(a.config.Relays)
@@ -156,10 +170,10 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 		return nil, err
 	}
 	l := &line{closed: make(chan struct{})}
-	l.view = view.New(view.Config{Screen: a.screen, JSON: a.json, Stats: s.Stats, Keys: keys && a.screen.Interactive()})
+	l.view = view.New(view.Config{Screen: a.screen, JSON: a.json, Stats: s.Stats, Keys: keys && a.screen.Interactive(), Video: s.sees()})
 	var roots *x509.CertPool // of --ca-file, for relays over TLS as well
 	if l.client, err = a.dial(ctx, func(cfg *signaling.Config) {
-		cfg.Features = signaling.CallFeatures(false)
+		cfg.Features = signaling.CallFeatures(s.sees())
 		roots = cfg.RootCAs
 	}); err != nil {
 		return nil, err
@@ -170,6 +184,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 			Mic: or(s.Mic, a.config.Mic, "device"), Speaker: or(s.Speaker, a.config.Speaker, "device"),
 			NoProcessing: s.NoProcessing, Log: a.log, Warn: a.screen.Warn,
 		},
+		Sight:  s.sight(a),
 		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
 		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,
 		Media: func(cfg *media.Config) { cfg.RootCAs = roots },

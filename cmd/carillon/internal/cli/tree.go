@@ -126,6 +126,9 @@ type contactsRemoveCmd struct {
 type soundFlags struct {
 	Mic          string        `placeholder:"SOURCE" help:"What is said: device[:NAME], file:PATH (WAV or Ogg Opus), tone:HZ, speech[:N] or silence. Default: device."`
 	Speaker      string        `placeholder:"SINK" help:"Where it is heard: device[:NAME], file:PATH (.wav, .opus or .ogg) or null. Default: device."`
+	Video        bool          `help:"Show and see pictures, in builds with the system's libraries."`
+	Camera       string        `placeholder:"SOURCE" help:"What is shown: camera[:NAME], screen[:N], window:TITLE, file:PATH (Y4M or IVF), pattern[:WxH@FPS] or none. Implies --video. Default: camera."`
+	Screen       string        `placeholder:"SINK" help:"Where the other side is shown: file:PATH (.y4m or .ivf) or null. Implies --video. Default: null."`
 	NoProcessing bool          `help:"Leave the sound of the microphone as it is. Otherwise echo, noise and level are seen to, in builds that can."`
 	Duration     time.Duration `placeholder:"D" help:"Hang up when the call has lasted so long, such as 90s or 5m."`
 	RelayOnly    bool          `help:"Let calls go through a relay only, so that the other side does not see your address."`
@@ -139,10 +142,11 @@ type callCmd struct {
 }
 
 func (callCmd) Help() string {
-	return `All devices of the person ring, and the one that takes the call gets it. In a terminal, keys work during the call: m switches the microphone off and on, h holds the call, 0-9 * # are sent as telephone tones, q hangs up.
+	return `All devices of the person ring, and the one that takes the call gets it. In a terminal, keys work during the call: m switches the microphone off and on, v the picture, h holds the call, 0-9 * # are sent as telephone tones, q hangs up.
 
     carillon call bob@example.org
     carillon call bob@example.org --mic file:message.opus --speaker null --duration 30s
+    carillon call bob@example.org --camera screen
     carillon call bob@example.org --json --stats | jq .
 
 It exits with 3 when they decline, and with 4 when they do not answer.`

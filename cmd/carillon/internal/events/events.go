@@ -88,6 +88,46 @@ type Stats struct {
 	Lost       uint64  `json:"packets_lost"`
 }
 
+// FirstFrame says that the first picture of the peer was shown, or the first
+// after a while without.
+type FirstFrame struct {
+	Call
+	MSSinceAccept int64 `json:"ms_since_accept"`
+	Width         int   `json:"width"`
+	Height        int   `json:"height"`
+}
+
+// Shown says that one side begins to show something, or stops.
+type Shown struct {
+	Call
+	On     bool `json:"on"`
+	Remote bool `json:"remote"`
+}
+
+// Video tells how the picture is doing, with Stats.
+type Video struct {
+	Call
+	CodecIn    string  `json:"codec_in,omitempty"`
+	CodecOut   string  `json:"codec_out,omitempty"`
+	Width      int     `json:"width"` // of what we see
+	Height     int     `json:"height"`
+	FPS        float64 `json:"fps"`
+	WidthOut   int     `json:"width_out"`
+	HeightOut  int     `json:"height_out"`
+	FPSOut     float64 `json:"fps_out"`
+	Frames     uint64  `json:"frames"`
+	FramesOut  uint64  `json:"frames_out"`
+	Freezes    uint64  `json:"freezes"`
+	FrozenMS   int64   `json:"frozen_ms"`
+	BitrateIn  int64   `json:"bitrate_in"` // bit/s
+	BitrateOut int64   `json:"bitrate_out"`
+	Target     int64   `json:"target"`  // what the path takes
+	LossIn     float64 `json:"loss_in"` // share of packets, 0 to 1
+	LossOut    float64 `json:"loss_out"`
+	Resent     uint64  `json:"resent"`
+	Recovered  uint64  `json:"recovered"`
+}
+
 // Ended says that the call is over.
 type Ended struct {
 	Call
@@ -145,6 +185,9 @@ func (Accepted) name() string     { return "accepted" }
 func (Connected) name() string    { return "connected" }
 func (FirstAudio) name() string   { return "first-audio" }
 func (Stats) name() string        { return "stats" }
+func (FirstFrame) name() string   { return "first-frame" }
+func (Shown) name() string        { return "video-shown" }
+func (Video) name() string        { return "video" }
 func (Ended) name() string        { return "ended" }
 func (Error) name() string        { return "error" }
 func (Offline) name() string      { return "" }

@@ -3,6 +3,7 @@ package talk
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -24,11 +25,26 @@ func (t *talk) happened(e media.Event) {
 		})
 	case media.FirstAudio:
 		show(events.FirstAudio{Call: id, MSSinceAccept: e.SinceAccept.Milliseconds()})
+	case media.FirstFrame:
+		show(events.FirstFrame{Call: id, MSSinceAccept: e.SinceAccept.Milliseconds(), Width: e.Width, Height: e.Height})
+	case media.RemoteVideo:
+		show(events.Shown{Call: id, On: e.On, Remote: true})
+	case media.VideoSourceEnded:
+		t.shown(false)
+		switch {
+		case errors.Is(e.Err, media.ErrNoVideo):
+			t.phone.warn("the other side takes no video; the call goes on with sound")
+		case e.Err != nil:
+			t.phone.warn("nothing more is shown: %v", e.Err)
+		}
 	case media.Reconnecting:
 		show(events.Reconnecting{Call: id, Cause: e.Cause})
 	case media.Stats:
 		if e.Connected > 0 {
 			show(stats(id, e))
+			if v := e.Video; v.FramesIn+v.FramesOut > 0 {
+				show(picture(id, v))
+			}
 		}
 	case media.RemoteMuted:
 		show(events.Muted{Call: id, On: e.Muted, Remote: true})
@@ -58,9 +74,29 @@ func stats(id events.Call, s media.Stats) events.Stats {
 	}
 }
 
-// key does what a key of the user says: m switches the microphone, h holds,
-// 0-9, * and # are sent as tones of a telephone. Others mean nothing.
-func (t *talk) key(k rune) {
+func picture(id events.Call, v media.VideoStats) events.Video {
+	return events.Video{
+		Call: id, CodecIn: v.CodecIn, CodecOut: v.CodecOut,
+		Width: v.WidthIn, Height: v.HeightIn, FPS: math.Round(v.FPSIn*10) / 10,
+		WidthOut: v.WidthOut, HeightOut: v.HeightOut, FPSOut: math.Round(v.FPSOut*10) / 10,
+		Frames: v.FramesIn, FramesOut: v.FramesOut, Freezes: v.Freezes, FrozenMS: v.Frozen.Milliseconds(),
+		BitrateIn: int64(v.BitrateIn), BitrateOut: int64(v.BitrateOut), Target: int64(v.Target),
+		LossIn: v.LossIn, LossOut: v.LossOut, Resent: v.Resent, Recovered: v.Recovered,
+	}
+}
+
+// shown notes and shows whether we show something.
+func (t *talk) shown(on bool) {
+	if t.shows != on {
+		t.shows = on
+		t.phone.Show(events.Shown{Call: t.id(), On: on})
+	}
+}
+
+// key does what a key of the user says: m switches the microphone, v the
+// picture, h holds, 0-9, * and # are sent as tones of a telephone. Others mean
+// nothing.
+func (t *talk) key(ctx context.Context, k rune) {
 	var err error
 	switch {
 	case k == 'm':
@@ -73,6 +109,8 @@ func (t *talk) key(k rune) {
 		if err = t.media.Hold(on); err == nil {
 			t.phone.Show(events.Held{Call: t.id(), On: on})
 		}
+	case k == 'v':
+		err = t.switchVideo(ctx)
 	case strings.ContainsRune("0123456789*#", k):
 		select {
 		case t.digits <- k:

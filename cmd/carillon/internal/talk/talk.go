@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,8 @@ const (
 type Phone struct {
 	Client *signaling.Client
 	Sound  Sound
+	// Sight is the picture. The zero Sight is a call without.
+	Sight Sight
 	// Relays are used besides those that the server names.
 	Relays []media.ICEServer
 	// RelayOnly reveals no address but those of relays.
@@ -85,8 +88,9 @@ func (p *Phone) warn(format string, args ...any) {
 	}
 }
 
-// prepare opens sound and finds addresses.
-func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnly bool) (*media.Call, error) {
+// prepare opens sound and picture and finds addresses. Nothing is shown from the
+// beginning unless shown.
+func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnly, shown bool) (*media.Call, error) {
 	if relayOnly && !hasRelay(servers) {
 		return nil, fmt.Errorf("%w for %s", ErrNoRelay, p.Client.JID().Domain())
 	}
@@ -95,8 +99,12 @@ func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnl
 	if err != nil {
 		return nil, err
 	}
+	picture, err := p.Sight.Open(ctx, p.calls, shown)
+	if err != nil {
+		return nil, errors.Join(err, sound.Source.Close(), sound.Sink.Close())
+	}
 	cfg := media.Config{
-		Audio: sound, ICEServers: servers, RelayOnly: relayOnly,
+		Audio: sound, Video: picture, ICEServers: servers, RelayOnly: relayOnly,
 		StatsInterval: p.StatsInterval, Logger: p.Log,
 	}
 	if p.Media != nil {
@@ -118,16 +126,20 @@ func hasRelay(servers []media.ICEServer) bool {
 // and ended as calls do, else a [*NotTakenError], a [*BrokenError], or what
 // stood in the way.
 func (p *Phone) Call(ctx context.Context, to jid.JID) error {
-	m, err := p.prepare(ctx, p.ICEServers(ctx), p.RelayOnly)
+	m, err := p.prepare(ctx, p.ICEServers(ctx), p.RelayOnly, true)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: []rtp.Media{rtp.Audio}, RingTimeout: p.RingTimeout})
+	kinds := []rtp.Media{rtp.Audio}
+	if p.Sight.shows() {
+		kinds = append(kinds, rtp.Video)
+	}
+	call, err := p.Client.Call(ctx, to, m, signaling.CallOptions{Media: kinds, RingTimeout: p.RingTimeout})
 	if err != nil {
 		return err
 	}
-	t := &talk{phone: p, call: call, media: m, dialed: events.Call{SID: call.SID(), Peer: to.String()}}
+	t := &talk{phone: p, call: call, media: m, shows: p.Sight.shows(), dialed: events.Call{SID: call.SID(), Peer: to.String()}}
 	p.Show(events.Calling{Call: t.dialed})
 	return t.run(ctx, call.Ringing(), call.Proceeded())
 }
@@ -155,13 +167,13 @@ func (p *Phone) Answer(ctx context.Context, in *signaling.IncomingCall, decide f
 	servers := p.ICEServers(ctx)
 	// People who are not contacts learn no address of ours when that can be helped.
 	relayOnly := p.RelayOnly || !in.Known() && hasRelay(servers)
-	m, err := p.prepare(ctx, servers, relayOnly)
+	m, err := p.prepare(ctx, servers, relayOnly, slices.Contains(in.Media(), rtp.Video))
 	if err != nil {
 		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
 		return true, err
 	}
 	defer m.Close()
-	t := &talk{phone: p, call: in, media: m}
+	t := &talk{phone: p, call: in, media: m, shows: p.Sight.shows() && slices.Contains(in.Media(), rtp.Video)}
 
 	ringing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -218,6 +230,7 @@ type talk struct {
 	dialed events.Call // outgoing calls: as long as nobody has answered
 	over   media.Ended
 	digits chan rune
+	shows  bool // something is shown, as far as the keys know
 }
 
 func (t *talk) id() events.Call {
@@ -290,7 +303,7 @@ func (t *talk) run(ctx context.Context, ringing, proceeded <-chan struct{}) erro
 			case k == 'q':
 				hangUp()
 			default:
-				t.key(k)
+				t.key(own, k)
 			}
 		case <-limit:
 			hangUp()

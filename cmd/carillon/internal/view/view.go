@@ -20,6 +20,7 @@ type View struct {
 	json   *events.Writer // nil for people
 	stats  bool           // the user wants figures
 	keys   bool           // the user can type
+	video  bool           // calls may have pictures
 
 	mu     sync.Mutex
 	status screen.Status
@@ -33,16 +34,18 @@ type Config struct {
 	JSON   *events.Writer // nil for people
 	Stats  bool           // show figures every second
 	Keys   bool           // keys are read, so say which
+	Video  bool           // calls may have pictures
 }
 
 // New returns a View.
 func New(cfg Config) *View {
-	return &View{screen: cfg.Screen, json: cfg.JSON, stats: cfg.Stats, keys: cfg.Keys}
+	return &View{screen: cfg.Screen, json: cfg.JSON, stats: cfg.Stats, keys: cfg.Keys, video: cfg.Video}
 }
 
 // Keys of a running call, and of one that rings, as the live line names them.
 const (
 	callKeys = "[m]ute [h]old [0-9*#] [q]uit"
+	seeKeys  = "[m]ute [h]old [v]ideo [0-9*#] [q]uit"
 	ringKeys = "[a]nswer [d]ecline"
 )
 
@@ -51,8 +54,11 @@ func (v *View) Show(e events.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json != nil {
-		if _, ok := e.(events.Stats); ok && !v.stats {
-			return
+		switch e.(type) {
+		case events.Stats, events.Video:
+			if !v.stats {
+				return
+			}
 		}
 		if err := v.json.Event(e); err != nil {
 			v.screen.Warn("%v", err)
@@ -88,7 +94,7 @@ func (v *View) people(e events.Event) {
 		v.status.State = "ringing"
 	case events.Accepted:
 		p("accepted")
-		v.status.State, v.status.Keys = "connecting", v.help(callKeys)
+		v.status.State, v.status.Keys = "connecting", v.help(v.callKeys())
 	case events.Connected:
 		p("connected %s in %d ms%s", path(e.Local, e.Remote), e.MSSinceAccept, check(e.Verification))
 		v.status.State, v.status.Timed = "connected", true
@@ -99,6 +105,16 @@ func (v *View) people(e events.Event) {
 		v.status.State = "reconnecting"
 	case events.Stats:
 		v.figures(e)
+	case events.FirstFrame:
+		p("first picture, %dx%d, after %d ms", e.Width, e.Height, e.MSSinceAccept)
+	case events.Shown:
+		p("%s", whoDid(e.Remote, e.On, "showing video", "showing video no more"))
+	case events.Video:
+		if v.stats && !v.screen.Live() {
+			p("video  %s %dx%d %.0f/s in  %s %dx%d %.0f/s out  %d freezes  %d/%d kbit/s of %d",
+				e.CodecIn, e.Width, e.Height, e.FPS, e.CodecOut, e.WidthOut, e.HeightOut, e.FPSOut, e.Freezes,
+				e.BitrateIn/1000, e.BitrateOut/1000, e.Target/1000)
+		}
 	case events.Muted:
 		p("%s", whoDid(e.Remote, e.On, "muted", "not muted any more"))
 		if e.Remote {
@@ -127,7 +143,14 @@ func (v *View) people(e events.Event) {
 func (v *View) begin(peer, state string) {
 	v.active = true
 	v.loss = 0
-	v.status = screen.Status{Peer: who(peer), State: state, Keys: v.help(callKeys)}
+	v.status = screen.Status{Peer: who(peer), State: state, Keys: v.help(v.callKeys())}
+}
+
+func (v *View) callKeys() string {
+	if v.video {
+		return seeKeys
+	}
+	return callKeys
 }
 
 func (v *View) help(keys string) string {
