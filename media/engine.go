@@ -140,15 +140,17 @@ func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up retransmission: %w", err)
 	}
-	// From the network outwards: a packet is numbered and reported when it
-	// leaves, and what is sent again is paced like the rest.
+	// From the network outwards: a packet is numbered and measured when it
+	// leaves, and what is sent again is paced like the rest. Sender reports come
+	// last, so that they tell when a picture was taken: not when it left, and not
+	// what was sent again.
 	r.Add(receive)
-	r.Add(send)
 	r.Add(&estimator{flow: f})
 	r.Add(numbers)
 	r.Add(feedback)
 	r.Add(&pacer{flow: f})
 	r.Add(again)
+	r.Add(send)
 
 	s := webrtc.SettingEngine{LoggerFactory: logs}
 	s.SetHandleUndeclaredSSRCWithoutAnswer(true) // Dino declares none

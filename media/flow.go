@@ -42,8 +42,11 @@ type flow struct {
 	bwe  *gcc.SendSideBWE
 	rate atomic.Int64 // at which packets leave, bit/s
 
+	rtx      atomic.Uint32 // as which source packets are sent again; 0 is as pion says
 	reported atomic.Int64  // unix nanoseconds of the last report of the peer
 	resent   atomic.Uint64 // packets sent again
+
+	guard queueGuard
 
 	mu      sync.Mutex // guards what follows
 	queue   []pacedPacket
@@ -82,7 +85,8 @@ func newFlow(cfg Config) (*flow, error) {
 // estimate is what the path takes, in bit/s, and whether the peer tells.
 func (f *flow) estimate() (bps int, known bool) {
 	at := f.reported.Load()
-	return f.bwe.GetTargetBitrate(), at != 0 && time.Since(time.Unix(0, at)) < reportFresh
+	bps = int(float64(f.bwe.GetTargetBitrate()) * f.guard.share())
+	return bps, at != 0 && time.Since(time.Unix(0, at)) < reportFresh
 }
 
 // pace changes how fast packets leave, in bit/s of the target.
@@ -144,9 +148,17 @@ func (e *estimator) BindLocalStream(info *interceptor.StreamInfo, w interceptor.
 		return w
 	}
 	for _, x := range info.RTPHeaderExtensions {
-		if x.URI == sdp.TransportCCURI {
-			return e.bwe.AddStream(info, w)
+		if x.URI != sdp.TransportCCURI {
+			continue
 		}
+		id := uint8(x.ID)
+		return e.bwe.AddStream(info, interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+			var n rtp.TransportCCExtension
+			if n.Unmarshal(h.GetExtension(id)) == nil {
+				e.guard.sent(n.TransportSequence, time.Now())
+			}
+			return w.Write(h, payload, a)
+		}))
 	}
 	return w
 }
@@ -165,7 +177,8 @@ func (e *estimator) BindRTCPReader(r interceptor.RTCPReader) interceptor.RTCPRea
 			return n, a, nil // somebody else's trouble
 		}
 		for _, p := range packets {
-			if _, ok := p.(*rtcp.TransportLayerCC); ok {
+			if cc, ok := p.(*rtcp.TransportLayerCC); ok {
+				e.guard.reported(cc.BaseSequenceNumber+cc.PacketStatusCount-1, time.Now())
 				if e.bwe.WriteRTCP([]rtcp.Packet{p}, a) == nil {
 					e.reported.Store(time.Now().UnixNano())
 				}
@@ -216,6 +229,10 @@ func (p *pacer) BindLocalStream(info *interceptor.StreamInfo, w interceptor.RTPW
 			}
 		}
 		k := pacedPacket{writer: w, header: h.Clone(), payload: append([]byte(nil), payload...), attr: a, again: again}
+		// pion chooses this number itself, even where it was told to the peer.
+		if rtx := p.rtx.Load(); rtx != 0 && h.SSRC != info.SSRC {
+			k.header.SSRC = rtx
+		}
 		p.queue = append(p.queue, pacedPacket{})
 		copy(p.queue[at+1:], p.queue[at:])
 		p.queue[at] = k

@@ -214,6 +214,7 @@ func (l *peerLink) AddTrack(track *sendTrack, name string, id streamID) (*webrtc
 	if err == nil && name != "" {
 		err = t.SetMid(name)
 	}
+	l.flow.rtx.Store(id.rtx)
 	if err != nil {
 		return nil, fmt.Errorf("add track: %w", err)
 	}

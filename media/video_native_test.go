@@ -22,11 +22,11 @@ func TestVideoCodecsInCalls(t *testing.T) {
 			connect(t, ctx, a, b)
 			t.Logf("first picture after %v and %v", next[FirstFrame](t, ctx, a.phone).SinceAccept, next[FirstFrame](t, ctx, b.phone).SinceAccept)
 			for _, v := range []*viewer{a, b} {
-				v.eye.forget()
+				v.eye.Forget()
 				var ages []time.Duration
 				for len(ages) < 30 {
-					g := v.eye.wait(t, ctx, "a picture", coded)
-					ages = append(ages, g.code.Age(g.at))
+					g := v.saw(t, ctx, "a picture", coded)
+					ages = append(ages, g.Age())
 				}
 				slices.Sort(ages)
 				t.Logf("glass to glass: median %v, worst %v", ages[len(ages)/2], ages[len(ages)-1])

@@ -10,12 +10,13 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	jrtp "github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/media/video/videotest"
 )
 
 // A viewer is a phone with a picture.
 type viewer struct {
 	*phone
-	eye *eye
+	eye *videotest.Eye
 }
 
 func pattern() video.Source { return video.NewPatternSource(320, 240, 15) }
@@ -23,9 +24,9 @@ func pattern() video.Source { return video.NewPatternSource(320, 240, 15) }
 // newViewer makes a phone that shows source and sees.
 func newViewer(t testing.TB, name string, hz float64, source video.Source, change func(*Config)) *viewer {
 	t.Helper()
-	v := &viewer{eye: newEye()}
+	v := &viewer{eye: videotest.NewEye()}
 	v.phone = newPhone(t, name, hz, func(cfg *Config) {
-		cfg.Video = Video{Source: source, Sink: v.eye, Codecs: []video.Codec{fakeCodec()}}
+		cfg.Video = Video{Source: source, Sink: v.eye, Codecs: []video.Codec{videotest.Codec()}}
 		if change != nil {
 			change(cfg)
 		}
@@ -52,10 +53,22 @@ func connect(t testing.TB, ctx context.Context, a, b *viewer) {
 	next[Connected](t, ctx, b.phone)
 }
 
+func coded(g videotest.Glimpse) bool { return g.Coded }
+
+// saw returns the first picture not looked at yet that fits.
+func (v *viewer) saw(t testing.TB, ctx context.Context, what string, fits func(videotest.Glimpse) bool) videotest.Glimpse {
+	t.Helper()
+	g, err := v.eye.Wait(ctx, fits)
+	if err != nil {
+		t.Fatalf("%s was not seen; %d pictures were", what, len(v.eye.All()))
+	}
+	return g
+}
+
 func (v *viewer) sees(t testing.TB, ctx context.Context) {
 	t.Helper()
-	v.eye.forget()
-	v.eye.wait(t, ctx, "a picture", coded)
+	v.eye.Forget()
+	v.saw(t, ctx, "a picture", coded)
 }
 
 func TestVideoCall(t *testing.T) {
@@ -139,7 +152,7 @@ func TestVideoAddedAndTurnedOff(t *testing.T) {
 				}
 				shows.sees(t, ctx)
 				set(shows, video.NewPatternSource(160, 120, 15)) // a screen instead of a camera
-				sees.eye.wait(t, ctx, "the other source", func(g glimpse) bool { return g.width == 160 && g.ok })
+				sees.saw(t, ctx, "the other source", func(g videotest.Glimpse) bool { return g.Width == 160 && g.Coded })
 				set(shows, nil)
 				if next[RemoteVideo](t, ctx, sees.phone).On {
 					t.Fatal("the picture is still on")
@@ -233,7 +246,7 @@ func TestRotationArrives(t *testing.T) {
 	ctx := testContext(t)
 	a, b := newViewer(t, "a", 440, turned{pattern()}, nil), newViewer(t, "b", 880, nil, nil)
 	connect(t, ctx, a, b)
-	b.eye.wait(t, ctx, "a picture held sideways", func(g glimpse) bool { return g.ok && g.rotation == 270 })
+	b.saw(t, ctx, "a picture held sideways", func(g videotest.Glimpse) bool { return g.Coded && g.Rotation == 270 })
 	if f := next[FirstFrame](t, ctx, b.phone); f.Width != 240 || f.Height != 320 {
 		t.Errorf("%+v, want it upright", f)
 	}

@@ -38,6 +38,7 @@ type table struct {
 	ourEar         *lab.EarRecord
 	dinoEar        *lab.EarRecord
 	acceptedByDino time.Time
+	camera, seen   string // files: what we show, and what we saw
 }
 
 // A scenario is what happens in a call. It returns what went wrong.
@@ -107,7 +108,10 @@ func inOrder(steps ...func() error) error {
 	return nil
 }
 
-func TestInteropDino(t *testing.T) {
+func TestInteropDino(t *testing.T) { runScenarios(t, scenarios, "") }
+
+// runScenarios makes calls with a Dino that has a camera, or none.
+func runScenarios(t *testing.T, scenarios []scenario, camera string) {
 	t.Cleanup(func() { goleak.VerifyNone(t) }) // runs last
 	plugin, path := lab.BuildDinoPlugin(t), lab.CarillonPath(t)
 	var report strings.Builder
@@ -122,7 +126,7 @@ func TestInteropDino(t *testing.T) {
 				var err error
 				var void string
 				ok := t.Run(fmt.Sprintf("run %d", len(voids)+1), func(t *testing.T) {
-					c := newTable(t, plugin, path)
+					c := newTable(t, plugin, path, camera)
 					err = s.run(c)
 					if err != nil {
 						void = c.dino.Void()
@@ -151,14 +155,14 @@ func TestInteropDino(t *testing.T) {
 }
 
 // newTable starts a fresh server and a fresh Dino, which speaks all the time.
-func newTable(t *testing.T, plugin, path string) *table {
+func newTable(t *testing.T, plugin, path, camera string) *table {
 	t.Helper()
 	c := &table{t: t, path: path}
 	c.server = lab.DinoServer(t, lab.ProsodyConfig{Users: []string{"alice", "bob", "carol"}})
 	c.sound = lab.StartPulse(t, "alice")
 	c.sound.Speak("alice", ourTone)
 	c.ourEar = c.sound.Listen("alice", theirTone)
-	c.dino = lab.StartDino(t, lab.DinoConfig{Server: c.server, User: "bob", Plugin: plugin})
+	c.dino = lab.StartDino(t, lab.DinoConfig{Server: c.server, User: "bob", Plugin: plugin, Camera: camera})
 	c.dino.Pulse.Speak("dino", theirTone)
 	c.dinoEar = c.dino.Pulse.Listen("dino", ourTone)
 	return c

@@ -52,6 +52,12 @@ type Event struct {
 	MSSinceAccept float64 `json:"ms_since_accept"`
 	Seconds       float64 `json:"seconds"`
 	PacketsIn     uint64  `json:"packets_in"`
+	On            bool    `json:"on"`     // of video-shown
+	Width         int     `json:"width"`  // of first-frame and video
+	Height        int     `json:"height"` //
+	Frames        uint64  `json:"frames"` // of video
+	FramesOut     uint64  `json:"frames_out"`
+	Freezes       uint64  `json:"freezes"`
 
 	Line string `json:"-"`
 }

@@ -18,12 +18,16 @@ import (
 //go:embed dinoplugin/labctl.c
 var dinoPlugin string
 
+//go:embed dinoplugin/labcam.c
+var dinoCamera string
+
 // A DinoConfig describes a Dino. Server and User are required; the server must
 // listen for STARTTLS on port 5222 of an address of its own, see [DinoServer].
 type DinoConfig struct {
 	Server *Prosody
 	User   string
 	Plugin string // from BuildDinoPlugin; empty builds it
+	Camera string // what its camera shows: a pattern of videotestsrc, such as "red"; empty is no camera
 }
 
 // A Dino is a running Dino without a screen, driven by its own buttons.
@@ -34,6 +38,7 @@ type Dino struct {
 	t      testing.TB
 	dir    string
 	env    []string
+	screen string // its X display
 	events *Stream[DinoEvent]
 	*process
 }
@@ -62,17 +67,29 @@ func BuildDinoPlugin(t testing.TB) string {
 	t.Helper()
 	Need(t, "gcc", "pkg-config", "dino-im")
 	dir := tempDir(t)
-	source, plugin := filepath.Join(dir, "labctl.c"), filepath.Join(dir, "labctl.so")
-	write(t, source, dinoPlugin)
-	flags, err := exec.Command("pkg-config", "--cflags", "--libs", "gio-2.0").Output()
-	if err != nil {
-		t.Fatalf("pkg-config gio-2.0: %v: run make setup", err)
+	plugin := filepath.Join(dir, "labctl.so")
+	compile(t, dinoPlugin, plugin, "gio-2.0")
+	gst := filepath.Join(dir, "gst")
+	if err := os.Mkdir(gst, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	args := append([]string{"-O1", "-Wall", "-shared", "-fPIC", source, "-o", plugin}, strings.Fields(string(flags))...)
-	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
-		t.Fatalf("compile the Dino plugin: %v\n%s", err, out)
-	}
+	compile(t, dinoCamera, filepath.Join(gst, "libgstlabcam.so"), "gstreamer-1.0")
 	return plugin
+}
+
+// compile makes a shared object of C, with a package of pkg-config.
+func compile(t testing.TB, source, object, pkg string) {
+	t.Helper()
+	file := strings.TrimSuffix(object, ".so") + ".c"
+	write(t, file, source)
+	flags, err := exec.Command("pkg-config", "--cflags", "--libs", pkg).Output()
+	if err != nil {
+		t.Fatalf("pkg-config %s: %v: run make setup", pkg, err)
+	}
+	args := append([]string{"-O1", "-Wall", "-shared", "-fPIC", file, "-o", object}, strings.Fields(string(flags))...)
+	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
+		t.Fatalf("compile %s: %v\n%s", filepath.Base(file), err, out)
+	}
 }
 
 // dinoBus is a session bus that starts nothing by itself, so that no portal or
@@ -113,7 +130,11 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 		_, err := os.Stat(filepath.Join(dir, "bus"))
 		return err
 	})
-	d.env = append(d.env, "DISPLAY="+StartDisplay(t, "1024x768x24").Name)
+	d.screen = StartDisplay(t, "1024x768x24").Name
+	d.env = append(d.env, "DISPLAY="+d.screen)
+	if cfg.Camera != "" {
+		d.env = append(d.env, "GST_PLUGIN_PATH="+filepath.Join(filepath.Dir(cfg.Plugin), "gst"), "LABCAM="+cfg.Camera)
+	}
 	d.writeAccount(Password(cfg.User))
 
 	for name, content := range map[string][]string{
@@ -252,6 +273,15 @@ func (d *Dino) Await(timeout time.Duration, name string, fields map[string]strin
 
 // Call calls a JID with sound.
 func (d *Dino) Call(jid string) { d.t.Helper(); d.do("lab-call", "<'"+jid+"'>") }
+
+// CallVideo calls a JID with sound and picture.
+func (d *Dino) CallVideo(jid string) { d.t.Helper(); d.do("lab-call-video", "<'"+jid+"'>") }
+
+// Video presses the camera button.
+func (d *Dino) Video(on bool) { d.t.Helper(); d.do("lab-video", "<"+strconv.FormatBool(on)+">") }
+
+// Display is the X display of its window.
+func (d *Dino) Display() string { return d.screen }
 
 // Accept takes the newest incoming call, after a second, as a person would:
 // when it is taken at once, Dino's sound now and then never starts.

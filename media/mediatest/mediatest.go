@@ -28,14 +28,19 @@ import (
 
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/media/video/videotest"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5"
 	"github.com/pion/transport/v5/vnet"
 	"github.com/pion/turn/v5"
 )
 
-// Audio is what a call may carry.
-const Audio = rtp.Audio
+// What a call may carry: sound alone, or pictures as well.
+const (
+	Audio = rtp.Audio
+	Video = rtp.Video
+)
 
 // The tones, in Hz, that the two sides of a call say.
 const (
@@ -96,6 +101,11 @@ type Config struct {
 	Delay, Jitter time.Duration
 	// Loss is the share of packets that never arrive, 0 to 1, each way.
 	Loss float64
+	// Bandwidth is what the way to each host takes, in bit/s; what is beyond
+	// waits for up to QueueTime (300 ms if zero) and is lost then. Zero is no
+	// limit.
+	Bandwidth int
+	QueueTime time.Duration
 	// Seed makes losses the same in every run.
 	Seed uint64
 }
@@ -110,6 +120,9 @@ type Network struct {
 	loss float64
 	rand *rand.Rand
 	cut  bool
+
+	paths     []*vnet.TBFQueue // to Alice, to Bob; nil when there is no limit
+	queueTime time.Duration
 }
 
 // NewNetwork builds a network between two kinds of NAT. It ends with the test.
@@ -131,9 +144,20 @@ func (cfg Config) New(t testing.TB) *Network {
 	wan := router(t, &vnet.RouterConfig{
 		CIDR: everyAddress, MinDelay: cfg.Delay, MaxJitter: cfg.Jitter, LoggerFactory: logs, QueueSize: 4096,
 	})
-	server := host(t, wan, serverAddress)
-	n.alice = attach(t, wan, cfg.Alice, alicePublic, alicePrivate, aliceLAN, logs)
-	n.bob = attach(t, wan, cfg.Bob, bobPublic, bobPrivate, bobLAN, logs)
+	server := host(t, wan, serverAddress, nil)
+	if cfg.QueueTime == 0 {
+		cfg.QueueTime = defaultQueue
+	}
+	for range 2 {
+		if cfg.Bandwidth > 0 {
+			n.paths = append(n.paths, vnet.NewTBFQueue(cfg.Bandwidth, pathBurst, queueSize(cfg.Bandwidth, cfg.QueueTime)))
+		} else {
+			n.paths = append(n.paths, nil)
+		}
+	}
+	n.queueTime = cfg.QueueTime
+	n.alice = attach(t, wan, cfg.Alice, alicePublic, alicePrivate, aliceLAN, n.paths[0], logs)
+	n.bob = attach(t, wan, cfg.Bob, bobPublic, bobPrivate, bobLAN, n.paths[1], logs)
 	wan.AddChunkFilter(n.passes)
 	must(t, wan.Start())
 	t.Cleanup(func() { must(t, wan.Stop()) })
@@ -155,25 +179,51 @@ func router(t testing.TB, cfg *vnet.RouterConfig) *vnet.Router {
 	return r
 }
 
-func host(t testing.TB, r *vnet.Router, addr string) *vnet.Net {
+// host makes a host, whose packets come by path if that is not nil.
+func host(t testing.TB, r *vnet.Router, addr string, path *vnet.TBFQueue) *vnet.Net {
 	t.Helper()
 	h, err := vnet.NewNet(&vnet.NetConfig{StaticIPs: []string{addr}})
 	must(t, err)
-	must(t, r.AddNet(h))
+	if path == nil {
+		must(t, r.AddNet(h))
+		return h
+	}
+	q, err := vnet.NewQueue(h, path)
+	must(t, err)
+	t.Cleanup(func() { must(t, q.Close()) })
+	must(t, r.AddNet(q))
 	return h
 }
 
+const (
+	// defaultQueue is how much a router holds for a path, in time.
+	defaultQueue = 300 * time.Millisecond
+	// pathBurst is what a path takes at once, in bytes.
+	pathBurst = 3000
+)
+
+func queueSize(bps int, t time.Duration) int64 { return int64(float64(bps) / 8 * t.Seconds()) }
+
+// SetBandwidth changes what the way to each host takes, in bit/s, of a network
+// that was made with a limit.
+func (n *Network) SetBandwidth(bps int) {
+	for _, p := range n.paths {
+		p.SetRate(bps)
+		p.SetSize(queueSize(bps, n.queueTime))
+	}
+}
+
 // attach connects a host to the Internet, behind a NAT of the given kind.
-func attach(t testing.TB, wan *vnet.Router, kind NAT, public, private, lan string, logs logging.LoggerFactory) *vnet.Net {
+func attach(t testing.TB, wan *vnet.Router, kind NAT, public, private, lan string, path *vnet.TBFQueue, logs logging.LoggerFactory) *vnet.Net {
 	t.Helper()
 	if kind == NoNAT {
-		return host(t, wan, public)
+		return host(t, wan, public, path)
 	}
 	nat := natTypes[kind]
 	r := router(t, &vnet.RouterConfig{
 		CIDR: lan, StaticIPs: []string{public}, NATType: &nat, LoggerFactory: logs, QueueSize: 4096,
 	})
-	h := host(t, r, private)
+	h := host(t, r, private, path)
 	must(t, wan.AddRouter(r))
 	return h
 }
@@ -256,16 +306,19 @@ func (n *Network) ICEServers() []media.ICEServer {
 	}
 }
 
-// Call makes a call between Alice and Bob. It returns when both are connected,
-// and ends with the test.
+// Call makes a call between Alice and Bob, with sound, and with moving patterns
+// if the medium is Video. It returns when both are connected, and ends with the
+// test.
 func (n *Network) Call(t testing.TB, medium rtp.Media, change ...func(*media.Config)) (alice, bob *Phone) {
 	t.Helper()
-	if medium != Audio {
-		t.Fatalf("a call with %s is not simulated", medium)
-	}
 	with := func(net transport.Net) func(*media.Config) {
 		return func(cfg *media.Config) {
 			cfg.Net, cfg.ICEServers = net, slices.Clone(n.ICEServers())
+			if medium == Video {
+				cfg.Video = media.Video{
+					Source: video.NewPatternSource(640, 480, 30), Codecs: []video.Codec{videotest.Codec()}, Sink: videotest.NewEye(),
+				}
+			}
 			for _, fn := range change {
 				fn(cfg)
 			}

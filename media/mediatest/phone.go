@@ -10,6 +10,7 @@ import (
 
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/audio"
+	"github.com/carillon-im/carillon/media/video/videotest"
 )
 
 // An Ear is an audio.Sink that knows the last second of what it heard.
@@ -73,6 +74,7 @@ func (e *Ear) wait(ctx context.Context, ok func(audio.Frame) bool) error {
 type Phone struct {
 	*media.Call
 	Ear *Ear
+	Eye *videotest.Eye // nil in a call without pictures
 
 	mu     sync.Mutex // guards what follows
 	events []media.Event
@@ -93,6 +95,7 @@ func NewPhone(t testing.TB, hz float64, change ...func(*media.Config)) *Phone {
 	for _, fn := range change {
 		fn(&cfg)
 	}
+	p.Eye, _ = cfg.Video.Sink.(*videotest.Eye)
 	call, err := media.NewCall(cfg)
 	if err != nil {
 		t.Fatal(err)

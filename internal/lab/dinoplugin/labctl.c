@@ -5,9 +5,11 @@
  * object (/im/dino/Dino, org.gtk.Actions):
  *
  *   lab-call (s)             open the conversation with a JID and choose "audio call" from its menu
+ *   lab-call-video (s)       likewise "video call"
  *   lab-accept, lab-reject   press the button of the newest incoming call
  *   lab-hangup               press the red button of every live call
  *   lab-mute (b)             press the microphone button
+ *   lab-video (b)            press the camera button
  *   lab-send-file ((ss))     offer a file to a JID, as dropping it on the window does
  *
  * Events are lines on stdout: "LAB <unix ms> <event> <key>=<value> ...".
@@ -35,6 +37,7 @@ extern gpointer dino_conversation_manager_create_conversation(gpointer manager, 
 extern void dino_conversation_manager_start_conversation(gpointer manager, gpointer conversation);
 extern void dino_call_state_end(gpointer state, const char *reason);
 extern void dino_call_state_mute_own_audio(gpointer state, gboolean mute);
+extern void dino_call_state_mute_own_video(gpointer state, gboolean mute);
 extern gpointer xmpp_jid_new(const char *jid, GError **error);
 extern gpointer gee_abstract_list_get(gpointer list, int index);
 extern int gee_abstract_collection_get_size(gpointer collection);
@@ -113,19 +116,24 @@ static gpointer find_by_tooltip(gpointer widget, const char *tooltip) {
 }
 
 /* The button is there once Dino knows what the contact's devices can do. */
+typedef struct {
+	const char *entry; /* of the menu */
+	int tries;
+} Press;
+
 static gboolean press_call(gpointer data) {
-	int *tries = data;
+	Press *press = data;
 	gpointer button = NULL;
 	for (GList *w = gtk_application_get_windows(app); w && !button; w = w->next) button = find_by_tooltip(w->data, "Start call");
 	gboolean ready = button && gtk_widget_get_visible(button) && gtk_widget_get_sensitive(button);
-	if (!ready && ++*tries < 100) return G_SOURCE_CONTINUE;
-	if (ready && gtk_widget_activate_action(button, "call.audio", NULL)) event("pressed-call");
+	if (!ready && ++press->tries < 100) return G_SOURCE_CONTINUE;
+	if (ready && gtk_widget_activate_action(button, press->entry, NULL)) event("pressed-call");
 	else event("error text=no-call-button");
-	g_free(tries);
+	g_free(press);
 	return G_SOURCE_REMOVE;
 }
 
-static void do_call(GSimpleAction *action, GVariant *target, gpointer data) {
+static void do_call(GSimpleAction *action, GVariant *target, gpointer entry) {
 	gpointer accounts = dino_stream_interactor_get_accounts(interactor);
 	if (!accounts || gee_abstract_collection_get_size(accounts) < 1) {
 		event("error text=no-account");
@@ -143,7 +151,9 @@ static void do_call(GSimpleAction *action, GVariant *target, gpointer data) {
 	gpointer conversation = dino_conversation_manager_create_conversation(manager, jid, gee_abstract_list_get(accounts, 0), &type);
 	dino_conversation_manager_start_conversation(manager, conversation);
 	g_action_group_activate_action(G_ACTION_GROUP(app), "open-conversation", g_variant_new_int32(id_of(conversation)));
-	g_timeout_add(50, press_call, g_new0(int, 1));
+	Press *press = g_new0(Press, 1);
+	press->entry = entry;
+	g_timeout_add(50, press_call, press);
 }
 
 static void do_answer(GSimpleAction *action, GVariant *target, gpointer button) {
@@ -161,6 +171,15 @@ static void do_hangup(GSimpleAction *action, GVariant *target, gpointer data) {
 	live = NULL;
 	for (GList *c = calls; c; c = c->next) dino_call_state_end(c->data, NULL);
 	g_list_free_full(calls, g_object_unref);
+}
+
+static void do_video(GSimpleAction *action, GVariant *target, gpointer data) {
+	if (!live) {
+		event("error text=no-call");
+		return;
+	}
+	event("pressed-video on=%d", g_variant_get_boolean(target));
+	dino_call_state_mute_own_video(live->data, !g_variant_get_boolean(target));
 }
 
 static void do_mute(GSimpleAction *action, GVariant *target, gpointer data) {
@@ -210,10 +229,12 @@ static void lab_registered(gpointer self, gpointer application) {
 	g_signal_connect(calls, "call-outgoing", G_CALLBACK(on_outgoing), NULL);
 	g_signal_connect(calls, "call-terminated", G_CALLBACK(on_terminated), NULL);
 	g_signal_connect(interactor, "stream-negotiated", G_CALLBACK(on_negotiated), NULL);
-	add("lab-call", G_VARIANT_TYPE_STRING, G_CALLBACK(do_call), NULL);
+	add("lab-call", G_VARIANT_TYPE_STRING, G_CALLBACK(do_call), "call.audio");
+	add("lab-call-video", G_VARIANT_TYPE_STRING, G_CALLBACK(do_call), "call.video");
 	add("lab-accept", NULL, G_CALLBACK(do_answer), "accept-call");
 	add("lab-reject", NULL, G_CALLBACK(do_answer), "reject-call");
 	add("lab-hangup", NULL, G_CALLBACK(do_hangup), NULL);
+	add("lab-video", G_VARIANT_TYPE_BOOLEAN, G_CALLBACK(do_video), NULL);
 	add("lab-mute", G_VARIANT_TYPE_BOOLEAN, G_CALLBACK(do_mute), NULL);
 	add("lab-send-file", G_VARIANT_TYPE("(ss)"), G_CALLBACK(do_send_file), NULL);
 }
