@@ -274,6 +274,7 @@ func TestVideoBesideSoundIsAnsweredAndNotSent(t *testing.T) {
 	}
 	for _, bundled := range []bool{true, false} {
 		name := map[bool]string{true: "bundled, video first, as Conversations", false: "not bundled, as Dino"}[bundled]
+		senders := map[bool]jingle.Senders{true: jingle.SendersNone, false: jingle.SendersInitiator}[bundled]
 		t.Run(name, func(t *testing.T) {
 			leaks(t)
 			ctx := testContext(t)
@@ -317,7 +318,7 @@ func TestVideoBesideSoundIsAnsweredAndNotSent(t *testing.T) {
 			i := slices.IndexFunc(answer.Contents, func(c jingle.Content) bool { return c.Name == "v" })
 			v := answer.Contents[i]
 			d, tr := description(v), iceTransport(v)
-			if v.Senders != jingle.SendersNone || len(d.PayloadTypes) != 1 || d.PayloadTypes[0].Name != "VP8" || d.Media != jrtp.Video {
+			if v.Senders != senders || len(d.PayloadTypes) != 1 || d.PayloadTypes[0].Name != "VP8" || d.Media != jrtp.Video {
 				t.Errorf("video answered with %+v, %+v", v, d)
 			}
 			sound := iceTransport(answer.Contents[1-i])

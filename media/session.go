@@ -262,6 +262,7 @@ func (c *Call) offered(j *jingle.Jingle) error {
 	if sound < 0 {
 		return refuse(jingle.UnsupportedApplications, "no sound is offered")
 	}
+	c.remoteBundles = len(j.Groups) > 0
 	answers := make([]jingle.Content, len(j.Contents))
 	main, picture := c.links[0], c.wantedVideo(j.Contents)
 	for _, members := range transports(j.Contents, j.Groups) {
@@ -288,7 +289,7 @@ func (c *Call) offered(j *jingle.Jingle) error {
 	if err := c.agree(description(answers[sound]), remote, description(answers[sound])); err != nil {
 		return err
 	}
-	c.local, c.remoteBundles = answers, len(j.Groups) > 0
+	c.local = answers
 	reply := &jingle.Jingle{Contents: slices.Clone(answers)}
 	for _, g := range j.Groups {
 		if g.Semantics == group.Bundle {
@@ -339,6 +340,11 @@ func (c *Call) answer(cl *callLink, offer []jingle.Content, members, carried []i
 			}
 		} else {
 			answers[i] = declined(offer[i])
+			if !c.remoteBundles {
+				// interop Dino 0.4: "invalid role none" ends the call. What the
+				// peer sends there is not looked at.
+				answers[i].Senders = with(offer[i].Senders, c.role, false)
+			}
 		}
 		tr := ours
 		if n == 0 {

@@ -25,6 +25,10 @@ const (
 	// reanchor is how far the clock of a source may be from ours before its
 	// pictures are dated anew.
 	reanchor = time.Second
+	// rembLeast is what is sent whatever the peer asks for, as long as less than
+	// rembLoss is lost.
+	rembLeast = 250_000
+	rembLoss  = 0.02
 	// soundShare is left of the path for sound and for headers.
 	soundShare = 48_000
 )
@@ -274,7 +278,13 @@ func (s *videoSender) rate(flow *flow, now time.Time) int {
 		bps = min(bps, startBitrate)
 	}
 	if s.remb > 0 && now.Sub(s.rembAt) < reportFresh {
-		bps = min(bps, int(s.remb))
+		remb := int(s.remb)
+		if s.lost < rembLoss {
+			// interop Dino 0.4: it never asks for much more than it gets, which
+			// says nothing about the path when the picture stands still.
+			remb = max(remb, rembLeast)
+		}
+		bps = min(bps, remb)
 	}
 	s.mu.Unlock()
 	s.target.Store(int64(bps))

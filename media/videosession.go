@@ -396,6 +396,12 @@ func (c *Call) tellVideo() {
 	case on && !v.senders.Includes(c.role):
 		if !v.unwanted {
 			c.modifyVideo(with(v.senders, c.role, true))
+			if !c.remoteBundles {
+				// interop Dino 0.4: it looks for our picture when it is told that
+				// there is one, not when it may come.
+				v.told = told{lost: true}
+				c.tellVideo()
+			}
 		}
 	case !on && v.senders.Includes(c.role) && c.remoteBundles:
 		c.modifyVideo(with(v.senders, c.role, false))
