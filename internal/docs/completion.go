@@ -45,12 +45,25 @@ func values(v *kong.Value) []string {
 
 // isFile reports whether a value is the name of a file.
 func isFile(v *kong.Value) bool {
-	return v.Flag != nil && v.Flag.PlaceHolder == "FILE" || v.Name == "dir"
+	return v.Flag != nil && v.Flag.PlaceHolder == "FILE" || v.Name == "dir" || v.Name == "path"
 }
 
-// isPerson reports whether a value is an address.
-func isPerson(v *kong.Value) bool {
-	return v.Name == "jid" || v.Flag != nil && v.Flag.PlaceHolder == "JID"
+// Lists of addresses, as the hidden command "complete" prints them.
+const (
+	people   = "people"   // with whom there were calls
+	accounts = "accounts" // that are logged in
+)
+
+// addresses is the list a value is completed from, "" for values that are no
+// address. The tag completes:"accounts" names it.
+func addresses(v *kong.Value) string {
+	switch {
+	case v.Tag != nil && v.Tag.Get("completes") != "":
+		return v.Tag.Get("completes")
+	case v.Name == "jid" || v.Flag != nil && v.Flag.PlaceHolder == "JID":
+		return people
+	}
+	return ""
 }
 
 func visible(flags []*kong.Flag) []*kong.Flag {
@@ -78,30 +91,57 @@ func path(n *kong.Node) string {
 // function is the name of the shell function that completes the program.
 func function(root *kong.Node) string { return "_" + strings.ReplaceAll(root.Name, "-", "_") }
 
-// knowsPeople reports whether the program has arguments that are people, whom
-// its history then names.
-func knowsPeople(root *kong.Node) bool {
+// lists are the lists of addresses that the program's arguments are of.
+func lists(root *kong.Node) (out []string) {
+	found := make(map[string]bool)
 	for _, n := range append([]*kong.Node{root}, commands(root)...) {
 		for _, p := range n.Positional {
-			if isPerson(p) {
-				return true
-			}
+			found[addresses(p)] = true
 		}
 		for _, f := range visible(n.Flags) {
-			if isPerson(f.Value) {
-				return true
-			}
+			found[addresses(f.Value)] = true
 		}
 	}
-	return false
+	for _, list := range []string{people, accounts} {
+		if found[list] {
+			out = append(out, list)
+		}
+	}
+	return out
+}
+
+// bashFlag is the pattern of a flag.
+func bashFlag(f *kong.Flag) string {
+	if f.Short != 0 {
+		return fmt.Sprintf("--%s|-%c", f.Name, f.Short)
+	}
+	return "--" + f.Name
 }
 
 func bash(root *kong.Node) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# bash completion of %s
-%s() {
+	fmt.Fprintf(&b, `# bash completion of %[1]s
+
+# Offers the lines of its input that begin with $cur. They are only compared
+# and quoted: what strangers put into a name must never be expanded.
+%[2]s_offer() {
+    local line
+    while IFS= read -r line; do
+        [[ -n $line && $line == "$cur"* ]] && COMPREPLY+=("$(printf %%q "$line")")
+    done
+}
+
+%[2]s_files() {
+    local line
+    compopt -o filenames 2>/dev/null # readline quotes them
+    while IFS= read -r line; do
+        COMPREPLY+=("$line")
+    done < <(compgen -f -- "$cur")
+}
+
+%[2]s() {
 `, root.Name, function(root))
-	b.WriteString(`    local cur prev words cword i path="" flags="" next="" person=""
+	b.WriteString(`    local cur prev words cword i path="" flags="" next="" list="" file=""
     COMPREPLY=()
     # A colon is part of words such as file:hello.wav.
     if declare -F _get_comp_words_by_ref >/dev/null; then
@@ -125,23 +165,33 @@ func bash(root *kong.Node) string {
 		seen[f.Name] = true
 		switch {
 		case values(f.Value) != nil:
-			fmt.Fprintf(&b, "        --%s) next=%q ;;\n", f.Name, strings.Join(values(f.Value), " "))
+			fmt.Fprintf(&b, "        %s) next=%q ;;\n", bashFlag(f), strings.Join(values(f.Value), " "))
 		case isFile(f.Value):
-			fmt.Fprintf(&b, "        --%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", f.Name)
-		case isPerson(f.Value):
-			fmt.Fprintf(&b, "        --%s) person=yes ;;\n", f.Name)
+			fmt.Fprintf(&b, "        %s) %s_files; return ;;\n", bashFlag(f), function(root))
+		case addresses(f.Value) != "":
+			fmt.Fprintf(&b, "        %s) %s_offer < <(%s complete %s 2>/dev/null); return ;;\n", bashFlag(f), function(root), root.Name, addresses(f.Value))
 		default:
-			fmt.Fprintf(&b, "        --%s) return ;;\n", f.Name)
+			fmt.Fprintf(&b, "        %s) return ;;\n", bashFlag(f))
 		}
 	})
-	b.WriteString("    esac\n    if [[ -n $next ]]; then\n        COMPREPLY=($(compgen -W \"$next\" -- \"$cur\"))\n        declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"$cur\"\n        return\n    fi\n    case $path in\n")
+	fmt.Fprintf(&b, `    esac
+    if [[ -n $next ]]; then
+        %s_offer <<<"${next// /$'\n'}"
+        declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
+        return
+    fi
+    case $path in
+`, function(root))
 	for _, n := range append([]*kong.Node{root}, commands(root)...) {
 		offered := words(n)
-		person := ""
+		more := ""
 		for _, p := range n.Positional {
 			offered = append(offered, values(p)...)
-			if isPerson(p) {
-				person = " person=yes"
+			if list := addresses(p); list != "" {
+				more += " list=" + list
+			}
+			if isFile(p) {
+				more += " file=yes"
 			}
 		}
 		var flags []string
@@ -154,19 +204,18 @@ func bash(root *kong.Node) string {
 		if key != "" {
 			key = " " + key
 		}
-		fmt.Fprintf(&b, "        %q) next=%q flags=%q%s ;;\n", key, strings.Join(offered, " "), strings.Join(flags, " "), person)
+		fmt.Fprintf(&b, "        %q) next=%q flags=%q%s ;;\n", key, strings.Join(offered, " "), strings.Join(flags, " "), more)
 	}
-	b.WriteString(`    esac
+	fmt.Fprintf(&b, `    esac
     if [[ $cur == -* ]]; then
         next=$flags
-`)
-	if knowsPeople(root) {
-		fmt.Fprintf(&b, "    elif [[ -n $person ]]; then\n        next=\"$next $(%s history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p' | sort -u)\"\n", root.Name)
-	}
-	fmt.Fprintf(&b, `    fi
-    COMPREPLY=($(compgen -W "$next" -- "$cur"))
+    else
+        [[ -n $list ]] && %[1]s_offer < <(%[2]s complete "$list" 2>/dev/null)
+        [[ -n $file ]] && %[1]s_files
+    fi
+    %[1]s_offer <<<"${next// /$'\n'}"
 }
-complete -F %s %s
+complete -F %[1]s %[2]s
 `, function(root), root.Name)
 	return b.String()
 }
@@ -186,8 +235,8 @@ func each(n *kong.Node, f func(*kong.Flag)) {
 func zsh(root *kong.Node) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "#compdef %[1]s\n# zsh completion of %[1]s\n\n", root.Name)
-	if knowsPeople(root) {
-		fmt.Fprintf(&b, "%s_people() {\n    local -a people\n    people=(${(fu)\"$(%s history --offline --json -n 50 2>/dev/null | sed -n 's/.*\"peer\":\"\\([^\"\\/]*\\).*/\\1/p')\"})\n    compadd -a people\n}\n\n", function(root), root.Name)
+	for _, list := range lists(root) { // compadd quotes what it offers
+		fmt.Fprintf(&b, "%s_%s() {\n    local -a found\n    found=(${(f)\"$(%s complete %s 2>/dev/null)\"})\n    compadd -a found\n}\n\n", function(root), list, root.Name, list)
 	}
 	zshNode(&b, root, root)
 	b.WriteString(function(root) + " \"$@\"\n")
@@ -251,8 +300,8 @@ func zshAction(root *kong.Node, v *kong.Value) string {
 		return ":(" + strings.Join(quoted, " ") + ")"
 	case isFile(v):
 		return ":_files"
-	case isPerson(v):
-		return ":" + function(root) + "_people"
+	case addresses(v) != "":
+		return ":" + function(root) + "_" + addresses(v)
 	}
 	return ":"
 }
@@ -264,10 +313,11 @@ func zshText(s string) string {
 
 func fish(root *kong.Node) string {
 	var b strings.Builder
-	name, people := root.Name, "_"+function(root)+"_people"
+	name := root.Name
+	ask := func(list string) string { return "_" + function(root) + "_" + list }
 	fmt.Fprintf(&b, "# fish completion of %s\n", name)
-	if knowsPeople(root) {
-		fmt.Fprintf(&b, "function %s\n    %s history --offline --json -n 50 2>/dev/null | string replace -rf '.*\"peer\":\"([^\"/]*).*' '$1' | sort -u\nend\n", people, name)
+	for _, list := range lists(root) { // fish escapes it before it stands on the line
+		fmt.Fprintf(&b, "function %s\n    %s complete %s 2>/dev/null\nend\n", ask(list), name, list)
 	}
 	fmt.Fprintf(&b, "complete -c %s -f\n", name)
 	for _, n := range append([]*kong.Node{root}, commands(root)...) {
@@ -279,8 +329,15 @@ func fish(root *kong.Node) string {
 		}
 		for _, p := range n.Positional {
 			switch {
-			case isPerson(p):
-				fmt.Fprintf(&b, "complete -c %s -n %s -a '(%s)'\n", name, where, people)
+			case isFile(p) || addresses(p) != "":
+				fmt.Fprintf(&b, "complete -c %s -n %s", name, where)
+				if isFile(p) {
+					b.WriteString(" -F")
+				}
+				if list := addresses(p); list != "" {
+					fmt.Fprintf(&b, " -a '(%s)'", ask(list))
+				}
+				b.WriteString("\n")
 			case values(p) != nil:
 				fmt.Fprintf(&b, "complete -c %s -n %s -a %s\n", name, where, fishText(strings.Join(values(p), " ")))
 			}
@@ -298,8 +355,8 @@ func fish(root *kong.Node) string {
 			case f.IsBool():
 			case isFile(f.Value):
 				b.WriteString(" -r -F")
-			case isPerson(f.Value):
-				fmt.Fprintf(&b, " -x -a '(%s)'", people)
+			case addresses(f.Value) != "":
+				fmt.Fprintf(&b, " -x -a '(%s)'", ask(addresses(f.Value)))
 			case values(f.Value) != nil:
 				b.WriteString(" -x -a " + fishText(strings.Join(values(f.Value), " ")))
 			default:

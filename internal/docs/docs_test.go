@@ -2,7 +2,10 @@ package docs
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 // small is a command line with one of everything.
 type small struct {
 	Config string `placeholder:"FILE" help:"A file."`
+	Who    string `short:"w" placeholder:"JID" completes:"accounts" help:"As whom."`
 	Loud   bool   `short:"l" help:"It's [very] loud: really."`
 	Secret string `hidden:"" help:"Not shown."`
 
@@ -85,6 +89,7 @@ func complete(t *testing.T, script string, words ...string) string {
 	}
 	cmd := exec.Command(bash, append([]string{"--norc", "-c", script + `
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _carillon; echo "${COMPREPLY[*]}"`, "x"}, words...)...)
+	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("bash: %v\n%s", err, out)
@@ -101,7 +106,7 @@ func TestBashCompletion(t *testing.T) {
 		{"carillon ", "call contacts completion"},
 		{"carillon con", "contacts"},
 		{"carillon contacts ", "add"},
-		{"carillon contacts add --", "--name --config --loud"},
+		{"carillon contacts add --", "--name --config --who --loud"},
 		{"carillon call bob --mic ", "device file: tone:440 speech silence"},
 		{"carillon --loud completion z", "zsh"},
 	} {
@@ -141,6 +146,71 @@ func TestOtherShells(t *testing.T) {
 	}
 	if err := Completion(new(bytes.Buffer), model(t), "tcsh"); err == nil {
 		t.Error("there is a completion for tcsh")
+	}
+}
+
+// hostile is a carillon whose history has callers with names for shells. The
+// real one does not print them; the completions must not trust it.
+const hostile = `#!/bin/sh
+case "$*" in
+"complete people") printf '%s\n' '$(touch${IFS}pwned)@x' '` + "`touch${IFS}pwned`" + `@x' ';touch pwned;@x' 'bob@example.org' 'bo*@x' ;;
+"complete accounts") echo me@example.org ;;
+esac
+`
+
+// TestNamesOfStrangersAreNotExpanded completes people, among them some whose
+// names are commands.
+func TestNamesOfStrangersAreNotExpanded(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "carillon"), []byte(hostile), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	bash := func(script string, words ...string) []string {
+		return append([]string{"--norc", "-c", script + `
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _carillon; eval "printf '%s\n' ${COMPREPLY[*]}"`, "x"}, words...)
+	}
+	zsh := func(script string, words ...string) []string {
+		list := "people"
+		if words[len(words)-2] == "--who" {
+			list = "accounts"
+		}
+		// _arguments works inside of a completion only; what it calls is here.
+		return []string{"-f", "-c", "_arguments() { }\ncompadd() { print -rl -- $found }\nset --\n" + script + "\n_carillon_" + list}
+	}
+	fish := func(script string, words ...string) []string {
+		return []string{"--no-config", "-c", script + "\ncomplete -C " + fishText(strings.Join(words, " "))}
+	}
+	for shell, args := range map[string]func(string, ...string) []string{"bash": bash, "zsh": zsh, "fish": fish} {
+		t.Run(shell, func(t *testing.T) {
+			path, err := exec.LookPath(shell)
+			if err != nil {
+				t.Skip(shell + " is not installed")
+			}
+			var b bytes.Buffer
+			if err := Completion(&b, model(t), shell); err != nil {
+				t.Fatal(err)
+			}
+			for _, tt := range []struct{ words, want, not string }{
+				{"carillon call ", "$(touch${IFS}pwned)@x", "me@example.org"},
+				{"carillon --who ", "me@example.org", "bob@example.org"},
+			} {
+				cmd := exec.Command(path, args(b.String(), strings.Split(tt.words, " ")...)...)
+				cmd.Dir = t.TempDir()
+				cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+cmd.Dir)
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Fatalf("%s: %v\n%s", shell, err, out)
+				}
+				// fish says after a tab what it is.
+				plain := strings.ReplaceAll(string(out), "\tAs whom.", "")
+				if got := strings.Split(plain, "\n"); !slices.Contains(got, tt.want) || slices.Contains(got, tt.not) {
+					t.Errorf("%q is completed by %q, want %q and not %q", tt.words, got, tt.want, tt.not)
+				}
+				if _, err := os.Stat(filepath.Join(cmd.Dir, "pwned")); err == nil {
+					t.Errorf("%q: a name was run", tt.words)
+				}
+			}
+		})
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // tree is the command line. Its tags and Help methods are also what the man
 // pages and completions are made of.
 type tree struct {
-	Account      string   `short:"a" placeholder:"JID" help:"Account to use, when several are logged in." group:"Global flags:"`
+	Account      string   `short:"a" placeholder:"JID" completes:"accounts" help:"Account to use, when several are logged in." group:"Global flags:"`
 	PasswordFile string   `placeholder:"FILE" help:"File whose first line is the password, for accounts that are not logged in." group:"Global flags:"`
 	Server       string   `placeholder:"HOST:PORT" help:"Server to connect to, instead of what DNS says." group:"Global flags:"`
 	CAFile       string   `name:"ca-file" placeholder:"FILE" help:"PEM certificates to trust besides those of the system." group:"Global flags:"`
@@ -35,6 +35,7 @@ type tree struct {
 	Doctor     doctorCmd     `cmd:"" help:"Say what stands in the way of calls."`
 	Demo       demoCmd       `cmd:"" help:"Make a call between two clients on this machine."`
 	Completion completionCmd `cmd:"" help:"Print the completion of a shell."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Print what a completion offers."`
 	Man        manCmd        `cmd:"" hidden:"" help:"Write the man pages into a folder."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -82,7 +83,7 @@ func (helpFlag) BeforeReset(k *kong.Context) error {
 func (helpFlag) IgnoreDefault() {}
 
 type loginCmd struct {
-	JID string `arg:"" name:"jid" help:"Address of the account, such as alice@example.org."`
+	JID string `arg:"" name:"jid" completes:"accounts" help:"Address of the account, such as alice@example.org."`
 }
 
 func (loginCmd) Help() string {
@@ -94,7 +95,7 @@ func (loginCmd) Help() string {
 }
 
 type logoutCmd struct {
-	JID string `arg:"" name:"jid" optional:"" help:"Account to forget; needed only when there are several."`
+	JID string `arg:"" name:"jid" optional:"" completes:"accounts" help:"Account to forget; needed only when there are several."`
 }
 
 type accountsCmd struct{}
@@ -177,7 +178,7 @@ type pathFlags struct {
 }
 
 type sendCmd struct {
-	What  []string `arg:"" name:"path" help:"Files and folders, and then who gets them: one address or several."`
+	What  []string `arg:"" name:"path" completes:"people" help:"Files and folders, and then who gets them: one address or several."`
 	Wait  bool     `help:"Wait until they are online, and go on whenever they come back."`
 	Limit string   `placeholder:"RATE" help:"Send no faster, such as 5MB/s."`
 	Plain bool     `help:"Send as other clients do, one file at a time and without resuming (XEP-0234)."`
@@ -277,6 +278,10 @@ func (completionCmd) Help() string {
     carillon completion fish > ~/.config/fish/completions/carillon.fish`
 }
 
+type completeCmd struct {
+	List string `arg:"" enum:"people,accounts" help:"people or accounts."`
+}
+
 type manCmd struct {
 	Dir string `arg:"" help:"Folder to write to."`
 }
@@ -290,5 +295,5 @@ type runner interface {
 
 var _ = []runner{
 	loginCmd{}, logoutCmd{}, accountsCmd{}, contactsListCmd{}, contactsAddCmd{}, contactsRemoveCmd{},
-	callCmd{}, answerCmd{}, sendCmd{}, receiveCmd{}, transfersListCmd{}, transfersResumeCmd{}, transfersForgetCmd{}, devicesCmd{}, historyCmd{}, doctorCmd{}, demoCmd{}, completionCmd{}, manCmd{}, versionCmd{},
+	callCmd{}, answerCmd{}, sendCmd{}, receiveCmd{}, transfersListCmd{}, transfersResumeCmd{}, transfersForgetCmd{}, devicesCmd{}, historyCmd{}, doctorCmd{}, demoCmd{}, completionCmd{}, completeCmd{}, manCmd{}, versionCmd{},
 }
