@@ -95,6 +95,13 @@ func inTerminal(t *testing.T, env []string, args ...string) *pty {
 	return p
 }
 
+// echoes reports whether the terminal shows what is typed.
+func (p *pty) echoes() bool {
+	var state syscall.Termios
+	ioctl(p.t, p.host, syscall.TCGETS, unsafe.Pointer(&state))
+	return state.Lflag&syscall.ECHO != 0
+}
+
 // waitFor waits until the terminal was sent what matches.
 func (p *pty) waitFor(pattern string) {
 	p.t.Helper()
@@ -203,5 +210,23 @@ func TestNoColorIsHonoured(t *testing.T) {
 	alice.press("q")
 	if text := alice.end(1); regexp.MustCompile(`\x1b\[\d*m`).MatchString(text) {
 		t.Errorf("there are colours:\n%q", text)
+	}
+}
+
+func TestCtrlCAtThePasswordPromptLeaves(t *testing.T) {
+	env := []string{"HOME=" + t.TempDir(), "TERM=xterm", "LANG=C.UTF-8"}
+	p := inTerminal(t, env, "login", "alice@example.org", "--server", "127.0.0.1:1")
+	p.waitFor("Password of alice@example.org: ")
+	for deadline := time.Now().Add(scriptTimeout); p.echoes(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the terminal shows the password")
+		}
+	}
+	p.press("\x03")
+	if text := p.end(1); !strings.Contains(text, "carillon: error: interrupted") {
+		t.Errorf("shown:\n%q", text)
+	}
+	if !p.echoes() {
+		t.Error("the terminal does not show any more what is typed")
 	}
 }

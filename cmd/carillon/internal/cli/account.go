@@ -29,7 +29,7 @@ func (c loginCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	if id.password == "" {
-		typed, err := a.screen.AskPassword(fmt.Sprintf("Password of %s: ", screen.Escape(bare)))
+		typed, err := a.screen.AskPassword(ctx, fmt.Sprintf("Password of %s: ", screen.Escape(bare)))
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 
@@ -84,22 +83,47 @@ func (s *Screen) setRaw(on bool, restore func()) {
 	s.raw, s.restore = on, restore
 }
 
-// AskPassword asks without showing what is typed. It is an error when nobody
-// can be asked.
-func (s *Screen) AskPassword(prompt string) (string, error) {
+// AskPassword asks without showing what is typed, until ctx ends. It is an
+// error when nobody can be asked.
+//
+// As with Keys, the goroutine that reads stays until a line comes or the
+// program ends.
+func (s *Screen) AskPassword(ctx context.Context, prompt string) (string, error) {
 	if s.in == nil {
 		return "", ErrNobody
 	}
-	fmt.Fprint(s.err, prompt)
-	b, err := readPassword(s.in)
-	fmt.Fprintln(s.err)
+	old, err := term.GetState(int(s.in.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("ask for the password: %w", err)
 	}
-	return strings.TrimRight(string(b), "\r\n"), nil
+	restore := sync.OnceFunc(func() {
+		s.setRaw(false, nil)
+		_ = term.Restore(int(s.in.Fd()), old) // the terminal is gone when this fails
+	})
+	defer restore()
+	s.setRaw(false, restore)
+	fmt.Fprint(s.err, prompt)
+	type answer struct {
+		text []byte
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		text, err := term.ReadPassword(int(s.in.Fd()))
+		read <- answer{text, err}
+	}()
+	select {
+	case a := <-read:
+		fmt.Fprintln(s.err)
+		if a.err != nil {
+			return "", fmt.Errorf("ask for the password: %w", a.err)
+		}
+		return strings.TrimRight(string(a.text), "\r\n"), nil
+	case <-ctx.Done():
+		fmt.Fprintln(s.err)
+		return "", context.Cause(ctx)
+	}
 }
-
-func readPassword(f *os.File) ([]byte, error) { return term.ReadPassword(int(f.Fd())) }
 
 // ErrNobody is returned when a question cannot be asked.
 var ErrNobody = fmt.Errorf("nobody can be asked: the input is not a terminal")

@@ -146,7 +146,7 @@ func TestPlainOutputHasNoLiveLine(t *testing.T) {
 	if s.Interactive() || s.Live() || s.Color() {
 		t.Error("a buffer was taken for a terminal")
 	}
-	if _, err := s.AskPassword("? "); !errors.Is(err, ErrNobody) {
+	if _, err := s.AskPassword(t.Context(), "? "); !errors.Is(err, ErrNobody) {
 		t.Errorf("AskPassword: error = %v, want ErrNobody", err)
 	}
 }
