@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/history"
+	"github.com/carillon-im/carillon/internal/history"
 )
 
 // maxOffered is how many past calls of an account a completion looks at.
