@@ -8,12 +8,16 @@ TOOL    = $(GO) tool -modfile=internal/tools/go.mod
 CROSS    = linux/arm64 windows/amd64 darwin/arm64
 PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
 
+# The app needs C. Its compile of some minutes is done once: by "make build",
+# with the flags of everything native; its tests need neither C nor display.
+APP = $(wildcard cmd/carillon-desktop)
+
 # Packages that are built differently with the system's libraries, or have
 # tests against real programs (tag integration).
 REAL = $(patsubst %,./%/...,$(wildcard signaling media turn internal desktop/notify))
 
 # Packages whose goroutines are worth the race detector's time.
-RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn))
+RACE = $(patsubst %,./%/...,$(wildcard jingle signaling media ft turn desktop/bridge))
 
 .PHONY: help
 help: ## this list
@@ -25,7 +29,7 @@ setup: ## install the Debian packages for everything below (root or sudo)
 
 .PHONY: build
 build: setup-test ## build the programs into bin/, with the system's libraries
-	CGO_ENABLED=1 $(GO) build -tags $(NATIVE) -o bin/ $(addprefix ./,$(PROGRAMS))
+	CGO_ENABLED=1 $(GO) build -tags $(NATIVE) -o bin/ $(addprefix ./,$(PROGRAMS) $(APP))
 
 .PHONY: build-pure
 build-pure: ## build the programs into bin/ with Go alone
@@ -87,11 +91,11 @@ lint: ## gofmt, go vet and staticcheck, both ways to build
 
 .PHONY: interop
 interop: setup build ## calls with a real Dino through a real Prosody
-	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags interop -count 1 -v -timeout 30m ./internal/interop/
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CARILLON_DESKTOP=$(CURDIR)/bin/carillon-desktop $(GO) test -tags interop -count 1 -v -timeout 30m ./internal/interop/
 
 .PHONY: bench
 bench: setup build ## what a user feels, measured; see BENCHMARKS.md
-	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
+	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CARILLON_DESKTOP=$(CURDIR)/bin/carillon-desktop $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/...
 
 .PHONY: clean

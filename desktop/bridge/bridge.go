@@ -23,6 +23,7 @@ import (
 
 	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/desktop/trust"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
@@ -105,7 +106,8 @@ type Bridge struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	do   chan func()
-	db   *history.DB // nil when it cannot be used
+	db   *history.DB  // nil when it cannot be used
+	keys *trust.Store // likewise
 
 	// The rest belongs to the goroutine of run.
 	app       state.App
@@ -144,6 +146,9 @@ func New(cfg Config) (*Bridge, error) {
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	if b.db, err = history.Open(b.ctx, historyPath(cfg.Paths)); err != nil {
 		// Calls are more important than that they are remembered.
+		b.app = b.app.Apply(state.WentWrong{Problem: *b.problem(err, "")})
+	}
+	if b.keys, err = trust.Open(keysPath(cfg.Paths)); err != nil {
 		b.app = b.app.Apply(state.WentWrong{Problem: *b.problem(err, "")})
 	}
 	first := b.app

@@ -175,6 +175,9 @@ func TestFirstStartToACallAndBack(t *testing.T) {
 		t.Errorf("verification %q and %q", one.Calls[0].Verification, two.Calls[0].Verification)
 	}
 	id := one.Calls[0].ID
+	anna.until("sees a new key", func(a state.App) bool { return a.Calls[0].Trust == state.TrustFirst })
+	anna.Do(state.Verified{ID: id})
+	anna.until("has compared", func(a state.App) bool { return a.Calls[0].Trust == state.TrustVerified })
 	anna.Do(state.Mute{ID: id, On: true})
 	ben.until("sees that she is muted", func(a state.App) bool { c, ok := a.Front(); return ok && c.TheyMuted })
 	anna.Do(state.Mute{ID: id})
@@ -193,6 +196,12 @@ func TestFirstStartToACallAndBack(t *testing.T) {
 	if !b.Flash.Remote || b.History[0].Outcome != state.Answered || !b.History[0].Incoming {
 		t.Errorf("flash %+v, history %+v", b.Flash, b.History)
 	}
+	// The next call is of the same key, and is known to be.
+	ben.Do(state.PlaceCall{Key: key("ben", "anna")})
+	in = anna.until("rings", phase(state.Rings))
+	anna.Do(state.AnswerCall{ID: in.Calls[0].ID})
+	anna.until("knows the key that was compared", func(a state.App) bool { c, ok := a.Front(); return ok && c.Trust == state.TrustVerified })
+	ben.until("knows the key", func(a state.App) bool { c, ok := a.Front(); return ok && c.Trust == state.TrustSame })
 }
 
 func TestDeclinedMissedAndBusyWithSomebodyElse(t *testing.T) {

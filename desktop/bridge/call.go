@@ -67,6 +67,9 @@ type call struct {
 	over    media.Ended
 	started time.Time
 	relay   bool
+	// fingerprint is that of the other side, once it is known.
+	fingerprint string
+	trust       state.Trust
 }
 
 // newCall makes one that is shown from now on. Owner only.
@@ -122,9 +125,11 @@ func (b *Bridge) place(key state.Key, withVideo bool) {
 	withVideo = withVideo && hasVideo()
 	k := b.newCall(a, state.Call{Key: key, Video: withVideo, Phase: state.Dialing})
 	client, mic, speaker, camera, relayOnly := a.client, b.mic(), b.speaker(), b.camera(), b.app.Settings.RelayOnly
+	known, _ := b.app.Contact(key)
+	contact := known.SeesUs
 	b.wg.Go(func() {
 		defer k.stop()
-		problem := k.prepare(client, mic, speaker, camera, withVideo, relayOnly)
+		problem := k.prepare(client, mic, speaker, camera, withVideo, relayOnly, contact)
 		if problem != nil {
 			k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: problem})
 			return
@@ -163,7 +168,7 @@ func (b *Bridge) camera() string {
 }
 
 // prepare opens sound and picture and finds addresses.
-func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, withVideo, relayOnly bool) *state.Problem {
+func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, withVideo, relayOnly, contact bool) *state.Problem {
 	ctx, cancel := context.WithTimeout(k.ctx, openTime)
 	defer cancel()
 	servers, err := k.servers(ctx, client)
@@ -183,6 +188,11 @@ func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, wi
 	}
 	cfg := media.Config{
 		Audio: media.Audio{Source: s.Source(), Sink: s.Sink()}, ICEServers: servers, RelayOnly: relayOnly, StatsInterval: calmStats, Logger: k.b.log,
+	}
+	if contact { // others could tell by it that two calls are of the same person
+		if cfg.Identity, err = k.b.identity(k.key.Account); err != nil {
+			k.b.log.Warn("a new key is used for this call", "err", err)
+		}
 	}
 	if hasVideo() {
 		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) })
@@ -278,7 +288,7 @@ func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, 
 			}
 		}
 	}
-	problem := k.prepare(client, mic, speaker, camera, false, relayOnly)
+	problem := k.prepare(client, mic, speaker, camera, false, relayOnly, in.Known())
 	if problem != nil {
 		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
 		k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: problem})
@@ -375,9 +385,9 @@ func (k *call) run(ringing, proceeded <-chan struct{}) {
 func (k *call) happened(e media.Event) {
 	switch e := e.(type) {
 	case media.Connected:
-		k.started = time.Now().Add(0)
+		k.started = time.Now()
 		k.tell(state.CallChanged{ID: k.id, Phase: state.Running, At: k.started})
-		k.tell(state.CallSecured{ID: k.id, Verification: e.Verification})
+		k.recognise(e)
 	case media.Reconnecting:
 		k.tell(state.CallChanged{ID: k.id, Phase: state.Reconnecting})
 	case media.RemoteMuted:
@@ -387,6 +397,7 @@ func (k *call) happened(e media.Event) {
 	case media.RemoteVideo:
 		k.tell(state.CallShown{ID: k.id, On: e.On})
 	case media.FirstFrame:
+		k.b.log.Info("first frame", "since_accept", e.SinceAccept)
 		k.tell(state.CallShown{ID: k.id, On: true})
 	case media.VideoSourceEnded:
 		k.tell(state.CallPictured{ID: k.id})

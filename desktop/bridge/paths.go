@@ -44,10 +44,3 @@ func registerProblem(err error) *state.Problem {
 	}
 	return nil
 }
-
-// verified remembers that the user compared the words. Owner only.
-func (b *Bridge) verified(id string) {
-	if c, ok := b.app.Call(id); ok {
-		b.apply(state.CallSecured{ID: id, Verification: c.Verification, Trust: state.TrustVerified})
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -180,8 +181,36 @@ func (d *Desktop) Picture(path string) image.Image {
 	return i
 }
 
-// PID returns the process id.
-func (d *Desktop) PID() int { return d.cmd.Process.Pid }
+// Log returns what the app wrote.
+func (d *Desktop) Log() string { return d.readLog() }
+
+// Resident returns the memory of the app that is in use, in bytes.
+func (d *Desktop) Resident() int64 {
+	d.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kB int64
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kB); err == nil {
+			return kB << 10
+		}
+	}
+	d.t.Fatal("the kernel does not tell the memory of a process")
+	return 0
+}
+
+// Quit ends the app as its user does.
+func (d *Desktop) Quit() {
+	d.t.Helper()
+	d.Do("Quit", state.Quit{})
+	select {
+	case <-d.done:
+	case <-time.After(stopTimeout):
+		d.t.Errorf("%s does not end\n%s", d.name, tail(d.readLog()))
+	}
+}
 
 // Received is the folder of received files.
 func (d *Desktop) Received() string { return d.State().Settings.Folder }
