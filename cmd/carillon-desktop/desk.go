@@ -34,6 +34,9 @@ import (
 
 const appID = "im.carillon.Carillon"
 
+// settleTime is how long after the start memory is given back.
+const settleTime = 3 * time.Second
+
 // windowSize is that of the first start.
 var windowSize = fyne.NewSize(1000, 660)
 
@@ -125,6 +128,8 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.app.Settings().AddListener(func(s fyne.Settings) { d.restyled(s) })
 	d.app.Lifecycle().SetOnStarted(func() {
 		d.log.Info("window is there", "after", time.Since(d.begin))
+		// Making a window leaves much behind that is not needed again.
+		time.AfterFunc(settleTime, debug.FreeOSMemory)
 		close(d.shown)
 	})
 	stop := d.serve(instance)

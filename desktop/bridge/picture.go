@@ -104,7 +104,7 @@ type preview struct {
 	video.Source
 	sink  *picture
 	small *image.YCbCr
-	odd   bool
+	count int
 }
 
 const previewWidth = 320
@@ -115,7 +115,7 @@ func newPreview(s video.Source, sink *picture) video.Source { return &preview{So
 func (p *preview) Read(ctx context.Context) (video.Frame, error) {
 	f, err := p.Source.Read(ctx)
 	// Every second picture is enough for a look at oneself.
-	if p.odd = !p.odd; err == nil && p.odd && f.Image != nil {
+	if p.count++; err == nil && p.count%2 == 0 && f.Image != nil {
 		small := f
 		if w, h := f.Image.Rect.Dx(), f.Image.Rect.Dy(); w > previewWidth {
 			p.small = video.Scale(p.small, f.Image, previewWidth, max(2, h*previewWidth/w)&^1)

@@ -45,6 +45,8 @@ type stage struct {
 
 	chrome *fyne.Container // everything over the picture that goes away when nobody moves
 	moved  time.Time       // when the pointer moved last
+	fed    time.Time       // when a picture of theirs came last
+	waits  image.Image     // of ours, to be shown with the next of theirs
 
 	details *details
 	pad     *fyne.Container
@@ -374,10 +376,28 @@ func (s *stage) switchDetails() { show(s.details.root, !s.details.root.Visible()
 // Show shows a picture of theirs, or none with nil. The caller must not change
 // it before another one was shown. Between the first and the last picture
 // nothing is laid out anew.
-func (s *stage) Show(i image.Image) { setPicture(s.theirs, i, s.relay) }
+func (s *stage) Show(i image.Image) {
+	s.fed = s.v.now()
+	setPicture(s.theirs, i, s.relay)
+	if s.waits != nil {
+		setPicture(s.ours, s.waits, s.relay)
+		s.waits = nil
+	}
+}
 
-// ShowOwn shows our own picture, likewise.
-func (s *stage) ShowOwn(i image.Image) { setPicture(s.ours, i, s.relay) }
+// ShowOwn shows our own picture, likewise. While theirs moves it waits for the
+// next of those: each drawing of the window costs, whatever changed in it.
+func (s *stage) ShowOwn(i image.Image) {
+	if i != nil && s.ours.Image != nil && s.theirs.Visible() && s.v.now().Sub(s.fed) < stillTime {
+		s.waits = i
+		return
+	}
+	s.waits = nil
+	setPicture(s.ours, i, s.relay)
+}
+
+// stillTime is when a picture of theirs is taken to stand still.
+const stillTime = 250 * time.Millisecond
 
 func setPicture(c *canvas.Image, i image.Image, changed func()) {
 	first := (c.Image == nil) != (i == nil)

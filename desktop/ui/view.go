@@ -48,6 +48,7 @@ type View struct {
 
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
+	back  *canvas.Rectangle
 }
 
 // New returns a View. send takes what the user wants; now is [time.Now]
@@ -76,8 +77,8 @@ func New(send func(state.Command), now func() time.Time) *View {
 	edge := canvas.NewRectangle(paint(theme.ColorNameSeparator))
 	edge.SetMinSize(fyne.NewSize(1, 1))
 	v.main = container.New(beside{}, v.side.root, edge, container.New(above{}, v.bar.root, stack))
-	back := canvas.NewRectangle(paint(theme.ColorNameBackground))
-	v.Root = container.NewStack(back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.sheet.root, v.tips.box)
+	v.back = canvas.NewRectangle(paint(theme.ColorNameBackground))
+	v.Root = container.NewStack(v.back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.sheet.root, v.tips.box)
 	v.Draw(state.App{})
 	return v
 }
@@ -89,6 +90,7 @@ func (v *View) Draw(a state.App) {
 	stage := a.Stage && len(a.Calls) > 0
 	show(v.signIn.root, first && !stage)
 	show(v.main, !first && !stage)
+	show(v.back, !stage) // what nobody sees is not drawn
 	show(v.stage.root, stage)
 	v.signIn.draw(a)
 	if stage {
