@@ -52,7 +52,9 @@ func TestBenchDesktop(t *testing.T) {
 		in := ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
 		time.Sleep(ringTime)
 		ben.Do("AnswerCall", state.AnswerCall{ID: in.ID, Video: true})
-		sees := func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].TheirPicture && s.Calls[0].Stats.FPS > 20 }
+		sees := func(s state.App) bool {
+			return len(s.Calls) == 1 && s.Calls[0].TheirPicture && s.Calls[0].Stats.FPS > 20
+		}
 		id := anna.Until("sees ben", sees).Calls[0].ID
 		ben.Until("sees anna", sees)
 		time.Sleep(5 * time.Second) // the buttons are gone, the bit rate has settled
