@@ -81,6 +81,15 @@ package: ## deb and rpm of the relay, in dist/
 	for shell in bash zsh fish; do dist/build/here completion $$shell > dist/build/completion/carillon-turn.$$shell || exit 1; done
 	for kind in deb rpm; do ARCH=$(ARCH) VERSION=$(patsubst v%,%,$(VERSION)) $(TOOL) nfpm package --config packaging/turn/nfpm.yaml --packager $$kind --target dist/ || exit 1; done
 
+.PHONY: package-desktop
+package-desktop: setup-test ## deb of the app and the command line, with the system's libraries, in dist/
+	rm -rf dist/desktop && mkdir -p dist/desktop/man dist/desktop/completion
+	CGO_ENABLED=1 $(GO) build -tags $(NATIVE) -ldflags "-s -w" -o dist/desktop/ ./cmd/carillon ./cmd/carillon-desktop
+	$(GO) run ./internal/icon cmd/carillon-desktop/icon.svg dist/desktop/icons
+	dist/desktop/carillon man dist/desktop/man && cp packaging/desktop/carillon-desktop.1 dist/desktop/man/ && gzip -n9 dist/desktop/man/*.1
+	for shell in bash zsh fish; do dist/desktop/carillon completion $$shell > dist/desktop/completion/carillon.$$shell || exit 1; done
+	ARCH=$(ARCH) VERSION=$(patsubst v%,%,$(VERSION)) $(TOOL) nfpm package --config packaging/desktop/nfpm.yaml --packager deb --target dist/
+
 .PHONY: lint
 lint: ## gofmt, go vet and staticcheck, both ways to build
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
