@@ -81,6 +81,7 @@ func TestIntegrationPackages(t *testing.T) {
 	if out, err := exec.Command(program, "--version").Output(); err != nil || string(out) != "carillon-turn 1.2.3\n" {
 		t.Errorf("version %q, %v", out, err)
 	}
+	runsFromScratch(t, program)
 	path := filepath.Join(dir, "relay.toml")
 	if out, err := exec.Command(program, "init", "--realm", "example.org", "-o", path).CombinedOutput(); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
@@ -95,4 +96,31 @@ func TestIntegrationPackages(t *testing.T) {
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the configuration is gone: %v", err)
 	}
+}
+
+// runsFromScratch serves from a root folder with the program and nothing else,
+// as in the container, and as nobody.
+func runsFromScratch(t *testing.T, program string) {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "carillon-turn"), text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{t: t, new: make(chan struct{}, 1)}
+	r.cmd = exec.Command("/carillon-turn", "run", "--listen", on, "--relay-ip", "127.0.0.1", "--realm", "r", "--allow-peer", "127.0.0.0/8")
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stderr = "/", []string{"CARILLON_TURN_USER=u:p"}, r
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { r.cmd.Process.Kill(); r.cmd.Wait() }()
+	at := r.wait(`transport=udp address=(\S+)`)
+	output(t, 0, "check", "turn:"+at+"?transport=udp", "--user", "u")
 }

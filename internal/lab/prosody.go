@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -117,6 +118,18 @@ func (p *Prosody) Start() {
 	p.waitFor("start", func() error {
 		return errors.Join(listening(p.Addr), listening(p.DirectTLS), listening(strings.TrimSuffix(strings.TrimPrefix(p.WebSocket, "wss://"), "/xmpp-websocket")))
 	})
+}
+
+// Control runs prosodyctl on the server's configuration.
+func (p *Prosody) Control(args ...string) (string, error) {
+	args = append([]string{"--config", filepath.Join(p.dir, "prosody.cfg.lua")}, args...)
+	if os.Getuid() == 0 {
+		args = append([]string{"--root"}, args...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "prosodyctl", args...).CombinedOutput()
+	return string(out), err
 }
 
 // Stop stops the server; its clients lose their connections.
