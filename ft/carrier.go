@@ -25,6 +25,19 @@ type Carrier interface {
 	New(env Env, role jingle.Role) (Negotiation, error)
 }
 
+// A Bytestreamer is a carrier that can also do without Jingle, for clients that
+// negotiate files by XEP-0095.
+type Bytestreamer interface {
+	Carrier
+	// Method is its name as a stream-method: the namespace of the bytestream.
+	Method() string
+	// DialStream opens the bytestream sid to env.Peer.
+	DialStream(ctx context.Context, env Env, sid string) (Stream, error)
+	// ListenStream makes ready for env.Peer to open the bytestream sid. open
+	// waits for that; it may be called until close.
+	ListenStream(env Env, sid string) (open func(context.Context) (Stream, error), close func())
+}
+
 // A Negotiation takes the transport of one content from the offer to a stream.
 // One goroutine calls Local and Remote; Open runs beside it.
 type Negotiation interface {
@@ -105,6 +118,10 @@ type Env struct {
 	// error from h becomes the IQ error. Several may take one namespace: those
 	// who answer item-not-found leave it to the next. Nil when there is no way.
 	HandleIQ func(ns string, h func(from jid.JID, payload xml.TokenReader) error) (remove func())
+	// ServeIQ is HandleIQ for answers with a payload, or that take time: h
+	// returns false to leave the request to the next, or calls answer once, now
+	// or later. Only transfers without Jingle need it.
+	ServeIQ func(ns string, h func(from jid.JID, payload xml.TokenReader, answer func(result any, err error)) bool) (remove func())
 	// Logger receives one line per event. Nil discards.
 	Logger *slog.Logger
 }

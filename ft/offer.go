@@ -74,13 +74,19 @@ func ReadOffer(d jingle.Description) (Offer, bool) {
 		}
 		return o, d.Files >= 0 && d.Folders >= 0 && d.Size >= 0 && len(d.Roots) > 0
 	case *filetransfer.Description:
-		o := Offer{Names: []string{printable(d.File.Name)}, Files: 1, Size: -1}
+		size := int64(-1)
 		if d.File.Size != nil {
-			o.Size = *d.File.Size
+			size = *d.File.Size
 		}
-		return o, true
+		return FileOffer(d.File.Name, size), true
 	}
 	return Offer{}, false
+}
+
+// FileOffer is the offer of one file by another client. A size of -1 is not
+// known.
+func FileOffer(name string, size int64) Offer {
+	return Offer{Names: []string{printable(name)}, Files: 1, Size: size}
 }
 
 // printable makes a peer's text fit for a screen.

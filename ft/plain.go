@@ -35,7 +35,7 @@ func NewPlainSender(cfg SendConfig) (*Transfer, error) {
 		e := cfg.Source.Manifest[0]
 		return job{
 			description: &filetransfer.Description{File: filetransfer.File{
-				Name: e.Path, Size: &e.Size, Date: e.ModTime.Truncate(time.Second), MediaType: mediaType(e.Path),
+				Name: e.Path, Size: &e.Size, Date: e.ModTime.Truncate(time.Second), MediaType: MediaType(e.Path),
 				Range: &filetransfer.Range{}, HashUsed: []string{algorithm},
 			}},
 			use: func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
@@ -43,7 +43,8 @@ func NewPlainSender(cfg SendConfig) (*Transfer, error) {
 	})
 }
 
-func mediaType(name string) string {
+// MediaType guesses what is in a file from its name.
+func MediaType(name string) string {
 	m, _, err := mime.ParseMediaType(mime.TypeByExtension(path.Ext(name)))
 	if err != nil {
 		return "application/octet-stream"

@@ -7,6 +7,7 @@ import (
 	"github.com/carillon-im/carillon/signaling/extdisco"
 	"github.com/carillon-im/carillon/signaling/internal/stream"
 	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/stanza"
 )
 
 type versionQuery struct {
@@ -32,9 +33,13 @@ func (c *Client) onIQ(st *stream.Stanza) {
 		c.onJingle(st, payload) // answers by itself
 		return
 	}
-	result, err := c.handleIQ(st, payload)
-	c.answer(st, result, err)
+	if result, err := c.handleIQ(st, payload); err != errAnswered {
+		c.answer(st, result, err)
+	}
 }
+
+// errAnswered says that somebody else answers.
+var errAnswered = new(jingle.Error)
 
 func (c *Client) handleIQ(st *stream.Stanza, payload *stream.Element) (result any, err *jingle.Error) {
 	what, typ := name(payload), st.Type()
@@ -71,8 +76,11 @@ func (c *Client) handleIQ(st *stream.Stanza, payload *stream.Element) (result an
 		return nil, errBadRequest()
 	default:
 		if typ == "set" {
-			if e, taken := c.handOut(st.From, payload); taken {
-				return nil, e
+			switch taken, known := c.handOut(st, payload); {
+			case taken:
+				return nil, errAnswered
+			case known:
+				return nil, jingle.StanzaError(stanza.ItemNotFound, "")
 			}
 		}
 		return nil, errUnavailable()

@@ -21,8 +21,10 @@ type iqHandlers struct {
 	byNS map[string][]*iqHandler // oldest first
 }
 
+// take reports whether the request is its own, and answers it once, now or
+// later.
 type iqHandler struct {
-	take func(from jid.JID, payload xml.TokenReader) error
+	take func(from jid.JID, payload xml.TokenReader, answer func(result any, err error)) bool
 }
 
 // maxIQHandlers bounds the handlers of one namespace: a byte stream in band
@@ -39,6 +41,21 @@ const maxIQHandlers = 64
 // away again. Namespaces that the client itself implements never get here, nor
 // do requests of people who may not know that we are online.
 func (c *Client) HandleIQ(ns string, h func(from jid.JID, payload xml.TokenReader) error) (remove func()) {
+	return c.ServeIQ(ns, func(from jid.JID, payload xml.TokenReader, answer func(any, error)) bool {
+		err := h(from, payload)
+		if e := handlerError(err); e != nil && e.Stanza.Condition == stanza.ItemNotFound {
+			return false // which is what the sender hears when nobody else takes it
+		}
+		answer(nil, err)
+		return true
+	})
+}
+
+// ServeIQ is HandleIQ for requests whose answer has a payload, or takes time,
+// as when a person is asked. h returns at once: false leaves the request to the
+// next, true means that it calls answer, from any goroutine, now or later; only
+// the first call counts.
+func (c *Client) ServeIQ(ns string, h func(from jid.JID, payload xml.TokenReader, answer func(result any, err error)) bool) (remove func()) {
 	own := &iqHandler{h}
 	hs := &c.iqHandlers
 	hs.mu.Lock()
@@ -61,20 +78,22 @@ func (c *Client) HandleIQ(ns string, h func(from jid.JID, payload xml.TokenReade
 	})
 }
 
-// handOut gives a request to the handlers of its namespace; false means that
-// there are none.
-func (c *Client) handOut(from jid.JID, payload *stream.Element) (*jingle.Error, bool) {
+// handOut gives a request to the handlers of its namespace, and reports whether
+// one of them answers it. There may be none at all.
+func (c *Client) handOut(st *stream.Stanza, payload *stream.Element) (taken, known bool) {
 	c.iqHandlers.mu.Lock()
 	list := c.iqHandlers.byNS[payload.Start.Name.Space]
 	c.iqHandlers.mu.Unlock()
-	var answer *jingle.Error
+	var once sync.Once
 	for _, h := range list {
-		answer = handlerError(h.take(from, payload.TokenReader()))
-		if answer == nil || answer.Stanza.Condition != stanza.ItemNotFound {
-			break
+		taken := h.take(st.From, payload.TokenReader(), func(result any, err error) {
+			once.Do(func() { c.answer(st, result, handlerError(err)) })
+		})
+		if taken {
+			return true, true
 		}
 	}
-	return answer, len(list) > 0
+	return false, len(list) > 0
 }
 
 func handlerError(err error) *jingle.Error {

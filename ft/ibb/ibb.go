@@ -30,12 +30,13 @@ import (
 const (
 	blockSize    = 8192 // offered; as large as Conversations takes, a stanza of 11 kB
 	minBlock     = 64   // smaller ones than this are refused
+	leastBlock   = 1024 // offered
 	maxBlock     = 65535
 	firstWindow  = 2 // blocks under way at first
 	maxWindow    = 16
 	slow         = 500 * time.Millisecond // an acknowledgement that takes longer halves the window
 	maxBuffered  = 1 << 20                // bytes received and not yet read
-	closeTimeout = 5 * time.Second        // for the answer to a close
+	closeTimeout = 2 * time.Second        // for the answer to a close
 )
 
 // Carrier makes negotiations. Its zero value is ready to use.
@@ -131,11 +132,10 @@ func (n *negotiation) Open(ctx context.Context) (ft.Stream, error) {
 	s, size := n.stream, n.size
 	n.mu.Unlock()
 	if n.role == jingle.Initiator {
-		if _, err := n.env.IQ(ctx, n.env.Peer, stanza.SetIQ, &ibb.Open{SID: n.sid, BlockSize: size, Stanza: "iq"}); err != nil {
+		if err := n.dial(ctx, s, size); err != nil {
 			s.Close()
-			return nil, fmt.Errorf("%w in band: open the stream: %w", ft.ErrNoPath, err)
+			return nil, err
 		}
-		s.opened(int(size))
 	}
 	select {
 	case <-s.open:
@@ -146,6 +146,48 @@ func (n *negotiation) Open(ctx context.Context) (ft.Stream, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w in band: the peer does not open the stream: %w", ft.ErrNoPath, context.Cause(ctx))
 	}
+}
+
+// dial opens the stream, with smaller blocks when the peer wants that.
+// XEP-0047#create
+func (n *negotiation) dial(ctx context.Context, s *stream, size uint16) error {
+	for {
+		_, err := n.env.IQ(ctx, n.env.Peer, stanza.SetIQ, &ibb.Open{SID: n.sid, BlockSize: size, Stanza: "iq"})
+		var e stanza.Error
+		switch {
+		case err == nil:
+			s.opened(int(size))
+			return nil
+		case !errors.As(err, &e) || e.Condition != stanza.ResourceConstraint || size/2 < leastBlock:
+			return fmt.Errorf("%w in band: open the stream: %w", ft.ErrNoPath, err)
+		}
+		size /= 2
+	}
+}
+
+// Method is the namespace of in-band bytestreams.
+func (Carrier) Method() string { return ibb.NSBytestream }
+
+// DialStream opens a bytestream without Jingle.
+func (Carrier) DialStream(ctx context.Context, env ft.Env, sid string) (ft.Stream, error) {
+	n := bare(env, jingle.Initiator, sid)
+	return n.Open(ctx)
+}
+
+// ListenStream waits for the peer to open a bytestream without Jingle.
+func (Carrier) ListenStream(env ft.Env, sid string) (open func(context.Context) (ft.Stream, error), stop func()) {
+	n := bare(env, jingle.Responder, sid)
+	n.mu.Lock()
+	n.listen()
+	n.mu.Unlock()
+	return n.Open, func() { n.Close() }
+}
+
+// bare is what Jingle would have negotiated.
+func bare(env ft.Env, role jingle.Role, sid string) *negotiation {
+	n := &negotiation{env: env, role: role, remote: make(chan *ibb.Transport, 1), sid: sid, size: blockSize}
+	n.remote <- nil
+	return n
 }
 
 // Close forgets the stream unless Open returned it.
@@ -254,6 +296,9 @@ func (s *stream) handle(from jid.JID, r xml.TokenReader) error {
 		var o ibb.Open
 		if d.DecodeElement(&o, &start) != nil || o.BlockSize < minBlock {
 			return stanzaError(stanza.BadRequest)
+		}
+		if o.Stanza == "message" { // nobody acknowledges those
+			return stanzaError(stanza.NotAcceptable)
 		}
 		if o.SID != s.sid { // perhaps of another transfer with this peer
 			return stanzaError(stanza.ItemNotFound)
@@ -411,7 +456,8 @@ func (s *stream) CloseWrite() error {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, closeTimeout)
 	defer cancel()
-	if _, err := s.env.IQ(ctx, s.env.Peer, stanza.SetIQ, &ibb.Close{SID: s.sid}); err != nil {
+	_, err = s.env.IQ(ctx, s.env.Peer, stanza.SetIQ, &ibb.Close{SID: s.sid})
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) { // interop Pidgin 2.14: does not answer
 		return fmt.Errorf("in-band stream: close: %w", err)
 	}
 	s.end(io.EOF)

@@ -6,16 +6,10 @@ import (
 	"fmt"
 
 	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/jingle/s5b"
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/stanza"
 )
-
-// A StreamHost is where a SOCKS5 proxy of an XMPP server listens. XEP-0065#mediated
-type StreamHost struct {
-	JID  string `xml:"jid,attr"`
-	Host string `xml:"host,attr"`
-	Port uint16 `xml:"port,attr"`
-}
 
 // Limits of the search for proxies.
 const (
@@ -38,13 +32,6 @@ type discoInfo struct {
 	} `xml:"identity"`
 }
 
-type bytestreams struct {
-	XMLName  xml.Name     `xml:"http://jabber.org/protocol/bytestreams query"`
-	SID      string       `xml:"sid,attr,omitempty"`
-	Hosts    []StreamHost `xml:"streamhost"`
-	Activate string       `xml:"activate,omitempty"`
-}
-
 // ask sends a query and decodes its answer into into.
 func ask(ctx context.Context, env ft.Env, to jid.JID, query, into any) error {
 	r, err := env.IQ(ctx, to, stanza.GetIQ, query)
@@ -56,7 +43,7 @@ func ask(ctx context.Context, env ft.Env, to jid.JID, query, into any) error {
 
 // FindProxies asks the server of env.Local for its SOCKS5 proxies.
 // XEP-0065#disco
-func FindProxies(ctx context.Context, env ft.Env) ([]StreamHost, error) {
+func FindProxies(ctx context.Context, env ft.Env) ([]s5b.StreamHost, error) {
 	if env.Ask == nil {
 		return nil, nil
 	}
@@ -64,7 +51,7 @@ func FindProxies(ctx context.Context, env ft.Env) ([]StreamHost, error) {
 	if err := ask(ctx, env, env.Local.Domain(), &discoItems{}, &items); err != nil {
 		return nil, fmt.Errorf("ask the server for its services: %w", err)
 	}
-	var found []StreamHost
+	var found []s5b.StreamHost
 	for _, it := range items.Items[:min(len(items.Items), maxItems)] {
 		to, err := jid.Parse(it.JID)
 		if err != nil {
@@ -78,8 +65,8 @@ func FindProxies(ctx context.Context, env ft.Env) ([]StreamHost, error) {
 			if id.Category != "proxy" || id.Type != "bytestreams" {
 				continue
 			}
-			var q bytestreams
-			if ask(ctx, env, to, &bytestreams{}, &q) == nil {
+			var q s5b.Query
+			if ask(ctx, env, to, &s5b.Query{}, &q) == nil {
 				for _, h := range q.Hosts {
 					if h.JID == "" {
 						h.JID = to.String()
@@ -103,7 +90,7 @@ func activate(ctx context.Context, env ft.Env, proxy, sid string) error {
 	if err != nil {
 		return fmt.Errorf("address of the proxy: %w", err)
 	}
-	if _, err := env.IQ(ctx, to, stanza.SetIQ, &bytestreams{SID: sid, Activate: env.Peer.String()}); err != nil {
+	if _, err := env.IQ(ctx, to, stanza.SetIQ, &s5b.Query{SID: sid, Activate: env.Peer.String()}); err != nil {
 		return fmt.Errorf("activate the stream at %s: %w", proxy, err)
 	}
 	return nil

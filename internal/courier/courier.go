@@ -20,6 +20,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/datachannel"
+	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/ft/ibb"
 	"github.com/carillon-im/carillon/ft/quic"
 	"github.com/carillon-im/carillon/ft/s5b"
@@ -127,7 +128,7 @@ func (c *Courier) carriers() []ft.Carrier {
 func (c *Courier) env() ft.Env {
 	return ft.Env{
 		RelayOnly: c.RelayOnly, Loopback: c.Loopback, Services: c.Relays, FindServices: c.services,
-		Ask: c.Client.Ask, HandleIQ: c.Client.HandleIQ, Logger: c.log(),
+		Ask: c.Client.Ask, HandleIQ: c.Client.HandleIQ, ServeIQ: c.Client.ServeIQ, Logger: c.log(),
 	}
 }
 
@@ -143,6 +144,16 @@ func (c *Courier) services(ctx context.Context) (list []ft.Service) {
 		list = append(list, ft.Service{URL: s.URL(), Username: s.Username, Password: ft.Secret(s.Password)})
 	}
 	return list
+}
+
+// A running transfer, with Jingle or without.
+type running interface {
+	Done() <-chan struct{}
+	Result() (*exchange.Result, error)
+	Verified() bool
+	Pause()
+	Cancel()
+	Stop(error)
 }
 
 func sameBare(a, b jid.JID) bool { return a.Bare().Equal(b.Bare()) }

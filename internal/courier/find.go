@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/si"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 	"mellium.im/xmpp/stanza"
@@ -20,6 +21,7 @@ const maxEvents = 256
 type Target struct {
 	JID      jid.JID // full
 	Ours     bool    // speaks ft.NS: folders, resuming, every block verified
+	SI       bool    // knows no Jingle, only XEP-0096
 	Carriers []ft.Carrier
 }
 
@@ -149,7 +151,7 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 		return Target{}, fmt.Errorf("find %s: %w", to, err)
 	}
 	silent := false
-	var ours, theirs []Target
+	var ours, theirs, old []Target
 	others := 0
 	for _, d := range devices {
 		if d.JID.Equal(c.Client.JID()) {
@@ -160,16 +162,18 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 			silent = true
 			continue
 		}
-		switch carriers, mine := ft.Choose(d.Info.Features, c.carriers()...); {
-		case len(carriers) == 0:
-		case mine:
-			ours = append(ours, Target{d.JID, true, carriers})
+		switch t := c.target(d.JID, d.Info.Features); {
+		case len(t.Carriers) == 0:
+		case t.Ours:
+			ours = append(ours, t)
+		case t.SI:
+			old = append(old, t)
 		default:
-			theirs = append(theirs, Target{d.JID, false, carriers})
+			theirs = append(theirs, t)
 		}
 	}
-	c.log().Debug("devices that take files", "to", to.String(), "ours", len(ours), "others", len(theirs), "silent", silent)
-	for _, list := range [][]Target{ours, theirs} {
+	c.log().Debug("devices that take files", "to", to.String(), "ours", len(ours), "others", len(theirs), "old", len(old), "silent", silent)
+	for _, list := range [][]Target{ours, theirs, old} {
 		if len(list) == 0 {
 			continue
 		}
@@ -194,6 +198,16 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 	return Target{}, &NobodyError{To: to, Why: why, silent: silent}
 }
 
+// target says how a device with these features takes files.
+func (c *Courier) target(j jid.JID, features []string) Target {
+	t := Target{JID: j}
+	if t.Carriers, t.Ours = ft.Choose(features, c.carriers()...); len(t.Carriers) == 0 {
+		t.Carriers = si.Choose(features, c.carriers()...)
+		t.SI = len(t.Carriers) > 0
+	}
+	return t
+}
+
 // lookAt asks a device that was named.
 func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
 	info, err := c.Client.Disco(ctx, to)
@@ -204,11 +218,11 @@ func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
 	case err != nil:
 		return Target{}, fmt.Errorf("find %s: %w", to, err)
 	}
-	carriers, ours := ft.Choose(info.Features, c.carriers()...)
-	if len(carriers) == 0 {
+	t := c.target(to, info.Features)
+	if len(t.Carriers) == 0 {
 		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s takes no files", to)}
 	}
-	return Target{to, ours, carriers}, nil
+	return t, nil
 }
 
 // pingTimeout is how long a device may take to show that it is there.

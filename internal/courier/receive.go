@@ -11,6 +11,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/ft/si"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/signaling"
@@ -66,7 +67,7 @@ type incoming struct {
 	id       Session
 	known    bool
 	offer    ft.Offer
-	x        *ft.Transfer
+	x        running
 	asked    bool // the offer may be shown: it makes sense
 	reserved int64
 	again    bool // it had come before
@@ -89,6 +90,9 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 	}
 	r := &Receiver{c: c, cfg: cfg, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
 	r.remove = append(r.remove, c.Client.Advertise(append(ft.Features(c.carriers()...), jingle.NS)...))
+	if old := si.Features(c.carriers()...); old != nil {
+		r.remove = append(r.remove, c.Client.Advertise(old...), si.Listen(c.env(), r.takeOld))
+	}
 	for _, ns := range []string{ft.NS, filetransfer.NS} {
 		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
 	}
@@ -113,24 +117,65 @@ func (r *Receiver) Close() {
 func (r *Receiver) take(o signaling.Offer) jingle.Application {
 	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known}
 	in.offer, in.asked = ft.ReadOffer(o.Jingle.Contents[0].Description)
-	x, err := ft.NewReceiver(ft.ReceiveConfig{
-		Dir: r.cfg.Dir, Carriers: r.c.carriers(), Env: r.c.env(), SHA256: r.cfg.SHA256,
-		Decide: func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
-		Accept: in.accept, Finished: in.finished, Arriving: in.arriving, OnEvent: in.event,
-	})
+	x, err := ft.NewReceiver(in.config())
 	if err != nil {
 		r.c.log().Warn("offer is not taken", "from", o.From.String(), "err", err)
 		return nil
 	}
 	in.x = x
+	if !r.begin(in) {
+		return nil
+	}
+	return x
+}
+
+// takeOld takes the offer of a client without Jingle. It does not wait.
+func (r *Receiver) takeOld(o *si.Incoming) {
+	contact, ok := r.c.Client.Contact(o.From)
+	in := &incoming{r: r, id: Session{o.SID, o.From}, offer: o.Offer, asked: true,
+		known: ok && contact.SeesUs() || sameBare(o.From, r.c.Client.JID())}
+	r.mu.Lock()
+	full := r.closed || len(r.open) >= maxTransfers
+	r.mu.Unlock()
+	if full {
+		o.Decline()
+		return
+	}
+	ready := make(chan struct{}) // closed when in.x is set
+	cfg := in.config()
+	cfg.Env.Local = r.c.Client.JID()
+	decide := cfg.Decide
+	cfg.Decide = func(ctx context.Context, offer ft.Offer) error { <-ready; return decide(ctx, offer) }
+	x, err := o.Receive(cfg)
+	if err != nil {
+		r.c.log().Warn("offer is not taken", "from", o.From.String(), "err", err)
+		return
+	}
+	in.x = x
+	if !r.begin(in) {
+		x.Cancel()
+	}
+	close(ready)
+}
+
+func (in *incoming) config() ft.ReceiveConfig {
+	return ft.ReceiveConfig{
+		Dir: in.r.cfg.Dir, Carriers: in.r.c.carriers(), Env: in.r.c.env(), SHA256: in.r.cfg.SHA256,
+		Decide: func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
+		Accept: in.accept, Finished: in.finished, Arriving: in.arriving, OnEvent: in.event,
+	}
+}
+
+// begin counts a transfer, unless there are too many.
+func (r *Receiver) begin(in *incoming) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed || len(r.open) >= maxTransfers {
-		return nil
+		return false
 	}
 	r.open[in] = struct{}{}
 	r.wg.Go(in.await)
-	return x
+	return true
 }
 
 // await reports the end of a transfer.
@@ -295,12 +340,12 @@ func (in *incoming) finished(m exchange.Manifest) *exchange.Result {
 func Superseded(err error) bool { return errors.Is(err, errSuperseded) }
 
 // Cancel ends a transfer that comes in, for good.
-func (r *Receiver) Cancel(sid string) { r.each(sid, (*ft.Transfer).Cancel) }
+func (r *Receiver) Cancel(sid string) { r.each(sid, running.Cancel) }
 
 // Pause ends one for now: what the sender offers again goes on from there.
-func (r *Receiver) Pause(sid string) { r.each(sid, (*ft.Transfer).Pause) }
+func (r *Receiver) Pause(sid string) { r.each(sid, running.Pause) }
 
-func (r *Receiver) each(sid string, f func(*ft.Transfer)) {
+func (r *Receiver) each(sid string, f func(running)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for in := range r.open {

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/carillon-im/carillon/ft/datachannel"
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/si"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
@@ -183,7 +185,12 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 		return s.session(ctx, t, s.src, ft.NewSender)
 	}
 	for _, one := range s.src.Each()[s.sent:] {
-		err := s.session(ctx, t, one, ft.NewPlainSender)
+		err := error(nil)
+		if t.SI {
+			err = s.stream(ctx, t, one)
+		} else {
+			err = s.session(ctx, t, one, ft.NewPlainSender)
+		}
 		if errors.Is(err, exchange.ErrChanged) {
 			s.done.Files = append(s.done.Files, exchange.FileResult{Path: one.Manifest[0].Path, Size: one.Manifest[0].Size, Err: err})
 			err = nil
@@ -304,7 +311,7 @@ func tell(ch chan bool, v bool) {
 // comes online may be the receiver who is back after a crash: when the old one
 // is silent then, the session is given up, since waiting for its answers would
 // only take time.
-func (s *sending) watch(ctx context.Context, x *ft.Transfer, t Target, news *signaling.Subscription, streaming <-chan bool) {
+func (s *sending) watch(ctx context.Context, x running, t Target, news *signaling.Subscription, streaming <-chan bool) {
 	up, came := false, false
 	var asked chan bool // gets whether the old device is there
 	for {
@@ -338,6 +345,41 @@ func (s *sending) watch(ctx context.Context, x *ft.Transfer, t Target, news *sig
 			}(asked)
 		}
 	}
+}
+
+// stream sends one file to a device without Jingle.
+func (s *sending) stream(ctx context.Context, t Target, src *exchange.Source) error {
+	env := s.c.env()
+	env.SID, env.Local, env.Peer = rand.Text(), s.c.Client.JID(), t.JID
+	id := Session{env.SID, t.JID}
+	s.done.Session = id
+	s.opt.OnEvent(Offered{Session: id, Offer: ft.Summary(src.Manifest)})
+	streaming := make(chan bool, 1)
+	var kind string
+	news := s.c.Client.Subscribe(maxEvents)
+	defer news.Close()
+	x, err := si.Send(ft.SendConfig{
+		Source: src, Carriers: t.Carriers, Env: env, Limit: s.opt.Limit, SHA256: s.opt.SHA256,
+		OnEvent: func(e ft.Event) {
+			switch e := e.(type) {
+			case ft.Accepted:
+				if s.accepted.IsZero() {
+					s.accepted = time.Now()
+				}
+			case ft.Carrying:
+				kind = e.Stream.Kind
+				tell(streaming, true)
+			}
+			s.opt.OnEvent(Happened{id, e})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.watch(ctx, x, t, news, streaming)
+	res, err := x.Result()
+	s.add(res, x.Verified(), kind)
+	return err
 }
 
 // add takes the result of one session into the whole.

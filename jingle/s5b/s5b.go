@@ -56,6 +56,30 @@ type CID struct {
 // Empty is an element without content.
 type Empty struct{}
 
+// A StreamHost is where a SOCKS5 server listens. XEP-0065#desc-streamhost
+type StreamHost struct {
+	JID  string `xml:"jid,attr"`
+	Host string `xml:"host,attr"`
+	Port uint16 `xml:"port,attr"`
+}
+
+// A Query negotiates a bytestream without Jingle, and asks a proxy where it
+// listens or to activate a stream. XEP-0065#desc-query
+type Query struct {
+	XMLName  xml.Name     `xml:"http://jabber.org/protocol/bytestreams query"`
+	SID      string       `xml:"sid,attr,omitempty"`
+	DstAddr  string       `xml:"dstaddr,attr,omitempty"`
+	Mode     string       `xml:"mode,attr,omitempty"`
+	Hosts    []StreamHost `xml:"streamhost"`
+	Used     *StreamUsed  `xml:"streamhost-used"`
+	Activate string       `xml:"activate,omitempty"`
+}
+
+// A StreamUsed says which host the target reached. XEP-0065#desc-streamhost-used
+type StreamUsed struct {
+	JID string `xml:"jid,attr"`
+}
+
 // A Type says how a candidate is reached. XEP-0260#protocol
 type Type string
 
