@@ -34,13 +34,19 @@ func NewPlainSender(cfg SendConfig) (*Transfer, error) {
 	return newSender(cfg, func(t *Transfer) job {
 		e := cfg.Source.Manifest[0]
 		return job{
-			description: &filetransfer.Description{File: filetransfer.File{
-				Name: e.Path, Size: &e.Size, Date: e.ModTime.Truncate(time.Second), MediaType: MediaType(e.Path),
-				Range: &filetransfer.Range{}, HashUsed: []string{algorithm},
-			}},
-			use: func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
+			description: &filetransfer.Description{File: describeFile(e)},
+			use:         func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
 		}
 	})
+}
+
+// describeFile says about a file what others may want to know before they take
+// it. Its empty range says that we know ranges. XEP-0234#range
+func describeFile(e exchange.Entry) filetransfer.File {
+	return filetransfer.File{
+		Name: e.Path, Size: &e.Size, Date: e.ModTime.Truncate(time.Second), MediaType: MediaType(e.Path),
+		Range: &filetransfer.Range{}, HashUsed: []string{algorithm},
+	}
 }
 
 // MediaType guesses what is in a file from its name.
@@ -59,7 +65,7 @@ func MediaType(name string) string {
 // interop Conversations 2.19, Dino 0.4.2: both end the session themselves.
 func (t *Transfer) sendPlain(ctx context.Context, s Stream, cfg SendConfig) (*exchange.Result, error) {
 	defer s.Close()
-	var offset int64
+	offset := t.from
 	if t.answer != nil {
 		for _, c := range t.answer.Contents {
 			if d, ok := c.Description.(*filetransfer.Description); ok && d.File.Range != nil {

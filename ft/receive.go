@@ -30,6 +30,10 @@ type ReceiveConfig struct {
 	Arriving func(exchange.Manifest, *exchange.Result)
 	SHA256   bool
 	OnEvent  func(Event)
+	// Give, if not nil, is asked for a file that a peer wants to have of us
+	// (XEP-0234#requesting): the source, of one file, or an error as that of
+	// Decide. Nil refuses.
+	Give func(ctx context.Context, want filetransfer.File) (*exchange.Source, error)
 }
 
 // NewReceiver returns the responder's side of a transfer.
@@ -53,11 +57,18 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 	if c == nil {
 		return fmt.Errorf("%w: it offers %q", ErrUnsupported, content.Transport.Namespace())
 	}
-	if err := t.decide(ctx, cfg, content.Description); err != nil {
-		return err
-	}
 	description := content.Description
-	if d, ok := content.Description.(*filetransfer.Description); ok {
+	d, plain := description.(*filetransfer.Description)
+	if content.Senders == jingle.SendersResponder {
+		if !plain || cfg.Give == nil {
+			return fmt.Errorf("%w: it asks for a file", ErrUnsupported)
+		}
+		if description, err = t.give(ctx, cfg, d.File); err != nil {
+			return err
+		}
+	} else if err := t.decide(ctx, cfg, content.Description); err != nil {
+		return err
+	} else if plain {
 		accept, err := t.openPlain(d, t.receiveOptions(cfg))
 		if err != nil {
 			return err
@@ -117,10 +128,16 @@ func (t *Transfer) decide(ctx context.Context, cfg ReceiveConfig, d jingle.Descr
 	if cfg.Decide == nil {
 		return nil
 	}
+	return t.ask(ctx, func(ctx context.Context) error { return cfg.Decide(ctx, offer) })
+}
+
+// ask asks a person, and stops when the peer ends the session. An error
+// declines.
+func (t *Transfer) ask(ctx context.Context, question func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answer := make(chan error, 1)
-	go func() { answer <- cfg.Decide(ctx, offer) }()
+	go func() { answer <- question(ctx) }()
 	for {
 		select {
 		case err := <-answer:
@@ -132,6 +149,7 @@ func (t *Transfer) decide(ctx context.Context, cfg ReceiveConfig, d jingle.Descr
 			}
 			return nil
 		case e := <-t.effects:
+			t.keepEarly(e)
 			if end, ok := e.(jingle.Ended); ok {
 				t.ended = &end
 				cancel(t.endError(end))
@@ -153,11 +171,15 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 	if err := neg.Remote(remote); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoPath, err)
 	}
+	for _, j := range t.early {
+		t.hear(neg, j)
+	}
+	t.early = nil
 	local, err := neg.Local(ctx)
 	if err != nil {
 		return err
 	}
-	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: t.senders, Transport: local}}}
 	t.bundle(c, j)
 	if replacing {
 		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.AcceptTransport(j) })
@@ -178,7 +200,10 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 			verified = true
 			err      error
 		)
-		if p, ok := d.(*filetransfer.Description); ok {
+		if t.given != nil {
+			res, err = t.sendPlain(ctx, s, SendConfig{Source: t.given, SHA256: cfg.SHA256})
+			verified = t.confirmed
+		} else if p, ok := d.(*filetransfer.Description); ok {
 			res, verified, err = t.receivePlain(ctx, s, p)
 		} else {
 			res, err = exchange.Receive(ctx, s, t.receiveOptions(cfg))

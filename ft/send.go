@@ -83,13 +83,16 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		res.Wire = wire
 		t.mu.Lock()
 		// Only our own protocol, or the receiver's word, says that what arrived is right.
-		t.result, t.verified = res, err == nil && (j.resumable || t.confirmed)
+		t.result, t.verified = res, err == nil && (j.resumable || t.confirmed || t.checked)
 		t.mu.Unlock()
 		return err
 	}
 	for i := 0; i < len(t.carriers); {
 		c := t.carriers[i]
 		err := t.attempt(ctx, c, j.description, &initiated, use)
+		if err == nil && t.senders == jingle.SendersResponder {
+			return nil // the receiver ends the session
+		}
 		if err == nil {
 			return t.awaitEnd(ctx)
 		}
@@ -132,7 +135,7 @@ func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description,
 	if err != nil {
 		return err
 	}
-	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: jingle.SendersInitiator, Transport: local}}}
+	j := &jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Senders: t.senders, Transport: local}}}
 	t.bundle(c, j)
 	if !*initiated {
 		j.Contents[0].Description = d
@@ -169,7 +172,7 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 		defer cancel()
 	}
 	for {
-		e, err := t.next(ctx)
+		e, err := t.nextWith(ctx, neg)
 		if err != nil {
 			return nil, err
 		}
@@ -182,13 +185,26 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 		case jingle.TransportRejected:
 			return nil, nil
 		case jingle.TransportInfoReceived: // may come before the answer
-			if tr := t.transportOf(e.Jingle); tr != nil {
-				neg.Remote(tr)
-			}
+			t.hear(neg, e.Jingle)
 		case jingle.ActionFailed:
 			if e.Action == jingle.ActionTransportReplace {
 				return nil, nil
 			}
+		}
+	}
+}
+
+// nextWith is next, and sends what a negotiation has to say meanwhile: the
+// candidates of ours that are found while the peer decides.
+func (t *Transfer) nextWith(ctx context.Context, neg Negotiation) (jingle.Effect, error) {
+	for {
+		select {
+		case info := <-neg.Infos():
+			t.tell(info)
+		case e := <-t.effects:
+			return t.took(e)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -33,6 +33,9 @@ const maxFruitless = 3
 // maxInfos bounds the session-infos about a file that wait to be looked at.
 const maxInfos = 4
 
+// maxEarly bounds the transport-infos that wait for a person's decision.
+const maxEarly = 64
+
 // maxEffects bounds what waits for the transfer's goroutine.
 const maxEffects = 256
 
@@ -87,11 +90,16 @@ type Transfer struct {
 	done    chan struct{}
 
 	content   string
-	answer    *jingle.Jingle // the session-accept
-	accepted  bool           // by us, as the responder
+	senders   jingle.Senders
+	answer    *jingle.Jingle   // the session-accept
+	accepted  bool             // by us, as the responder
+	early     []*jingle.Jingle // transport-infos that came before the offer was accepted
 	infos     chan *filetransfer.Info
 	confirmed bool                // another client said that it received the file
+	checked   bool                // a file that we asked for is what the hash says
 	plain     *exchange.PlainFile // of a receiver that talks to another client
+	given     *exchange.Source    // what a responder was asked for
+	from      int64               // and from where on
 	replaced  *jingle.Jingle      // a transport-replace that interrupted a carrier
 	ended     *jingle.Ended       // the session is over
 	over      chan struct{}       // closed with it while a carrier runs
@@ -106,6 +114,7 @@ func newTransfer(role jingle.Role, carriers []Carrier, env Env, onEvent func(Eve
 	t := &Transfer{
 		carriers: carriers, env: env, role: role, onEvent: onEvent, log: env.Log(),
 		effects: make(chan jingle.Effect, maxEffects),
+		senders: jingle.SendersInitiator,
 		done:    make(chan struct{}),
 		over:    make(chan struct{}),
 		infos:   make(chan *filetransfer.Info, maxInfos),
@@ -222,14 +231,19 @@ func (t *Transfer) do(ctx context.Context, fn func(*jingle.Session) ([]jingle.Ef
 func (t *Transfer) next(ctx context.Context) (jingle.Effect, error) {
 	select {
 	case e := <-t.effects:
-		if end, ok := e.(jingle.Ended); ok {
-			t.ended = &end
-			return nil, t.endError(end)
-		}
-		return e, nil
+		return t.took(e)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// took makes the end of the session an error.
+func (t *Transfer) took(e jingle.Effect) (jingle.Effect, error) {
+	if end, ok := e.(jingle.Ended); ok {
+		t.ended = &end
+		return nil, t.endError(end)
+	}
+	return e, nil
 }
 
 // An EndedError reports that the peer ended the session before the transfer
@@ -307,6 +321,29 @@ func (t *Transfer) transportOf(j *jingle.Jingle) jingle.Transport {
 	return nil
 }
 
+// keepEarly keeps a transport-info for the negotiation that there is not yet.
+func (t *Transfer) keepEarly(e jingle.Effect) {
+	if info, ok := e.(jingle.TransportInfoReceived); ok && len(t.early) < maxEarly {
+		t.early = append(t.early, info.Jingle)
+	}
+}
+
+// tell sends what a negotiation has to say after its first element.
+func (t *Transfer) tell(info jingle.Transport) {
+	t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
+		return s.TransportInfo(&jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Transport: info}}})
+	})
+}
+
+// hear gives a transport-info of the peer to a negotiation.
+func (t *Transfer) hear(neg Negotiation, j *jingle.Jingle) {
+	if tr := t.transportOf(j); tr != nil {
+		if err := neg.Remote(tr); err != nil {
+			t.log.Debug("transport-info is not used", "err", err)
+		}
+	}
+}
+
 // carry opens the stream of a negotiation and runs use on it, while it passes
 // transport-infos both ways. It returns errReplaced when the peer changes the
 // transport meanwhile.
@@ -339,17 +376,11 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.
 		case <-listen:
 			cancel(interrupted)
 		case info := <-neg.Infos():
-			t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
-				return s.TransportInfo(&jingle.Jingle{Contents: []jingle.Content{{Name: t.content, Transport: info}}})
-			})
+			t.tell(info)
 		case e := <-t.effects:
 			switch e := e.(type) {
 			case jingle.TransportInfoReceived:
-				if tr := t.transportOf(e.Jingle); tr != nil {
-					if err := neg.Remote(tr); err != nil {
-						t.log.Debug("transport-info is not used", "err", err)
-					}
-				}
+				t.hear(neg, e.Jingle)
 			case jingle.InfoReceived:
 				if info, ok := e.Payload.(*filetransfer.Info); ok {
 					select {

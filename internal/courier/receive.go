@@ -117,6 +117,9 @@ func (r *Receiver) Close() {
 func (r *Receiver) take(o signaling.Offer) jingle.Application {
 	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known}
 	in.offer, in.asked = ft.ReadOffer(o.Jingle.Contents[0].Description)
+	if o.Jingle.Contents[0].Senders == jingle.SendersResponder {
+		in.asked = false // it asks for a file, which we do not give
+	}
 	x, err := ft.NewReceiver(in.config())
 	if err != nil {
 		r.c.log().Warn("offer is not taken", "from", o.From.String(), "err", err)
