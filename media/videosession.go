@@ -35,6 +35,9 @@ type videoSession struct {
 	told        told // whether we said that we show nothing
 	remoteOn    bool // as RemoteVideo says
 	next        int  // number of the next content of ours
+	wantsREMB   bool // the peer sends what we tell it, since it numbers no packets
+	remb        remb
+	ssrc        uint32 // of the peer's picture
 
 	local jingle.Content // as we described it
 	last  videoSnapshot
@@ -365,11 +368,46 @@ func (c *Call) videoAgreed() {
 		// The call was offered without, or the peer has none.
 		return
 	}
+	c.video.wantsREMB = needsREMB(c.video.link.link.Remote(), c.video.name)
 	c.shower.attach(c.video.track, c.video.link.link.Flow())
 	c.videoUnwanted.Store(c.video.unwanted)
 	c.videoFlows()
 	c.sayRemoteVideo()
 	c.tellVideo()
+}
+
+// needsREMB reports whether the side that described the contents wants to be
+// told how much to send in one of them: it takes goog-remb and numbers no
+// packets.
+func needsREMB(cs []jingle.Content, name string) bool {
+	for _, k := range cs {
+		if k.Name != name {
+			continue
+		}
+		d := description(k)
+		has := func(typ string) bool {
+			is := func(f jrtp.Feedback) bool { return f.Type == typ }
+			return slices.ContainsFunc(d.Feedback, is) ||
+				slices.ContainsFunc(d.PayloadTypes, func(p jrtp.PayloadType) bool { return slices.ContainsFunc(p.Feedback, is) })
+		}
+		return has(webrtc.TypeRTCPFBGoogREMB) && !has(webrtc.TypeRTCPFBTransportCC)
+	}
+	return false
+}
+
+// tellREMB tells the peer what the path from it takes.
+func (c *Call) tellREMB(s VideoStats) {
+	v, now := &c.video, time.Now()
+	if !v.wantsREMB || v.ssrc == 0 || now.Sub(v.remb.at) < rembEvery {
+		return
+	}
+	p := &rtcp.ReceiverEstimatedMaximumBitrate{
+		SenderSSRC: 1, SSRCs: []uint32{v.ssrc},
+		Bitrate: float32(v.remb.measure(s.LossIn, s.BitrateIn, c.cfg.Video.MaxBitrate, now)),
+	}
+	if err := v.link.link.WriteRTCP([]rtcp.Packet{p}); err != nil {
+		c.log.Log(c.ctx, LevelTrace, "tell bit rate", "err", err)
+	}
 }
 
 // videoFlows follows the state of the links.
@@ -732,6 +770,7 @@ func (c *Call) watch(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver)
 		}
 	}
 	c.log.Debug("picture of the peer", "ssrc", t.SSRC(), "rtx", t.HasRTX(), "codecs", len(names))
+	c.video.ssrc = uint32(t.SSRC())
 	c.watcher.wg.Go(func() { c.watcher.read(t, names, orientation, cl.link.WriteRTCP) })
 	c.wg.Go(func() {
 		readRTCP(readerOf(r), func(p rtcp.Packet) {
@@ -784,5 +823,8 @@ func (c *Call) measureVideo(seconds float64, rtt time.Duration) (s VideoStats) {
 		s.LossIn = share(next.lost-l.lost, next.lost-l.lost+next.packetsIn-l.packetsIn)
 	}
 	v.last = next
+	if seconds > 0 && v.agreed && s.PacketsIn > 0 {
+		c.tellREMB(s)
+	}
 	return s
 }
