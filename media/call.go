@@ -98,6 +98,7 @@ func newCall(cfg Config) (*Call, error) {
 	c.receiver.heard = func(at, packet time.Time) { c.box.post(func() { c.firstAudio(at, packet) }) }
 	c.receiver.deaf = c.deaf
 	c.receiver.digit = func(key rune) { c.box.post(func() { c.emit(Digit{Key: key}) }) }
+	c.receiver.ended = func(err error) { c.box.post(func() { c.emit(SinkEnded{Err: err}) }) }
 	if cfg.Audio.Source != nil {
 		track := newSendTrack("audio", webrtc.RTPCodecTypeAudio)
 		c.sender = newAudioSender(cfg.Audio.Source, track, c.log, func(err error) {

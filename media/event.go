@@ -10,7 +10,7 @@ import (
 // An Event is something that happened in a call. The kinds are [Connecting],
 // [Connected], [FirstAudio], [FirstFrame], [Reconnecting], [Stats],
 // [RemoteRinging], [RemoteMuted], [RemoteHeld], [RemoteVideo], [Digit],
-// [SourceEnded], [VideoSourceEnded] and [Ended].
+// [SourceEnded], [SinkEnded], [VideoSourceEnded] and [Ended].
 type Event interface{ event() }
 
 // Connecting says that both sides agreed and a path is being looked for.
@@ -84,6 +84,10 @@ type Digit struct {
 type SourceEnded struct {
 	Err error // nil at the end of a file
 }
+
+// SinkEnded says that the sink takes no more: the disk is full, or the device
+// is gone for good. The call goes on, and nothing is heard any more.
+type SinkEnded struct{ Err error }
 
 // VideoSourceEnded says that the source of the picture has no more to show, or
 // broke (a camera that was unplugged). The peer is told that there is no video,
@@ -162,4 +166,5 @@ func (RemoteMuted) event()      {}
 func (RemoteHeld) event()       {}
 func (Digit) event()            {}
 func (SourceEnded) event()      {}
+func (SinkEnded) event()        {}
 func (Ended) event()            {}

@@ -208,6 +208,32 @@ func TestSourceThatEnds(t *testing.T) {
 	a.ear.waitTone(t, ctx, 880)
 }
 
+// A fullSink takes some frames and then no more.
+type fullSink struct {
+	audio.Sink
+	left int
+}
+
+var errFull = errors.New("disk full")
+
+func (s *fullSink) Write(f audio.Frame) error {
+	if s.left--; s.left < 0 {
+		return errFull
+	}
+	return s.Sink.Write(f)
+}
+
+func TestSinkThatEnds(t *testing.T) {
+	leaks(t)
+	ctx := testContext(t)
+	a, b := newPhone(t, "a", 440, func(cfg *Config) { cfg.Audio.Sink = &fullSink{cfg.Audio.Sink, 5} }), newPhone(t, "b", 880, nil)
+	dial(t, a, b)
+	if e := next[SinkEnded](t, ctx, a); !errors.Is(e.Err, errFull) {
+		t.Errorf("error = %v, want %v", e.Err, errFull)
+	}
+	b.ear.waitTone(t, ctx, 440) // the call goes on
+}
+
 func TestCallThatOnlyListens(t *testing.T) {
 	leaks(t)
 	ctx := testContext(t)

@@ -33,6 +33,7 @@ type audioReceiver struct {
 	heard func(at, packet time.Time) // first sound
 	deaf  func() bool                // nothing is to be heard
 	digit func(rune)
+	ended func(error)                                                          // the sink takes no more
 	said  func(ssrc, timestamp uint32, arrived time.Time, delay time.Duration) // for the pictures; may be nil
 	wg    sync.WaitGroup                                                       // of track readers
 
@@ -133,7 +134,7 @@ func (r *audioReceiver) play(ctx context.Context) {
 		}
 		if err := r.sink.Write(frame); err != nil {
 			if !errors.Is(err, net.ErrClosed) {
-				r.log.Warn("play", "err", err)
+				r.ended(err)
 			}
 			return
 		}

@@ -217,8 +217,7 @@ func TestOpusAgreesWithOpusTools(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ps := s.(*pacedSink)
-		if err := errors.Join(ps.write(said), ps.Close()); err != nil {
+		if err := errors.Join(s.write(said), s.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -64,7 +64,7 @@ func OpenSource(spec string) (Source, error) {
 	case "file":
 		s, err := openFile(arg)
 		if err != nil {
-			return nil, &OpenError{spec, err, fileHint(err, arg)}
+			return nil, &OpenError{spec, err, sourceFileHint(err, arg)}
 		}
 		return s, nil
 	}
@@ -77,6 +77,10 @@ func OpenSource(spec string) (Source, error) {
 //	file:PATH    a new WAV file, or Ogg Opus if PATH ends in .opus or .ogg;
 //	             the file is complete up to the last second at any time
 //
+// A file is created with the first frame and never overwritten: where PATH
+// exists, "heard-2.wav" is made instead of "heard.wav", and so on. The sink
+// then is a [*FileSink], which knows the name.
+//
 // Sound cards are opened by media/device. Errors are of type *OpenError.
 func OpenSink(spec string) (Sink, error) {
 	kind, arg, given := strings.Cut(spec, ":")
@@ -88,23 +92,37 @@ func OpenSink(spec string) (Sink, error) {
 	case "file":
 		s, err := createFile(arg)
 		if err != nil {
-			return nil, &OpenError{spec, err, fileHint(err, arg)}
+			return nil, &OpenError{spec, err, sinkFileHint(err, arg)}
 		}
 		return s, nil
 	}
 	return nil, &OpenError{spec, ErrSpec, sinkHint}
 }
 
-func fileHint(err error, path string) string {
+func sourceFileHint(err error, path string) string {
 	switch {
 	case path == "":
 		return "write the path after the colon, for example file:greeting.wav"
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Sprintf("check that %s exists", filepath.Dir(path))
+		return "check the path; it counts from the current folder"
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Sprintf("check the permissions of %s", path)
 	case errors.Is(err, ErrFormat):
 		return "convert it first, for example with: ffmpeg -i INPUT -ac 1 -ar 48000 OUTPUT.wav"
+	}
+	return ""
+}
+
+func sinkFileHint(err error, path string) string {
+	switch {
+	case path == "":
+		return "write the path after the colon, for example file:heard.wav"
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("check that the folder %s exists", filepath.Dir(path))
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("check the permissions of the folder %s", filepath.Dir(path))
+	case errors.Is(err, ErrSpec):
+		return "let its name end in .wav, .opus or .ogg"
 	}
 	return ""
 }
@@ -126,31 +144,6 @@ func openFile(path string) (Source, error) {
 	return &pacedSource{pace: newPacer(), fill: r.fill, close: func() error {
 		r.Close()
 		return f.Close()
-	}}, nil
-}
-
-// createFile creates a file that takes the kind its name says.
-func createFile(path string) (Sink, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, cause(err)
-	}
-	var w interface {
-		Write(Frame) error
-		Close() error
-	}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".opus", ".ogg":
-		w, err = NewOggWriter(f)
-	default:
-		w, err = NewWAVWriter(f)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &pacedSink{pace: newPacer(), write: w.Write, close: func() error {
-		return errors.Join(w.Close(), f.Close())
 	}}, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,12 +118,63 @@ func TestOpenErrorsHaveHints(t *testing.T) {
 			t.Errorf("OpenSource(%q) = %v, want an OpenError with a hint", spec, err)
 		}
 	}
-	for _, spec := range []string{"", "null:1", "file:", "file:/nonexistent/a.wav", "speaker"} {
+	for _, spec := range []string{"", "null:1", "file:", "file:/nonexistent/a.wav", "file:" + text, "file:heard.mp3", "file:heard", "speaker"} {
 		_, err := OpenSink(spec)
 		var oe *OpenError
 		if !errors.As(err, &oe) || oe.Hint == "" {
 			t.Errorf("OpenSink(%q) = %v, want an OpenError with a hint", spec, err)
 		}
+	}
+}
+
+func TestFilesAreNeverOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "keep.wav")
+		if err := os.WriteFile(path, []byte("yesterday"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		unused, err := OpenSink("file:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unused.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"keep-2.wav", "keep-3.wav"} {
+			s, err := OpenSink("file:" + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.(*FileSink).Path(); got != "" {
+				t.Errorf("before the first frame there is %q", got)
+			}
+			if err := errors.Join(s.Write(make(Frame, FrameSize)), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.(*FileSink).Path(); got != filepath.Join(dir, want) {
+				t.Errorf("kept in %q, want %q", got, want)
+			}
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != "yesterday" {
+			t.Errorf("the recording of yesterday is %q, %v", text, err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 3 {
+			t.Errorf("there are %v", left)
+		}
+	})
+}
+
+func TestFullDiskIsTold(t *testing.T) {
+	s, err := OpenSink("file:/dev/full")
+	if err != nil {
+		t.Skipf("no device that is always full: %v", err)
+	}
+	if err := s.Write(make(Frame, FrameSize)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("error = %v, want ENOSPC", err)
+	}
+	if err := s.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
 	}
 }
 

@@ -112,6 +112,18 @@ func (s *Sound) Microphone() string { return s.source.asked() }
 // Speaker is what was asked for last.
 func (s *Sound) Speaker() string { return s.sink.asked() }
 
+// Recording is the file that keeps what is heard, "" when the speaker is none
+// or nothing was heard.
+func (s *Sound) Recording() string {
+	s.sink.mu.Lock()
+	now := s.sink.now
+	s.sink.mu.Unlock()
+	if f, ok := now.(*audio.FileSink); ok {
+		return f.Path()
+	}
+	return ""
+}
+
 // SetProcessing switches echo cancelling, noise and level control of
 // microphones on or off. It returns apm.ErrUnsupported when this build has none.
 func (s *Sound) SetProcessing(on bool) error {
