@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
-	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/talk"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
@@ -19,7 +18,6 @@ import (
 	"github.com/carillon-im/carillon/internal/config"
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/signaling"
-	"mellium.im/xmpp/jid"
 )
 
 // liveStats is how often the live line is drawn.
@@ -42,103 +40,6 @@ func (c callCmd) Run(ctx context.Context, a *app) error {
 	}
 	l.phone.RingTimeout = c.Timeout
 	return errors.Join(l.phone.Call(ctx, to), l.close())
-}
-
-func (c answerCmd) Run(ctx context.Context, a *app) error {
-	var wanted []jid.JID
-	for _, s := range c.From {
-		j, err := parseJID(s)
-		if err != nil {
-			return err
-		}
-		wanted = append(wanted, j.Bare())
-	}
-	l, err := a.line(ctx, c.soundFlags, !c.Auto || a.screen.Interactive())
-	if err != nil {
-		return err
-	}
-	return errors.Join(c.serve(ctx, a, l, wanted), l.close())
-}
-
-// serve takes calls until ctx ends, which is how it is meant to end.
-func (c answerCmd) serve(ctx context.Context, a *app, l *line, wanted []jid.JID) error {
-	if err := l.phone.Sound.Check(ctx); err != nil {
-		return err
-	}
-	if err := l.phone.Sight.Check(ctx); err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			if err := context.Cause(ctx); !errors.Is(err, interrupt.ErrInterrupted) {
-				return err
-			}
-			a.screen.Printf("going offline")
-			return nil
-		case <-l.client.Done():
-			return fmt.Errorf("not online any more: %w", l.client.Err())
-		case in, ok := <-l.client.Incoming():
-			if !ok {
-				continue // Done is next
-			}
-			if !chosen(in.From(), wanted) {
-				a.log.Info("call not for us", "from", in.From().String())
-				continue
-			}
-			taken, err := l.phone.Answer(ctx, in, c.decide(a, l))
-			switch {
-			case ctx.Err() != nil && errors.Is(err, interrupt.ErrInterrupted):
-			case err != nil && c.Once:
-				return err
-			case err != nil:
-				// The next call may go better.
-				t := trouble.Describe(err)
-				l.view.Show(events.Error{Code: t.Code, Message: t.Message, Hint: t.Hint})
-				a.screen.Error(t.Message, t.Hint)
-			case taken && c.Once:
-				return nil
-			}
-		}
-	}
-}
-
-func chosen(from jid.JID, wanted []jid.JID) bool {
-	for _, j := range wanted {
-		if j.Equal(from.Bare()) {
-			return true
-		}
-	}
-	return len(wanted) == 0
-}
-
-// decide asks the user what to do with a call.
-func (c answerCmd) decide(a *app, l *line) func(context.Context) talk.Decision {
-	if c.Auto {
-		return func(context.Context) talk.Decision { return talk.Take }
-	}
-	return func(ctx context.Context) talk.Decision {
-		if !a.screen.Live() {
-			a.screen.Printf("write a and Enter to answer, d and Enter to decline")
-		}
-		keys := l.phone.Keys
-		for {
-			select {
-			case k, ok := <-keys:
-				switch {
-				case !ok:
-					a.screen.Warn("nobody can answer: the input has ended, and --auto was not given")
-					keys = nil
-				case k == 'a' || k == 'y' || k == '\r':
-					return talk.Take
-				case k == 'd' || k == 'n' || k == 'q':
-					return talk.Decline
-				}
-			case <-ctx.Done():
-				return talk.LetRing
-			}
-		}
-	}
 }
 
 // A line is a client that is online for calls, and what shows them.
@@ -169,6 +70,13 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 	if err != nil {
 		return nil, err
 	}
+	sound := talk.Sound{
+		Mic: or(s.Mic, a.config.Mic, "device"), Speaker: or(s.Speaker, a.config.Speaker, "device"),
+		NoProcessing: s.NoProcessing, Log: a.log, Warn: a.screen.Warn,
+	}
+	if err := sound.Check(ctx); err != nil {
+		return nil, err
+	}
 	l := &line{closed: make(chan struct{})}
 	l.view = view.New(view.Config{Screen: a.screen, JSON: a.json, Stats: s.Stats, Keys: keys && a.screen.Interactive(), Video: s.sees()})
 	var roots *x509.CertPool // of --ca-file, for relays over TLS as well
@@ -179,12 +87,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 		return nil, err
 	}
 	l.phone = &talk.Phone{
-		Client: l.client,
-		Sound: talk.Sound{
-			Mic: or(s.Mic, a.config.Mic, "device"), Speaker: or(s.Speaker, a.config.Speaker, "device"),
-			NoProcessing: s.NoProcessing, Log: a.log, Warn: a.screen.Warn,
-		},
-		Sight:  s.sight(a),
+		Client: l.client, Sound: sound,
 		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
 		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,
 		Media: func(cfg *media.Config) { cfg.RootCAs = roots },

@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
+	"github.com/carillon-im/carillon/cmd/carillon/internal/talk"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
@@ -61,13 +62,33 @@ func Main(ctx context.Context, env Env) int {
 		return trouble.Done
 	}
 	t := trouble.Describe(err)
+	if told(err) {
+		return t.Exit
+	}
 	a.screen.Error(t.Message, t.Hint)
 	if a.json != nil {
-		if err := a.json.Event(events.Error{Code: t.Code, Message: t.Message, Hint: t.Hint}); err != nil {
+		if err := a.json.Event(describe(err)); err != nil {
 			a.screen.Warn("%v", err)
 		}
 	}
 	return t.Exit
+}
+
+// describe is an error as an event.
+func describe(err error) events.Error {
+	t := trouble.Describe(err)
+	e := events.Error{Code: t.Code, Message: t.Message, Hint: t.Hint}
+	var in *talk.CallError
+	if errors.As(err, &in) {
+		e.Call = &in.Call
+	}
+	return e
+}
+
+// told reports whether the user knows an error already.
+func told(err error) bool {
+	var in *talk.CallError
+	return errors.As(err, &in) && in.Told
 }
 
 func wantsJSON(args []string) bool {

@@ -167,7 +167,7 @@ func (answerCmd) Help() string {
     carillon answer --auto --from bob@example.org
     carillon answer --auto --once --mic tone:440 --speaker file:heard.wav
 
-With --speaker file:heard.wav a second call is kept in heard-2.wav, and so on. Calls of people who are not contacts go through a relay where there is one, so that they do not see your address.`
+When several call at once, all are shown; contacts come first, and the keys are for the one that is shown last as ringing. With --speaker file:heard.wav each call is kept in a file of its own: nothing is overwritten, and where heard.wav exists it is heard-2.wav, and so on. Calls of people who are not contacts go through a relay where there is one, so that they do not see your address.`
 }
 
 // pathFlags are those of commands that transfer files.

@@ -136,6 +136,8 @@ type Ended struct {
 	By      string  `json:"by"`      // who ended it: "us" or "peer"
 	Seconds float64 `json:"seconds"` // media could flow for so long
 	Text    string  `json:"text,omitempty"`
+	// Recording is the file that what they said was kept in.
+	Recording string `json:"recording,omitempty"`
 }
 
 // The sides that may end a call.
@@ -144,8 +146,9 @@ const (
 	Peer = "peer"
 )
 
-// Error says why the program fails.
+// Error says why the program fails, or what failed in a call.
 type Error struct {
+	*Call          // nil when it is not about a call
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
@@ -168,6 +171,11 @@ type (
 		Call
 		On     bool
 		Remote bool
+	}
+	// Next says which of the calls that ring is answered next.
+	Next struct {
+		Call
+		More int // how many others ring
 	}
 	// Asked says that somebody wants to see when we are online.
 	Asked struct{ Peer string }
@@ -197,6 +205,7 @@ func (Muted) name() string        { return "" }
 func (Held) name() string         { return "" }
 func (Digit) name() string        { return "" }
 func (Asked) name() string        { return "" }
+func (Next) name() string         { return "" }
 
 // A Writer writes events for programs.
 type Writer struct {

@@ -3,6 +3,7 @@ package talk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -55,6 +56,11 @@ func (t *talk) happened(e media.Event) {
 	case media.SourceEnded:
 		if e.Err != nil {
 			t.phone.warn("nothing more is sent: %v", e.Err)
+		}
+	case media.SinkEnded:
+		t.broken = fmt.Errorf("nothing more of what they say is heard or kept: %w", e.Err)
+		if t.phone.Failed != nil {
+			t.phone.Failed(id, t.broken)
 		}
 	case media.Ended:
 		t.over = e

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"strings"
 
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/capture"
@@ -25,7 +27,8 @@ func (s Sight) on() bool    { return s.Screen != "" }
 func (s Sight) shows() bool { return s.on() && s.Camera != NoCamera }
 
 // Open opens both, the camera only when something is to be shown from the
-// beginning. nth is as in Sound.Open.
+// beginning. nth counts the calls of one program from 1: the second and later
+// calls get a file of their own, "seen-2.ivf" after "seen.ivf".
 func (s Sight) Open(ctx context.Context, nth int, shown bool) (v media.Video, err error) {
 	if !s.on() {
 		return v, nil
@@ -49,6 +52,15 @@ func (s Sight) Open(ctx context.Context, nth int, shown bool) (v media.Video, er
 
 func (s Sight) camera(ctx context.Context) (video.Source, error) {
 	return capture.OpenSource(ctx, s.Camera, capture.Options{Logger: s.Log})
+}
+
+func numbered(spec string, nth int) string {
+	path, isFile := strings.CutPrefix(spec, "file:")
+	if !isFile || nth < 2 {
+		return spec
+	}
+	ext := filepath.Ext(path)
+	return fmt.Sprintf("file:%s-%d%s", strings.TrimSuffix(path, ext), nth, ext)
 }
 
 // Check opens and closes both, as Sound.Check.

@@ -2,12 +2,8 @@ package talk
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"path/filepath"
-	"strings"
 
-	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/device"
 )
 
@@ -22,41 +18,22 @@ type Sound struct {
 	Warn func(format string, args ...any)
 }
 
-// Open opens both. nth counts the calls of one program from 1: the second and
-// later calls get a file of their own, "heard-2.wav" after "heard.wav", so
-// that nothing recorded is lost.
-func (s Sound) Open(ctx context.Context, nth int) (media.Audio, error) {
-	d, err := device.Open(ctx, device.Config{
-		Microphone: s.Mic, Speaker: numbered(s.Speaker, nth), NoProcessing: s.NoProcessing,
+// Open opens both.
+func (s Sound) Open(ctx context.Context) (*device.Sound, error) {
+	return device.Open(ctx, device.Config{
+		Microphone: s.Mic, Speaker: s.Speaker, NoProcessing: s.NoProcessing,
 		Options: device.Options{Logger: s.Log, OnEvent: s.event},
 	})
-	if err != nil {
-		return media.Audio{}, err
-	}
-	return media.Audio{Source: d.Source(), Sink: d.Sink()}, nil
 }
 
-// Check opens and closes both, so that what is wrong is known before the first
-// call comes.
+// Check opens and closes both, so that what is wrong is known before anything
+// else happens.
 func (s Sound) Check(ctx context.Context) error {
-	a, err := s.Open(ctx, 1)
+	d, err := s.Open(ctx)
 	if err != nil {
 		return err
 	}
-	a.Source.Close()
-	if err := a.Sink.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", s.Speaker, err)
-	}
-	return nil
-}
-
-func numbered(spec string, nth int) string {
-	path, isFile := strings.CutPrefix(spec, "file:")
-	if !isFile || nth < 2 {
-		return spec
-	}
-	ext := filepath.Ext(path)
-	return fmt.Sprintf("file:%s-%d%s", strings.TrimSuffix(path, ext), nth, ext)
+	return d.Close()
 }
 
 func (s Sound) event(e device.Event) {

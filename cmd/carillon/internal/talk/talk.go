@@ -2,7 +2,8 @@
 // tells what happens as events.
 //
 //	Phone.Call:    open sound, media.NewCall, signaling.Client.Call, run
-//	Phone.Answer:  open sound, media.NewCall while it rings, decide, Accept, run
+//	Phone.Ring:    shows a call that came in; several may ring at once
+//	Ringing.Take:  open sound, media.NewCall (Prepare: while it rings), Accept, run
 //
 // What is slow, such as opening devices and finding addresses, happens while
 // it rings. Nothing of it reaches the peer before somebody has answered.
@@ -13,8 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
@@ -23,6 +24,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/media/device"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )
@@ -60,19 +62,22 @@ type Phone struct {
 	Warn func(format string, args ...any)
 	// Media may change what a call is made with. Nil changes nothing.
 	Media func(*media.Config)
-	Log   *slog.Logger
+	// Failed is told at once what goes wrong in a call that goes on. The call
+	// then returns it with Told set. Nil ignores.
+	Failed func(events.Call, error)
+	Log    *slog.Logger
 
-	calls int // made or taken so far
+	calls atomic.Int32 // made or prepared so far
 }
 
 // ICEServers returns the relays of the configuration and of the server. A
 // server that does not tell is no error: most paths need none.
 func (p *Phone) ICEServers(ctx context.Context) []media.ICEServer {
-	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)
+	own, cancel := context.WithTimeout(ctx, servicesTimeout)
 	defer cancel()
 	list := append([]media.ICEServer(nil), p.Relays...)
-	services, err := p.Client.Services(ctx)
-	if err != nil {
+	services, err := p.Client.Services(own)
+	if err != nil && ctx.Err() == nil {
 		p.warn("the server does not tell its relays: %v", err)
 	}
 	for _, s := range services {
@@ -90,27 +95,36 @@ func (p *Phone) warn(format string, args ...any) {
 
 // prepare opens sound and picture and finds addresses. Nothing is shown from the
 // beginning unless shown.
-func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnly, shown bool) (*media.Call, error) {
+func (p *Phone) prepare(ctx context.Context, servers []media.ICEServer, relayOnly, shown bool) (*prepared, error) {
 	if relayOnly && !hasRelay(servers) {
 		return nil, fmt.Errorf("%w for %s", ErrNoRelay, p.Client.JID().Domain())
 	}
-	p.calls++
-	sound, err := p.Sound.Open(ctx, p.calls)
+	sound, err := p.Sound.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	picture, err := p.Sight.Open(ctx, p.calls, shown)
+	picture, err := p.Sight.Open(ctx, int(p.calls.Add(1)), shown)
 	if err != nil {
-		return nil, errors.Join(err, sound.Source.Close(), sound.Sink.Close())
+		return nil, errors.Join(err, sound.Close())
 	}
 	cfg := media.Config{
-		Audio: sound, Video: picture, ICEServers: servers, RelayOnly: relayOnly,
+		Audio: media.Audio{Source: sound.Source(), Sink: sound.Sink()}, Video: picture, ICEServers: servers, RelayOnly: relayOnly,
 		StatsInterval: p.StatsInterval, Logger: p.Log,
 	}
 	if p.Media != nil {
 		p.Media(&cfg)
 	}
-	return media.NewCall(cfg)
+	m, err := media.NewCall(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &prepared{Call: m, sound: sound}, nil
+}
+
+// A prepared call has its sound and addresses.
+type prepared struct {
+	*media.Call
+	sound *device.Sound
 }
 
 func hasRelay(servers []media.ICEServer) bool {
@@ -144,74 +158,15 @@ func (p *Phone) Call(ctx context.Context, to jid.JID) error {
 	return t.run(ctx, call.Ringing(), call.Proceeded())
 }
 
-// A Decision is what to do with a call that rings.
-type Decision int
-
-// The decisions.
-const (
-	Take Decision = iota
-	Decline
-	LetRing // the caller gave up, or another device took it
-)
-
-// Answer shows a call that came in, has it decided, and if it is taken returns
-// when it is over. decide may wait for a person; its context ends when the
-// call stops ringing. taken reports whether the call was taken or declined here.
-func (p *Phone) Answer(ctx context.Context, in *signaling.IncomingCall, decide func(context.Context) Decision) (taken bool, err error) {
-	id := events.Call{SID: in.SID(), Peer: in.From().String()}
-	var kinds []string
-	for _, m := range in.Media() {
-		kinds = append(kinds, string(m))
-	}
-	p.Show(events.Incoming{Call: id, Media: kinds, Contact: in.Known()})
-	servers := p.ICEServers(ctx)
-	// People who are not contacts learn no address of ours when that can be helped.
-	relayOnly := p.RelayOnly || !in.Known() && hasRelay(servers)
-	m, err := p.prepare(ctx, servers, relayOnly, slices.Contains(in.Media(), rtp.Video))
-	if err != nil {
-		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
-		return true, err
-	}
-	defer m.Close()
-	t := &talk{phone: p, call: in, media: m, shows: p.Sight.shows() && slices.Contains(in.Media(), rtp.Video)}
-
-	ringing, stop := context.WithCancel(ctx)
-	defer stop()
-	done := make(chan Decision, 1)
-	go func() { done <- decide(ringing) }()
-	select {
-	case <-in.Cancelled():
-		stop()
-		<-done
-		p.Show(t.ended(0))
-		return false, nil
-	case d := <-done:
-		stop()
-		switch {
-		case ctx.Err() != nil || d == LetRing:
-			p.Show(t.ended(0))
-			return false, context.Cause(ctx)
-		case d == Decline:
-			in.Reject(jingle.Reason{})
-			t.wait()
-			p.Show(t.ended(0))
-			return true, nil
-		}
-	}
-	if !in.Known() && !relayOnly {
-		p.warn("%s is not a contact and no relay is known: they can see the address of this machine", in.From().Bare())
-	}
-	m.Accepted(time.Now())
-	switch err := in.Accept(ctx, m); {
-	case errors.Is(err, signaling.ErrCancelled):
-		p.Show(t.ended(0))
-		return false, nil
-	case err != nil:
-		return true, fmt.Errorf("answer %s: %w", in.From(), err)
-	}
-	p.Show(events.Accepted{Call: id})
-	return true, t.run(ctx, nil, nil)
+// A CallError says in which call something went wrong.
+type CallError struct {
+	Call events.Call
+	Err  error
+	Told bool // the user knows it already, see [Phone.Failed]
 }
+
+func (e *CallError) Error() string { return e.Err.Error() }
+func (e *CallError) Unwrap() error { return e.Err }
 
 // A signal is what *signaling.Call and *signaling.IncomingCall have in common.
 type signal interface {
@@ -226,7 +181,8 @@ type signal interface {
 type talk struct {
 	phone  *Phone
 	call   signal
-	media  *media.Call
+	media  *prepared
+	broken error       // the sink, after which the call went on
 	dialed events.Call // outgoing calls: as long as nobody has answered
 	over   media.Ended
 	digits chan rune
@@ -353,7 +309,20 @@ func (t *talk) finish(ctx context.Context) error {
 	for e := range t.media.Events() {
 		t.happened(e)
 	}
-	t.phone.Show(t.ended(t.over.Duration))
+	e := t.ended(t.over.Duration)
+	e.Recording = t.media.sound.Recording()
+	t.phone.Show(e)
+	if err := t.verdict(ctx); err != nil {
+		return &CallError{Call: t.id(), Err: err}
+	}
+	if t.broken != nil {
+		return &CallError{Call: t.id(), Err: t.broken, Told: true}
+	}
+	return nil
+}
+
+// verdict says whether the call went as wanted.
+func (t *talk) verdict(ctx context.Context) error {
 	r := t.call.Result()
 	peer := t.call.Peer().Bare().String()
 	switch {
@@ -377,6 +346,10 @@ func by(remote bool) string {
 
 func (t *talk) ended(lasted time.Duration) events.Ended {
 	r := t.call.Result()
+	if r.Outcome == "" {
+		// It still rings elsewhere, and nobody took it here.
+		return events.Ended{Call: t.id(), Reason: string(jingle.Gone), Outcome: string(signaling.MissedCall), By: events.Us}
+	}
 	e := events.Ended{
 		Call: t.id(), Reason: string(r.Reason.Condition), Outcome: string(r.Outcome),
 		By: by(r.Remote), Seconds: lasted.Round(time.Millisecond).Seconds(), Text: r.Reason.Text,

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -106,6 +108,42 @@ func incoming(t *testing.T, s *side) *signaling.IncomingCall {
 	}
 }
 
+// A Decision is what to do with a call that rings.
+type Decision int
+
+const (
+	Take Decision = iota
+	Decline
+	LetRing
+)
+
+// Answer lets a call ring until it is decided.
+func (s *side) Answer(ctx context.Context, in *signaling.IncomingCall, decide func(context.Context) Decision) (taken bool, err error) {
+	r := s.Ring(in)
+	r.Prepare(ctx)
+	ringing, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan Decision, 1)
+	go func() { done <- decide(ringing) }()
+	select {
+	case <-r.Cancelled():
+		stop()
+		<-done
+		r.Leave()
+		return false, nil
+	case d := <-done:
+		switch {
+		case ctx.Err() != nil || d == LetRing:
+			r.Leave()
+			return false, context.Cause(ctx)
+		case d == Decline:
+			r.Decline()
+			return true, nil
+		}
+	}
+	return r.Take(ctx)
+}
+
 func take(context.Context) Decision { return Take }
 
 func TestCallThatLastsAsLongAsWanted(t *testing.T) {
@@ -121,14 +159,20 @@ func TestCallThatLastsAsLongAsWanted(t *testing.T) {
 	}
 	// In this order, even when a machine answers faster than we look.
 	var order []string
-	for _, e := range alice.shown {
-		switch e.(type) {
-		case events.Calling, events.Ringing, events.Accepted, events.Connected, events.Ended:
-			order = append(order, fmt.Sprintf("%T", e))
+	for s, want := range map[*side]string{
+		alice: "[events.Calling events.Ringing events.Accepted events.Connected events.Ended]",
+		bob:   "[events.Incoming events.Accepted events.Connected events.Ended]",
+	} {
+		order = nil
+		for _, e := range s.shown {
+			switch e.(type) {
+			case events.Calling, events.Incoming, events.Ringing, events.Accepted, events.Connected, events.Ended:
+				order = append(order, fmt.Sprintf("%T", e))
+			}
 		}
-	}
-	if got, want := fmt.Sprint(order), "[events.Calling events.Ringing events.Accepted events.Connected events.Ended]"; got != want {
-		t.Errorf("shown %s, want %s", got, want)
+		if got := fmt.Sprint(order); got != want {
+			t.Errorf("shown %s, want %s", got, want)
+		}
 	}
 	for _, s := range []*side{alice, bob} {
 		for name, want := range map[string]func(events.Event) bool{"accepted": is[events.Accepted], "connected": is[events.Connected]} {
@@ -198,6 +242,9 @@ func TestCalleeStopsWaiting(t *testing.T) {
 	})
 	if taken || !errors.Is(err, stop) {
 		t.Errorf("bob: taken = %v, error = %v, want %v", taken, err, stop)
+	}
+	if e := bob.ended(); e.Outcome != "missed" || e.Reason != "gone" || e.By != events.Us {
+		t.Errorf("bob: ended = %+v", e)
 	}
 	var not *NotTakenError
 	if err := <-done; !errors.As(err, &not) || not.Outcome != signaling.NoAnswer {
@@ -284,11 +331,37 @@ func TestNumberedFiles(t *testing.T) {
 		nth  int
 		want string
 	}{
-		{"file:heard.wav", 1, "file:heard.wav"}, {"file:heard.wav", 2, "file:heard-2.wav"},
-		{"file:a.b/heard", 3, "file:a.b/heard-3"}, {"null", 2, "null"}, {"device", 2, "device"},
+		{"file:seen.ivf", 1, "file:seen.ivf"}, {"file:seen.ivf", 2, "file:seen-2.ivf"},
+		{"file:a.b/seen", 3, "file:a.b/seen-3"}, {"null", 2, "null"}, {"window", 2, "window"},
 	} {
 		if got := numbered(tt.spec, tt.nth); got != tt.want {
 			t.Errorf("numbered(%q, %d) = %q, want %q", tt.spec, tt.nth, got, tt.want)
 		}
+	}
+}
+
+// A sink that takes no more is told at once, and again by the result.
+func TestFullDiskIsToldAndTheCallGoesOn(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no device that is always full")
+	}
+	_, alice, bob, _ := sides(t)
+	alice.Duration = 300 * time.Millisecond
+	bob.Sound.Speaker = "file:/dev/full"
+	var told atomic.Int32
+	bob.Failed = func(c events.Call, err error) {
+		if c.SID == "" || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("told %+v: %v", c, err)
+		}
+		told.Add(1)
+	}
+	done := calling(t.Context(), alice)
+	taken, err := bob.Answer(t.Context(), incoming(t, bob), take)
+	var in *CallError
+	if !taken || !errors.As(err, &in) || !in.Told || in.Call.SID == "" || told.Load() != 1 {
+		t.Errorf("bob: taken = %v, told %d times, error = %v", taken, told.Load(), err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("alice: %v", err)
 	}
 }

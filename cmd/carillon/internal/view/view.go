@@ -26,6 +26,7 @@ type View struct {
 	status screen.Status
 	loss   float64 // smoothed, because a quarter of a second has few packets
 	active bool    // a call is on the live line
+	sid    string  // of that call
 }
 
 // A Config says how events are shown.
@@ -63,7 +64,9 @@ func (v *View) Show(e events.Event) {
 		if err := v.json.Event(e); err != nil {
 			v.screen.Warn("%v", err)
 		}
-		return
+		if _, ok := e.(events.Error); !ok {
+			return
+		}
 	}
 	v.people(e)
 }
@@ -83,11 +86,16 @@ func (v *View) people(e events.Event) {
 		p("%s asks to see when you are online; \"carillon contacts add %s\" agrees", who(e.Peer), who(e.Peer))
 	case events.Calling:
 		p("calling %s", who(e.Peer))
-		v.begin(e.Peer, "calling")
+		v.begin(e.Call, "calling")
 	case events.Incoming:
 		v.screen.Bell()
 		p("%s calls%s", who(e.Peer), stranger(e))
-		v.begin(e.Peer, "rings here")
+	case events.Next:
+		state := "rings here"
+		if e.More > 0 {
+			state = fmt.Sprintf("rings here (%d more)", e.More)
+		}
+		v.begin(e.Call, state)
 		v.status.Keys = v.help(ringKeys)
 	case events.Ringing:
 		p("ringing")
@@ -132,18 +140,27 @@ func (v *View) people(e events.Event) {
 	case events.Digit:
 		p("they pressed %c", e.Key)
 	case events.Ended:
+		if v.active && e.SID != v.sid { // one that rang besides
+			p("%s: %s", who(e.Peer), ended(e))
+			break
+		}
 		v.active = false
 		v.screen.Clear()
 		p("%s", ended(e))
+		if e.Recording != "" {
+			p("what they said is in %s", screen.Escape(e.Recording))
+		}
 		return
+	case events.Error:
+		v.screen.Error(e.Message, e.Hint)
 	}
 	v.draw()
 }
 
-func (v *View) begin(peer, state string) {
-	v.active = true
+func (v *View) begin(call events.Call, state string) {
+	v.active, v.sid = true, call.SID
 	v.loss = 0
-	v.status = screen.Status{Peer: who(peer), State: state, Keys: v.help(v.callKeys())}
+	v.status = screen.Status{Peer: who(call.Peer), State: state, Keys: v.help(v.callKeys())}
 }
 
 func (v *View) callKeys() string {
