@@ -17,7 +17,8 @@ import (
 // [Negotiation] for one content. The carriers are in the packages below this
 // one; each works alone. What else there is to know of one, optional methods
 // say: NeedsNoServices (see Env), Features (see the function of that name), Bundled
-// (offered in a BUNDLE group, XEP-0338).
+// (offered in a BUNDLE group, XEP-0338), Patience (how long it needs to look for
+// a path when another carrier comes after it).
 type Carrier interface {
 	// Namespace is that of the jingle transport the carrier negotiates.
 	Namespace() string

@@ -194,7 +194,7 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		t.accepted = true
 		t.onEvent(Accepted{})
 	}
-	return t.carry(ctx, neg, func(ctx context.Context, s Stream) error {
+	return t.carry(ctx, neg, openTimeout, func(ctx context.Context, s Stream) error {
 		var (
 			res      *exchange.Result
 			verified = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
@@ -160,7 +161,17 @@ func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description,
 	if err := neg.Remote(remote); err != nil {
 		return fmt.Errorf("%w: %w", ErrNoPath, err)
 	}
-	return t.carry(ctx, neg, use)
+	return t.carry(ctx, neg, t.patience(c), use)
+}
+
+// patience is how long a carrier may look for a path: all the time there is,
+// unless it knows sooner and another comes after it.
+func (t *Transfer) patience(c Carrier) time.Duration {
+	p, ok := c.(interface{ Patience() time.Duration })
+	if !ok || c == t.carriers[len(t.carriers)-1] {
+		return openTimeout
+	}
+	return min(p.Patience(), openTimeout)
 }
 
 // awaitAnswer waits for the peer's transport. A person may think about an

@@ -347,12 +347,12 @@ func (t *Transfer) hear(neg Negotiation, j *jingle.Jingle) {
 // carry opens the stream of a negotiation and runs use on it, while it passes
 // transport-infos both ways. It returns errReplaced when the peer changes the
 // transport meanwhile.
-func (t *Transfer) carry(ctx context.Context, neg Negotiation, use func(context.Context, Stream) error) error {
+func (t *Transfer) carry(ctx context.Context, neg Negotiation, patience time.Duration, use func(context.Context, Stream) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	result := make(chan error, 1)
 	go func() {
-		octx, stop := context.WithTimeoutCause(ctx, openTimeout, fmt.Errorf("no connection within %v", openTimeout))
+		octx, stop := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no connection within %v", patience))
 		defer stop()
 		s, err := neg.Open(octx)
 		if err != nil {

@@ -148,6 +148,38 @@ func TestNextCarrierIsTried(t *testing.T) {
 	}
 }
 
+// A silent carrier knows after a moment whether it finds a path, and does not.
+type silent struct{ tcp.Carrier }
+
+func (silent) Patience() time.Duration { return 20 * time.Millisecond }
+
+func (s silent) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := s.Carrier.New(env, role)
+	return silentNegotiation{n}, err
+}
+
+type silentNegotiation struct{ ft.Negotiation }
+
+func (silentNegotiation) Open(ctx context.Context) (ft.Stream, error) {
+	<-ctx.Done()
+	return nil, errors.Join(ft.ErrNoPath, context.Cause(ctx))
+}
+
+// Nobody waits for all of the time that a carrier has when another one follows.
+func TestNextCarrierIsTriedSoon(t *testing.T) {
+	x := newFile(t, 1000)
+	x.send.Carriers = []ft.Carrier{silent{}, s5b.Carrier{}}
+	began := time.Now()
+	_, r := x.run(t)
+	x.arrived(t, r)
+	if took := time.Since(began); took > 8*time.Second { // alone it would have 10 s
+		t.Errorf("the next carrier was tried after %v", took)
+	}
+	if got := x.events; len(got) != 3 || got[2] != "carrying s5b" {
+		t.Errorf("events: %q", got)
+	}
+}
+
 func TestNoCarrierWorks(t *testing.T) {
 	x := newFile(t, 1000)
 	x.send.Carriers = []ft.Carrier{hopeless{}}

@@ -52,6 +52,7 @@ const (
 	handshakeTimeout = 10 * time.Second // from the connection to the chosen byte
 	agreeTimeout     = 3 * time.Second  // from the chosen byte to its answer
 	dialTimeout      = 10 * time.Second
+	patience         = 3 * time.Second // when there is another way to try; time for a lost SYN to be sent again
 )
 
 // chosen is the byte that the initiator writes on the connection it takes.
@@ -86,6 +87,10 @@ func (Carrier) Namespace() string { return NS }
 
 // NeedsNoServices says that STUN and TURN servers are of no use here.
 func (Carrier) NeedsNoServices() {}
+
+// Patience is short: a direct connection comes with the first or second try,
+// or something drops them all.
+func (Carrier) Patience() time.Duration { return patience }
 
 // New begins a negotiation.
 func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
