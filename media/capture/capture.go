@@ -2,7 +2,8 @@
 // [video.Source].
 //
 //	camera  V4L2, the smallest mode that has the size wanted     Linux
-//	screen  X11, by shared memory                                Linux
+//	screen  X11, by shared memory; Wayland, by a dialog of the
+//	        desktop (ScreenCast portal and PipeWire)             Linux
 //	window  X11, also while others cover it                      Linux
 //
 // Begin with [OpenSource]; [Cameras], [Screens] and [Windows] list what a
@@ -85,6 +86,8 @@ var (
 	ErrNoDisplay   = errors.New("no display of X11 can be reached")
 	ErrNoScreen    = errors.New("no such screen")
 	ErrNoWindow    = errors.New("no such window")
+	ErrNoGStreamer = errors.New("GStreamer is missing, which reads the screen on Wayland")
+	ErrNotShared   = errors.New("nothing was chosen to be shown")
 	ErrAmbiguous   = errors.New("several have this in their name")
 	ErrFormat      = errors.New("its pictures are of a kind that is not known")
 )
@@ -92,7 +95,8 @@ var (
 // OpenSource opens what video.OpenSource opens, and
 //
 //	camera[:NAME]    the first camera, or the one with this ID, or with NAME in its name
-//	screen[:N]       the whole desktop, or its Nth monitor
+//	screen[:N]       the whole desktop, or its Nth monitor; on Wayland what the
+//	                 person chooses in a dialog, for which ctx must leave time
 //	window:TITLE|ID  the window with this ID, or with TITLE in its title
 //
 // The context is for the opening only. Errors are of type *video.OpenError.
@@ -137,6 +141,8 @@ func hint(kind string, err error) string {
 		return "`carillon devices` lists what there is"
 	case errors.Is(err, ErrFormat) && kind == "camera":
 		return "cameras that give MJPEG or YUYV work, which most do"
+	case errors.Is(err, ErrNoGStreamer):
+		return "install gstreamer1.0-tools, gstreamer1.0-pipewire and gstreamer1.0-plugins-good"
 	case errors.Is(err, video.ErrSpec):
 		return "write camera[:NAME], screen[:N] or window:TITLE"
 	}

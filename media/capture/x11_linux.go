@@ -221,7 +221,10 @@ type grab struct {
 	image  *image.YCbCr
 }
 
-func openScreen(_ context.Context, n int, o Options) (video.Source, error) {
+func openScreen(ctx context.Context, n int, o Options) (video.Source, error) {
+	if onWayland() {
+		return openPortal(ctx, o) // where the person chooses
+	}
 	d, err := dialDisplay()
 	if err != nil {
 		return nil, err
