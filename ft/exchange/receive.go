@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -218,8 +219,14 @@ func (r *receiver) prepare(ctx context.Context) error {
 		}
 		r.roots = append(r.roots, c)
 		r.owner[i] = c
-		if c.resumed {
-			held += c.journal.Received
+	}
+	for i, e := range r.man {
+		r.owner[i].size += e.Size
+	}
+	for _, c := range r.roots {
+		if c.resumed { // as much as can be there, whatever the journal says
+			c.prior = min(max(0, c.prior), c.size)
+			held += c.prior
 		}
 	}
 	if n := Free(r.opt.Dir); n >= 0 && r.total-held > n {
@@ -516,10 +523,30 @@ func (r *receiver) write(i uint32, e Entry, b int64, data []byte) error {
 		}
 		r.open, r.openAt = f, i
 	}
-	if _, err := r.open.WriteAt(data, b*blocktree.BlockSize); err != nil {
+	if err := put(r.open, data, b*blocktree.BlockSize); err != nil {
 		return fmt.Errorf("write %q: %w", e.Path, diskFull(err))
 	}
 	return nil
+}
+
+// put writes data at an offset. Zeros at the end of f become a hole, which
+// takes no space: disk images are full of them.
+func put(f *os.File, data []byte, at int64) error {
+	if zeros(data) {
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Size() <= at {
+			return f.Truncate(at + int64(len(data)))
+		}
+	}
+	_, err := f.WriteAt(data, at)
+	return err
+}
+
+func zeros(p []byte) bool {
+	return len(p) > 0 && p[0] == 0 && bytes.Equal(p[:len(p)-1], p[1:])
 }
 
 func (r *receiver) closeFile() error {

@@ -38,6 +38,7 @@ type root struct {
 	file    *os.File
 	journal journal
 	resumed bool
+	size    int64 // bytes of all its files
 	prior   int64 // bytes that earlier attempts had brought
 	kept    int64 // of them, proved right and not sent again
 	got     int64 // bytes settled in this attempt
