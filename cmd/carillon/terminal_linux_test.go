@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -229,4 +231,40 @@ func TestCtrlCAtThePasswordPromptLeaves(t *testing.T) {
 	if !p.echoes() {
 		t.Error("the terminal does not show any more what is typed")
 	}
+}
+
+// In a terminal a transfer is a bar: how much of what, how fast, how long it
+// will take, and which way it goes. Ctrl-C pauses.
+func TestTerminalShowsTheBarOfATransfer(t *testing.T) {
+	srv := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"alice@example.org": "secret", "bob@example.org": "secret"}})
+	srv.Befriend("alice@example.org", "bob@example.org")
+	dir, ca := t.TempDir(), srv.CAFile(t)
+	run := func(account string, args ...string) *pty {
+		env := []string{"HOME=" + filepath.Join(dir, account), "CARILLON_PASSWORD=secret", "TERM=xterm", "LANG=C.UTF-8"}
+		return inTerminal(t, env, append(args, "-a", account+"@example.org", "--server", srv.Addr(), "--ca-file", ca, "--loopback")...)
+	}
+	photos := filepath.Join(dir, "photos")
+	if err := errors.Join(os.Mkdir(photos, 0o700), os.WriteFile(filepath.Join(photos, "one.jpg"), make([]byte, 20<<20), 0o600), os.WriteFile(filepath.Join(photos, "two.jpg"), make([]byte, 20<<20), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	bob := run("bob", "receive", "--dir", filepath.Join(dir, "inbox"))
+	bob.waitFor("online as bob@example.org")
+	alice := run("alice", "send", photos, "bob@example.org", "--limit", "4MB/s")
+	alice.waitFor(`photos.*offered`)
+	bob.waitFor(`alice@example.org offers photos \(2 files, 42 MB\)`)
+	bob.press("a")
+	bar := `photos.*█.*░.* \d+%.*MB of 42 MB.*MB/s.*0:\d\d left.*directly \(tcp\).*one.jpg \d+%`
+	alice.waitFor(bar)
+	bob.waitFor(bar)
+	alice.press("\x03")
+	text := alice.end(1)
+	if !strings.Contains(text, "paused") || !strings.Contains(text, "\x1b[32m") {
+		t.Errorf("no word of the pause, or no colours:\n%q", text)
+	}
+	if last := text[strings.LastIndex(text, "\r\x1b[K"):]; strings.Contains(last, "left") {
+		t.Errorf("the live line is left behind: %q", last)
+	}
+	bob.waitFor("the other side paused the transfer")
+	bob.press("\x03")
+	bob.end(0)
 }

@@ -66,7 +66,7 @@ func Main(ctx context.Context, env Env) int {
 		return t.Exit
 	}
 	a.screen.Error(t.Message, t.Hint)
-	if a.json != nil {
+	if was := new(toldError); a.json != nil && !errors.As(err, &was) {
 		if err := a.json.Event(describe(err)); err != nil {
 			a.screen.Warn("%v", err)
 		}

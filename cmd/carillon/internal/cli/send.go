@@ -190,19 +190,29 @@ func (c sendCmd) sendTo(ctx context.Context, a *app, co *courier.Courier, to jid
 		Limit: limit, SHA256: a.json != nil, Wait: c.Wait, Plain: c.Plain, OnEvent: view.Happened,
 	})
 	if err != nil {
-		view.Over(done.SID)
 		if errors.Is(context.Cause(ctx), interrupt.ErrInterrupted) {
-			return trouble.ErrPaused
+			err = trouble.ErrPaused
 		}
-		return err
+		if done.Peer.Equal(jid.JID{}) { // nobody was there
+			done.Peer = to
+		}
+		view.Ended(done.Session, err)
+		return &toldError{err}
 	}
 	done.Offer = ft.Summary(src.Manifest)
 	view.Done(done, false)
 	if failed := done.Failed(); len(failed) > 0 {
-		return &courier.IncompleteError{Files: failed}
+		err := &courier.IncompleteError{Files: failed}
+		view.Ended(done.Session, err)
+		return &toldError{err}
 	}
 	return nil
 }
+
+// A toldError has been told to programs already, with the session it belongs to.
+type toldError struct{ error }
+
+func (e *toldError) Unwrap() error { return e.error }
 
 // worst returns what the program fails with when there are several recipients:
 // the one error, or the last after the others were shown.

@@ -23,6 +23,12 @@ func TestEventsAsJSON(t *testing.T) {
 		{FirstAudio{Call: call, MSSinceAccept: 60}, `{"event":"first-audio","time":"T","sid":"s1","peer":"bob@example.org/x","ms_since_accept":60}`},
 		{Ended{Call: call, Reason: "success", Outcome: "answered", By: Us, Seconds: 1.5}, `{"event":"ended","time":"T","sid":"s1","peer":"bob@example.org/x","reason":"success","outcome":"answered","by":"us","seconds":1.5}`},
 		{Error{Code: "wrong-password", Message: "m"}, `{"event":"error","time":"T","code":"wrong-password","message":"m"}`},
+		{Offered{Call: call, Names: []string{"a.txt"}, Files: 1, Bytes: 7, Contact: true}, `{"event":"offered","time":"T","sid":"s1","peer":"bob@example.org/x","incoming":false,"names":["a.txt"],"files":1,"folders":0,"bytes":7,"contact":true}`},
+		{Transport{Call: call, Kind: "tcp", Local: "host", Remote: "host"}, `{"event":"transport","time":"T","sid":"s1","peer":"bob@example.org/x","kind":"tcp","local":"host","remote":"host","relayed":false}`},
+		{Progress{Call: call, Bytes: 3, Total: 7}, `{"event":"progress","time":"T","sid":"s1","peer":"bob@example.org/x","bytes":3,"total":7}`},
+		{Sent{Call: call, Bytes: 7, Seconds: 0.5, Transport: "tcp", SHA256: "00ff", Verified: true, Resent: 2, Kept: 1, Wire: 6, Files: 1}, `{"event":"done","time":"T","sid":"s1","peer":"bob@example.org/x","incoming":false,"bytes":7,"seconds":0.5,"transport":"tcp","sha256":"00ff","verified":true,"resent":2,"kept":1,"wire":6,"files":1}`},
+		{Failed{Call: call, Code: "disk-full", Message: "m"}, `{"event":"error","time":"T","sid":"s1","peer":"bob@example.org/x","code":"disk-full","message":"m"}`},
+		{Waiting{}, ""}, {Switching{Call: call}, ""}, {Retrying{Call: call}, ""},
 		{Calling{call}, ""}, {Offline{}, ""}, {Reconnecting{Call: call}, ""}, {Muted{Call: call}, ""}, {Held{Call: call}, ""}, {Digit{Call: call}, ""},
 	} {
 		var out bytes.Buffer

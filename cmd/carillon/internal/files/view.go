@@ -5,6 +5,7 @@ package files
 import (
 	"encoding/hex"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -233,7 +234,7 @@ func (v *View) draw(now bool) {
 		b.What, b.How = s.what, s.how
 		b.Bytes, b.Total, b.Speed = b.Bytes+s.bytes, b.Total+max(0, s.total), b.Speed+s.speed.rate
 		if s.file != "" && s.file != s.what {
-			b.File, b.FilePercent = s.file, s.percent
+			b.File, b.FilePercent = path.Base(s.file), s.percent // the line is short
 		}
 		if s.carrying {
 			carrying++
@@ -295,6 +296,15 @@ func (v *View) Done(d *courier.Done, incoming bool) {
 
 // Failed shows the end of a transfer that went wrong, when the program goes on.
 func (v *View) Failed(s courier.Session, err error) {
+	t := v.ended(s, err)
+	v.screen.Error(fmt.Sprintf("%s: %s", who(s.Peer), t.Message), t.Hint)
+}
+
+// Ended takes a transfer that went wrong off the live line and tells it to
+// programs; somebody else tells it to people.
+func (v *View) Ended(s courier.Session, err error) { v.ended(s, err) }
+
+func (v *View) ended(s courier.Session, err error) trouble.Trouble {
 	t := trouble.Describe(err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -302,7 +312,7 @@ func (v *View) Failed(s courier.Session, err error) {
 	if v.json != nil {
 		v.line(events.Failed{Call: call(s), Code: t.Code, Message: t.Message, Hint: t.Hint}, "")
 	}
-	v.screen.Error(fmt.Sprintf("%s: %s", who(s.Peer), t.Message), t.Hint)
+	return t
 }
 
 // Over takes a transfer off the live line.
