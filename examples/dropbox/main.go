@@ -22,29 +22,34 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := serve(ctx, jid.MustParse(os.Args[1]), os.Args[2]); err != nil {
+	client, err := signaling.Dial(ctx, signaling.Config{
+		JID: jid.MustParse(os.Args[1]), Password: signaling.Secret(os.Getenv("XMPP_PASSWORD")), Registry: registry(), NoCalls: true,
+	})
+	if err != nil {
 		log.Fatal(err)
+	}
+	defer client.Close()
+	if err := serve(ctx, client, ft.Env{Ask: client.Ask, HandleIQ: client.HandleIQ}, os.Args[2]); err != nil {
+		log.Print(err)
 	}
 }
 
-func serve(ctx context.Context, account jid.JID, dir string) error {
-	var reg jingle.Registry // what the client can read
+// registry is what the client can read.
+func registry() *jingle.Registry {
+	var reg jingle.Registry
 	ft.Register(&reg)
 	tcp.Register(&reg)
-	client, err := signaling.Dial(ctx, signaling.Config{
-		JID: account, Password: signaling.Secret(os.Getenv("XMPP_PASSWORD")), Registry: &reg, NoCalls: true,
-	})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	return &reg
+}
+
+func serve(ctx context.Context, client *signaling.Client, env ft.Env, dir string) error {
 	client.Advertise(jingle.NS, tcp.NS)
 	client.Handle(ft.NS, func(o signaling.Offer) jingle.Application {
 		if !o.Known {
 			return nil // not a contact
 		}
 		transfer, err := ft.NewReceiver(ft.ReceiveConfig{
-			Dir: dir, Carriers: []ft.Carrier{tcp.Carrier{}}, Env: ft.Env{Ask: client.Ask, HandleIQ: client.HandleIQ},
+			Dir: dir, Carriers: []ft.Carrier{tcp.Carrier{}}, Env: env,
 		})
 		if err != nil {
 			log.Print(err)

@@ -25,41 +25,47 @@ func main() {
 	if len(os.Args) < 4 {
 		log.Fatal("usage: sendfile OUR-JID THEIR-JID PATH...")
 	}
-	if err := send(context.Background(), jid.MustParse(os.Args[1]), jid.MustParse(os.Args[2]), os.Args[3:]); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func send(ctx context.Context, from, to jid.JID, paths []string) error {
-	var reg jingle.Registry // what the client can read
-	ft.Register(&reg)
-	tcp.Register(&reg)
+	ctx := context.Background()
 	client, err := signaling.Dial(ctx, signaling.Config{
-		JID: from, Password: signaling.Secret(os.Getenv("XMPP_PASSWORD")), Registry: &reg, NoCalls: true,
+		JID: jid.MustParse(os.Args[1]), Password: signaling.Secret(os.Getenv("XMPP_PASSWORD")), Registry: registry(), NoCalls: true,
 	})
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
 	defer client.Close()
+	result, err := send(ctx, client, ft.Env{Ask: client.Ask, HandleIQ: client.HandleIQ}, jid.MustParse(os.Args[2]), os.Args[3:])
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d bytes arrived, %d of them before\n", result.Bytes, result.Kept)
+}
+
+// registry is what the client can read.
+func registry() *jingle.Registry {
+	var reg jingle.Registry
+	ft.Register(&reg)
+	tcp.Register(&reg)
+	return &reg
+}
+
+func send(ctx context.Context, client *signaling.Client, env ft.Env, to jid.JID, paths []string) (*exchange.Result, error) {
 	source, err := exchange.Scan(ctx, paths...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	device, carriers, err := find(ctx, client, to)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	transfer, err := ft.NewSender(ft.SendConfig{Source: source, Carriers: carriers, Env: ft.Env{Ask: client.Ask, HandleIQ: client.HandleIQ}})
+	transfer, err := ft.NewSender(ft.SendConfig{Source: source, Carriers: carriers, Env: env})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := client.Open(ctx, device, "", transfer); err != nil {
-		return err
+		return nil, err
 	}
 	<-transfer.Done()
-	result, err := transfer.Result()
-	fmt.Printf("%d bytes arrived, %d of them before\n", result.Bytes, result.Kept)
-	return err
+	return transfer.Result()
 }
 
 // find waits for a device that takes files.
