@@ -105,7 +105,7 @@ interop: setup build ## calls with a real Dino through a real Prosody
 .PHONY: bench
 bench: setup build ## what a user feels, measured; see BENCHMARKS.md
 	CARILLON_LAB=required CARILLON=$(CURDIR)/bin/carillon CARILLON_DESKTOP=$(CURDIR)/bin/carillon-desktop $(GO) test -tags $(NATIVE),bench -count 1 -v -timeout 30m ./internal/bench/
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/...
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./jingle/... ./signaling/... ./ft/...
 
 .PHONY: clean
 clean: ## remove what was built

@@ -6,9 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepShort bounds what waits in the kernel for us when the peer is near: all
-// of it comes again after a crash. A window of nearWindow bytes carries
-// 500 MB/s over nearRTT, so it costs nothing there.
+// How much may wait in the kernel, on either side. All of it is sent again
+// after a crash.
+const (
+	unsent     = 512 << 10 // bytes written and not on their way
+	nearRTT    = 20_000    // microseconds; farther peers need what the system gives
+	nearWindow = 1 << 20   // bytes, at least
+	nearRate   = 250       // bytes a microsecond that the window allows
+)
+
+// keepShort bounds what waits in the kernel, but not the speed: what was
+// written and is not sent yet, and, when the peer is near, what has come and
+// is not read. Where it does not work, the system's own bounds hold.
 func keepShort(c net.Conn) {
 	t, ok := c.(*net.TCPConn)
 	if !ok {
@@ -19,14 +28,10 @@ func keepShort(c net.Conn) {
 		return
 	}
 	raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		if err == nil && info.Rtt < nearRTT {
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, nearWindow) // without it, it works as well
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, max(nearWindow, nearRate*int(info.Rtt)))
 		}
 	})
 }
-
-const (
-	nearRTT    = 2000    // microseconds
-	nearWindow = 1 << 20 // bytes
-)
