@@ -44,11 +44,14 @@ type app struct {
 	json   *events.Writer // nil for people
 	log    *slog.Logger
 	stop   *interrupt.Interrupt
+	out    *outlet
 }
 
 // Main runs the command line and returns its exit code.
 func Main(ctx context.Context, env Env) int {
-	a := &app{env: env, flags: new(tree)}
+	a := &app{flags: new(tree)}
+	env.Stdout, a.out = newOutlet(env.Stdout)
+	a.env = env
 	// What fails before the flags are known is shown as for people, unless
 	// somebody obviously reads JSON.
 	asked := wantsJSON(env.Args)
@@ -58,6 +61,12 @@ func Main(ctx context.Context, env Env) int {
 	}
 	err := a.run(ctx)
 	a.screen.Clear()
+	switch broken, quiet := a.out.left(); {
+	case quiet:
+		return trouble.Failed // whoever read has left, and wants to hear no more
+	case broken != nil:
+		err = broken
+	}
 	if err == nil || errors.Is(err, errHelp) {
 		return trouble.Done
 	}
@@ -137,6 +146,7 @@ func (a *app) run(ctx context.Context) error {
 		a.env.Exit(trouble.Failed)
 	})
 	defer a.stop.Stop()
+	a.out.onBroken(a.stop.End)
 	command.BindTo(ctx, (*context.Context)(nil))
 	return command.Run(a)
 }

@@ -20,7 +20,8 @@ type Interrupt struct {
 	cancel  context.CancelCauseFunc
 	quit    func()
 	signals chan os.Signal
-	done    chan struct{} // closed when the listener has ended
+	pipe    chan os.Signal // never read
+	done    chan struct{}  // closed when the listener has ended
 	stop    chan struct{}
 	once    sync.Once
 
@@ -35,9 +36,13 @@ func Context(parent context.Context, quit func()) (context.Context, *Interrupt) 
 	ctx, cancel := context.WithCancelCause(parent)
 	i := &Interrupt{
 		cancel: cancel, quit: quit,
-		signals: make(chan os.Signal, 2), stop: make(chan struct{}), done: make(chan struct{}),
+		signals: make(chan os.Signal, 2), pipe: make(chan os.Signal, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	signal.Notify(i.signals, os.Interrupt, syscall.SIGTERM)
+	// Whoever read our output has left: the write fails and tells so, instead of
+	// the signal ending the program without a goodbye. The channel is read by
+	// nobody, because sockets raise the signal as well.
+	signal.Notify(i.pipe, syscall.SIGPIPE)
 	go func() {
 		defer close(i.done)
 		for {
@@ -65,10 +70,14 @@ func (i *Interrupt) Now() {
 	}
 }
 
+// End ends the context politely with another cause.
+func (i *Interrupt) End(cause error) { i.cancel(cause) }
+
 // Stop ends the listening and gives the signals back. It may be called twice.
 func (i *Interrupt) Stop() {
 	i.once.Do(func() {
 		signal.Stop(i.signals)
+		signal.Stop(i.pipe)
 		close(i.stop)
 		<-i.done
 		i.cancel(context.Canceled)
