@@ -29,7 +29,9 @@ type Account struct {
 	Server    string `toml:"server,omitempty"`    // as given with --server
 	CAFile    string `toml:"ca-file,omitempty"`   // as given with --ca-file
 	Mechanism string `toml:"mechanism,omitempty"` // the strongest seen; nothing weaker is used
-	Password  string `toml:"password"`            // where it is: "keyring" or "file"
+	// AllowPlain lets the server see the password, where it offers no better way.
+	AllowPlain bool   `toml:"allow-plain,omitempty"`
+	Password   string `toml:"password"` // where it is: "keyring" or "file"
 }
 
 // Where a password is kept.

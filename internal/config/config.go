@@ -21,13 +21,14 @@ import (
 
 // A File is what config.toml may say. The zero File is what an absent one says.
 type File struct {
-	Account   string `toml:"account"`    // bare JID used when --account is not given
-	Server    string `toml:"server"`     // HOST:PORT instead of what DNS says
-	CAFile    string `toml:"ca-file"`    // PEM certificates trusted besides those of the system
-	Mic       string `toml:"mic"`        // source of sound, for example "device"
-	Speaker   string `toml:"speaker"`    // sink of sound
-	RelayOnly bool   `toml:"relay-only"` // never reveal own addresses to peers
-	LogLevel  string `toml:"log-level"`  // trace, debug, info, warn or error
+	Account    string `toml:"account"`     // bare JID used when --account is not given
+	Server     string `toml:"server"`      // HOST:PORT instead of what DNS says
+	CAFile     string `toml:"ca-file"`     // PEM certificates trusted besides those of the system
+	Mic        string `toml:"mic"`         // source of sound, for example "device"
+	Speaker    string `toml:"speaker"`     // sink of sound
+	RelayOnly  bool   `toml:"relay-only"`  // never reveal own addresses to peers
+	AllowPlain bool   `toml:"allow-plain"` // SASL PLAIN over TLS, where the server offers nothing better
+	LogLevel   string `toml:"log-level"`   // trace, debug, info, warn or error
 
 	Relays []Relay `toml:"relay"` // STUN and TURN servers besides those the XMPP server names
 }

@@ -48,7 +48,7 @@ func TestLoadNamesTheLineAndTheReason(t *testing.T) {
 		{"a misspelt key", "account = \"a@b\"\nspeeker = \"null\"\n", 2, `unknown key "speeker"`, `did you mean "speaker"?`},
 		{"underscores for hyphens", "relay_only = true\n", 1, `unknown key "relay_only"`, `did you mean "relay-only"?`},
 		{"a key nobody knows", "\n\nringtone = \"bell\"\n", 3, `unknown key "ringtone"`,
-			"known keys are account, server, ca-file, mic, speaker, relay-only, log-level, relay"},
+			"known keys are account, server, ca-file, mic, speaker, relay-only, allow-plain, log-level, relay"},
 		{"a misspelt key of a relay", "[[relay]]\nurl = \"stun:h\"\nuser-name = \"a\"\n", 3, `unknown key "relay.user-name"`, `did you mean "username"?`},
 		{"a value of the wrong type", "relay-only = \"yes\"\n", 1, "", ""},
 		{"text that is not TOML", "account = \"a@b\"\naccount alice\n", 2, "", ""},

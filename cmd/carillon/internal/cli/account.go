@@ -18,7 +18,7 @@ func (c loginCmd) Run(ctx context.Context, a *app) (err error) {
 		return err
 	}
 	bare := j.Bare().String()
-	id := identity{jid: j, account: accounts.Account{JID: bare, Server: a.flags.Server}}
+	id := identity{jid: j, account: accounts.Account{JID: bare, Server: a.flags.Server, AllowPlain: c.AllowPlain}}
 	if a.flags.CAFile != "" {
 		// It is read later from wherever the user then is.
 		if id.account.CAFile, err = filepath.Abs(a.flags.CAFile); err != nil {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
@@ -75,10 +78,14 @@ func (a *app) givenPassword() (signaling.Secret, error) {
 func (a *app) clientConfig(id identity) (signaling.Config, error) {
 	cfg := signaling.Config{
 		JID: id.jid, Password: id.password,
-		Server:  or(a.flags.Server, id.account.Server, a.config.Server),
-		Pins:    a.store.Pins(false),
-		Version: version(),
-		Log:     a.log,
+		Server:     or(a.flags.Server, id.account.Server, a.config.Server),
+		AllowPlain: id.account.AllowPlain || a.config.AllowPlain,
+		Pins:       a.store.Pins(false),
+		Version:    version(),
+		Log:        a.log,
+	}
+	if err := checkServer(cfg.Server); err != nil {
+		return cfg, err
 	}
 	if ca := or(a.flags.CAFile, id.account.CAFile, a.config.CAFile); ca != "" {
 		var err error
@@ -93,6 +100,29 @@ func (a *app) clientConfig(id identity) (signaling.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// checkServer finds what is wrong in the address of a server.
+func checkServer(server string) error {
+	if strings.HasPrefix(server, "wss:") || server == "" {
+		return nil
+	}
+	_, address, ok := strings.Cut(server, "://")
+	if !ok {
+		address = server
+	}
+	const hint = "--server wants HOST or HOST:PORT, with a port from 1 to 65535"
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		if strings.Count(address, ":") == 1 || strings.HasPrefix(address, "[") && !strings.HasSuffix(address, "]") {
+			return trouble.Usagef(hint, "%q is not the address of a server", server)
+		}
+		return nil // without a port
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return trouble.Usagef(hint, "%q is not a port", port)
+	}
+	return nil
 }
 
 // readCAs returns the certificates of the system and those of a file.

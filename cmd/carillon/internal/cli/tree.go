@@ -83,7 +83,8 @@ func (helpFlag) BeforeReset(k *kong.Context) error {
 func (helpFlag) IgnoreDefault() {}
 
 type loginCmd struct {
-	JID string `arg:"" name:"jid" completes:"accounts" help:"Address of the account, such as alice@example.org."`
+	JID        string `arg:"" name:"jid" completes:"accounts" help:"Address of the account, such as alice@example.org."`
+	AllowPlain bool   `help:"Let the server see the password (SASL PLAIN, over TLS only) when it offers no better way, now and later."`
 }
 
 func (loginCmd) Help() string {

@@ -5,6 +5,7 @@ package trouble
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/interrupt"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
@@ -12,6 +13,7 @@ import (
 	"github.com/carillon-im/carillon/internal/config"
 	"github.com/carillon-im/carillon/internal/safefile"
 	"github.com/carillon-im/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/signaling"
 )
 
 // A Trouble is an error as a person and a program see it.
@@ -59,6 +61,8 @@ func Describe(err error) Trouble {
 	if !ok {
 		t = Trouble(trouble.Describe(err))
 	}
+	// Errors that were joined stand on lines of their own.
+	t.Message = strings.ReplaceAll(t.Message, "\n", "; ")
 	t.Message, t.Hint = screen.Escape(t.Message), screen.Escape(t.Hint)
 	if t.Exit == 0 {
 		t.Exit = Failed
@@ -83,6 +87,11 @@ func ours(err error) (Trouble, bool) {
 	var several *accounts.SeveralError
 	if errors.As(err, &several) {
 		return Trouble{"which-account", several.Error(), several.Hint(), Usage}, true
+	}
+	var weak *signaling.NoMechanismError
+	if errors.As(err, &weak) && weak.Plain {
+		return Trouble{Code: "no-mechanism", Message: weak.Error(),
+			Hint: `PLAIN shows the password to the server; if you trust it: "carillon login JID --allow-plain", or allow-plain = true in the config file`}, true
 	}
 	var checks *FailedChecksError
 	if errors.As(err, &checks) {

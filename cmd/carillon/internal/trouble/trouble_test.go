@@ -103,3 +103,10 @@ func TestDescribe(t *testing.T) {
 		})
 	}
 }
+
+func TestJoinedErrorsAreOneLine(t *testing.T) {
+	got := Describe(errors.Join(errors.New("this broke"), errors.New("that, too"))).Message
+	if want := "this broke; that, too"; got != want {
+		t.Errorf("message = %q, want %q", got, want)
+	}
+}

@@ -27,6 +27,7 @@ type View struct {
 	loss   float64 // smoothed, because a quarter of a second has few packets
 	active bool    // a call is on the live line
 	sid    string  // of that call
+	second int     // of the call, for which figures were shown last
 }
 
 // A Config says how events are shown.
@@ -61,9 +62,7 @@ func (v *View) Show(e events.Event) {
 				return
 			}
 		}
-		if err := v.json.Event(e); err != nil {
-			v.screen.Warn("%v", err)
-		}
+		_ = v.json.Event(e) // what stdout is written through ends the program
 		if _, ok := e.(events.Error); !ok {
 			return
 		}
@@ -159,7 +158,7 @@ func (v *View) people(e events.Event) {
 
 func (v *View) begin(call events.Call, state string) {
 	v.active, v.sid = true, call.SID
-	v.loss = 0
+	v.loss, v.second = 0, 0
 	v.status = screen.Status{Peer: who(call.Peer), State: state, Keys: v.help(v.callKeys())}
 }
 
@@ -192,7 +191,8 @@ func (v *View) figures(s events.Stats) {
 	v.status.Levels, v.status.Mic, v.status.Ear = true, s.LevelOut, s.LevelIn
 	v.status.Network, v.status.Loss = true, v.loss
 	v.status.Delay = time.Duration(delay * float64(time.Millisecond))
-	if v.stats && !v.screen.Live() {
+	if v.stats && (!v.screen.Live() || int(s.Seconds) != v.second) {
+		v.second = int(s.Seconds) // the live line is drawn more often
 		v.screen.Printf("%s  %s %s  mic %.0f dB  ear %.0f dB  loss %.1f%% in %.1f%% out  delay %.0f ms  jitter %.1f ms  %d/%d kbit/s",
 			screen.Clock(v.status.Time), s.Codec, path(s.Local, s.Remote), s.LevelOut, s.LevelIn,
 			s.LossIn*100, s.LossOut*100, delay, s.JitterMS, s.BitrateIn/1000, s.BitrateOut/1000)
@@ -230,12 +230,13 @@ func path(local, remote string) string {
 	switch {
 	case local == "relay" || remote == "relay":
 		return "through a relay"
-	case local == "host" && remote == "host":
-		return "directly"
 	case local == "" || remote == "":
 		return ""
+	case local == "srflx" || remote == "srflx":
+		return "directly, through NAT"
 	}
-	return "directly, through NAT"
+	// A peer-reflexive candidate may be an address that was not told yet.
+	return "directly"
 }
 
 func check(verification string) string {

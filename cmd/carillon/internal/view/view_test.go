@@ -105,3 +105,33 @@ func TestProgramsGetStatsOnlyWhenAsked(t *testing.T) {
 		}
 	}
 }
+
+func TestWaysInWords(t *testing.T) {
+	for _, tt := range []struct{ local, remote, want string }{
+		{"host", "host", "directly"}, {"host", "prflx", "directly"}, {"prflx", "host", "directly"},
+		{"srflx", "prflx", "directly, through NAT"}, {"relay", "srflx", "through a relay"}, {"", "host", ""},
+	} {
+		if got := path(tt.local, tt.remote); got != tt.want {
+			t.Errorf("path(%s, %s) = %q, want %q", tt.local, tt.remote, got, tt.want)
+		}
+	}
+}
+
+// Of several calls that ring, one is on the live line, and the end of another
+// leaves it there.
+func TestAnotherCallEndsBesides(t *testing.T) {
+	var out bytes.Buffer
+	v := New(Config{Screen: newScreen(&out)})
+	first, second := events.Call{SID: "1", Peer: "alice@example.org/x"}, events.Call{SID: "2", Peer: "carol@example.org/x"}
+	v.Show(events.Incoming{Call: first, Contact: true})
+	v.Show(events.Next{Call: first})
+	v.Show(events.Incoming{Call: second})
+	v.Show(events.Next{Call: first, More: 1})
+	v.Show(events.Ended{Call: second, Outcome: "missed"})
+	if !v.active || v.status.Peer != "alice@example.org" || v.status.State != "rings here (1 more)" {
+		t.Errorf("on the live line: %v %+v", v.active, v.status)
+	}
+	if want := "alice@example.org calls\ncarol@example.org calls (not a contact)\ncarol@example.org: missed\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
