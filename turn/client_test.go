@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -404,4 +405,34 @@ func expectClosed(t testing.TB, conn net.Conn) {
 func ipAddr(ip net.IP) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
 	return a.Unmap()
+}
+
+// connectTLS asks for a server name.
+func connectTLS(t testing.TB, s *Server, name, user, password string) *client {
+	t.Helper()
+	conn, err := tls.Dial("tcp4", addressOf(t, s, TLS), &tls.Config{InsecureSkipVerify: true, ServerName: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &client{t: t, conn: &framed{Conn: conn}, server: conn.RemoteAddr(), user: user, password: password}
+}
+
+// shrink makes the queue of connections that nobody has accepted short.
+func shrink(t testing.TB, l net.Listener) {
+	t.Helper()
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = syscall.Listen(int(fd), 1) }); err != nil || failed != nil {
+		t.Skipf("shrink the queue of connections: %v, %v", err, failed)
+	}
+}
+
+// release ends the client's allocation.
+func release(c *client) {
+	c.t.Helper()
+	c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
 }

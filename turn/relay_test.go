@@ -206,9 +206,6 @@ func TestPeersRefusedByDefault(t *testing.T) {
 }
 
 func TestEveryLimitIsReachedAndReleased(t *testing.T) {
-	release := func(c *client) {
-		c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
-	}
 	for name, set := range map[string]func(*Limits){
 		"total":   func(l *Limits) { l.Total.Allocations = 2 },
 		"user":    func(l *Limits) { l.PerUser.Allocations = 2 },
