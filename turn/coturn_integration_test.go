@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func TestIntegrationCoturnClient(t *testing.T) {
 		}{
 			{"UDP indications", UDP, []string{"-s"}}, {"UDP channels", UDP, nil}, {"UDP large", UDP, []string{"-l", "1400"}},
 			{"TCP", TCP, []string{"-t"}}, {"TCP indications", TCP, []string{"-t", "-s"}}, {"TLS", TLS, []string{"-t", "-S"}},
-			{"TCP relay", TCP, []string{"-t", "-T"}},
+			{"TCP relay", TCP, []string{"-t", "-T"}}, {"DTLS", DTLS, []string{"-S"}}, {"DTLS indications", DTLS, []string{"-S", "-s"}},
 		} {
 			t.Run(w.name, func(t *testing.T) {
 				t.Parallel() // the client waits for seconds at its end
@@ -61,15 +62,30 @@ func TestIntegrationCoturnClient(t *testing.T) {
 			})
 		}
 	})
-	// Over UDP the client leaves without a word.
+	// Over UDP and DTLS the client leaves without a word.
 	await(t, "allocations end with their connections", func() bool {
 		for _, a := range s.Status().Allocations {
-			if a.Transport != UDP {
+			if a.Transport != UDP && a.Transport != DTLS {
 				return false
 			}
 		}
 		return true
 	})
+}
+
+// coturn's tool finds out how the NAT behaves: there is none.
+func TestIntegrationCoturnDiscovery(t *testing.T) {
+	lab.Need(t, "turnutils_natdiscovery")
+	_, first, second := discovering(t)
+	for _, c := range []struct {
+		flag string
+		want string
+	}{{"-m", "Endpoint Independent Mapping"}, {"-f", "Endpoint Independent Filtering"}} {
+		out, err := exec.CommandContext(t.Context(), "turnutils_natdiscovery", c.flag, "-p", strconv.Itoa(int(first.Port())), "-L", "127.0.0.1", first.Addr().String()).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), c.want) || !strings.Contains(string(out), second.String()) {
+			t.Errorf("turnutils_natdiscovery %s: %v, want %q\n%s", c.flag, err, c.want, out)
+		}
+	}
 }
 
 // coturn's STUN client sees itself from outside.

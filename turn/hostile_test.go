@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -294,4 +296,160 @@ func readFull(c net.Conn, b []byte) (n int, err error) {
 		n += m
 	}
 	return n, err
+}
+
+// Without a descriptor left, calls go on, the relay says why it refuses, and
+// serves again when there are some.
+func TestNoDescriptorsLeft(t *testing.T) {
+	s := start(t, testConfig(t))
+	c, p := connect(t, s, UDP, "u", "p"), newPeer(t)
+	c.allocate()
+	c.bindChannel(0x4000, p.address())
+	second := connect(t, s, UDP, "u", "p")
+	second.request(stun.MethodRefresh) // which fetches realm and nonce
+	waiting, err := net.Dial("tcp4", addressOf(t, s, TCP))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	restore := exhaustFiles(t)
+	code := codeOf(second.request(stun.MethodAllocate, wantUDP))
+	c.sendChannel(0x4000, "goes on")
+	p.expect("goes on")
+	restore()
+	if code != stun.CodeInsufficientCapacity {
+		t.Errorf("without a descriptor the answer is %d, want 508", code)
+	}
+	if n := s.Status().Refusals[reasonSystem]; n == 0 {
+		t.Errorf("refusals %v, want one for %q", s.Status().Refusals, reasonSystem)
+	}
+	second.allocate()
+	connect(t, s, TCP, "u", "p").allocate()
+}
+
+// A certificate that vanishes or breaks is served on until there is another.
+func TestCertificatesVanish(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key)
+	conf := testConfig(t)
+	files, err := CertificateFiles(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range conf.Listeners {
+		conf.Listeners[i].TLS = files
+	}
+	s := start(t, conf)
+	// Each handshake looks at the files, as after certificateCheck.
+	again := func() { files.GetCertificate(nil) }
+	connect(t, s, TLS, "u", "p").allocate()
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	connect(t, s, TLS, "u", "p").allocate()
+	if err := os.WriteFile(cert, []byte("half a certifi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, s, DTLS, "u", "p").allocate()
+}
+
+// Hellos from addresses that never answer keep no real client out of DTLS.
+func TestDTLSFlood(t *testing.T) {
+	conf := testConfig(t)
+	s := start(t, conf)
+	at := netip.MustParseAddrPort(addressOf(t, s, DTLS))
+	hello := clientHelloOf(t)
+	for i := range 2 * maxUnproven {
+		u, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, byte(i/250), byte(5+i%250))}, net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Skipf("addresses of loopback: %v", err)
+		}
+		if _, err := u.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		u.Close()
+	}
+	if n := s.Status().Connections; n != 0 {
+		t.Errorf("%d connections of those who never answered", n)
+	}
+	connect(t, s, DTLS, "u", "p").allocate()
+	if n := s.Status().Connections; n != 1 {
+		t.Errorf("%d connections, want that of the real one", n)
+	}
+}
+
+// Requests from thousands of addresses leave nothing behind.
+func TestSpoofedFloodLeavesNothing(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		conf := testConfig(t)
+		conf.Portable = portable
+		s := start(t, conf)
+		at := netip.MustParseAddrPort(addressOf(t, s, UDP))
+		c, p := connect(t, s, UDP, "u", "p"), newPeer(t)
+		c.allocate()
+		c.bindChannel(0x4000, p.address())
+		requests := [][]byte{
+			stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP).Raw,
+			stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest), peerAttr(p.address())).Raw,
+			stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodRefresh, stun.ClassRequest), stun.NewUsername("u"), stun.NewRealm(testRealm), stun.NewNonce("x"), stun.MessageIntegrity("x")).Raw,
+		}
+		for i := range 1000 {
+			u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(5+i%250))})
+			if err != nil {
+				t.Skipf("addresses of loopback: %v", err)
+			}
+			for _, r := range requests {
+				u.WriteToUDPAddrPort(r, at) // a full queue may refuse it
+			}
+			u.Close()
+		}
+		// What finds the socket's queue full is lost, as on any full link.
+		await(t, "still served", func() bool {
+			c.sendChannel(0x4000, "still served")
+			p.conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			_, _, err := p.conn.ReadFromUDPAddrPort(make([]byte, 100))
+			return err == nil
+		})
+		c.mustRequest(stun.MethodRefresh)
+		s.mu.Lock()
+		if len(s.users) != 1 || len(s.addresses) != 1 || len(s.allocations) != 1 {
+			t.Errorf("%d users, %d addresses, %d allocations, want one each", len(s.users), len(s.addresses), len(s.allocations))
+		}
+		s.mu.Unlock()
+	}
+}
+
+// A client that takes nothing loses its own packets, and its connection in the
+// end; others notice nothing.
+func TestClientThatDoesNotRead(t *testing.T) {
+	s := start(t, testConfig(t))
+	deaf, other, p := connect(t, s, TCP, "u", "p"), connect(t, s, TCP, "u", "p"), newPeer(t)
+	to, good := deaf.allocate(), other.allocate()
+	deaf.permitPeer(p.address())
+	other.permitPeer(p.address())
+	big := strings.Repeat("x", 8000)
+	for range 2000 { // more than the buffers of a connection
+		p.send(to, big)
+	}
+	p.send(good, "prompt")
+	other.expect("prompt", 0)
+}
+
+// A refusal says why, once, however often it happens.
+func TestFloodsDoNotFloodTheLog(t *testing.T) {
+	var log lockedBuilder
+	conf := testConfig(t)
+	conf.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	s := start(t, conf)
+	for range 1000 {
+		s.refuse("nothing", reasonPolicy, "user", "u")
+	}
+	if n := strings.Count(log.String(), "nothing"); n == 0 || n > 2*linesPerSecond {
+		t.Errorf("%d lines for 1000 refusals, want at most %d a second", n, linesPerSecond)
+	}
+	if n := s.Status().Refusals[reasonPolicy]; n != 1000 {
+		t.Errorf("%d counted, want 1000", n)
+	}
 }

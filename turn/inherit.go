@@ -5,10 +5,19 @@ import (
 	"net"
 )
 
+// listenerBuffer is the size of a listener's socket buffers in bytes. The kernel
+// doubles it and may give less.
+const listenerBuffer = 4 << 20
+
 // listenUDP binds a socket where goroutines forward, or takes an inherited one.
 func listenUDP(l Listener) (*net.UDPConn, error) {
 	if l.Socket == nil {
-		return net.ListenUDP(network("udp", l.Address.Addr()), net.UDPAddrFromAddrPort(l.Address))
+		u, err := net.ListenUDP(network("udp", l.Address.Addr()), net.UDPAddrFromAddrPort(l.Address))
+		if err == nil {
+			// The kernel may give less.
+			_ = u.SetReadBuffer(listenerBuffer)
+		}
+		return u, err
 	}
 	c, err := net.FilePacketConn(l.Socket)
 	if err != nil {

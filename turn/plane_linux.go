@@ -53,11 +53,8 @@ func (p *plane) close() error {
 	return errors.Join(errs...)
 }
 
-// Sizes of socket buffers in bytes. The kernel doubles them and may give less.
-const (
-	listenerBuffer = 4 << 20
-	relayBuffer    = 1 << 20
-)
+// relayBuffer is the size of a relay socket's buffers in bytes.
+const relayBuffer = 1 << 20
 
 // requestQueue bounds the requests that wait for an answer at one socket; more
 // are dropped, and clients ask again.
