@@ -96,6 +96,9 @@ func (g *agenda) run(done <-chan struct{}) {
 		if a != nil {
 			if due := a.expire(g.now()); due != never {
 				g.at(a, due)
+				if a.ended() { // meanwhile
+					g.at(a, never)
+				}
 			}
 			continue
 		}

@@ -380,6 +380,12 @@ func (a *allocation) close(why string) {
 		"up-bytes", t.UpBytes, "down-bytes", t.DownBytes, "up-packets", t.UpPackets, "down-packets", t.DownPackets, "dropped", t.Dropped)
 }
 
+func (a *allocation) ended() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closed
+}
+
 // relayedAddr is the first relayed address there is, with a.mu held; the zero
 // AddrPort when there is none.
 func (a *allocation) relayedAddr() netip.AddrPort {

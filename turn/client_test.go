@@ -17,7 +17,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -379,7 +378,7 @@ func (c *client) expect(want string, number uint16) {
 	}
 }
 
-// await polls until ok, for what happens by a timer of pion.
+// await polls until ok, for what happens by a timer.
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -421,40 +420,10 @@ func connectTLS(t testing.TB, s *Server, name, user, password string) *client {
 	return &client{t: t, conn: &framed{Conn: conn}, server: conn.RemoteAddr(), user: user, password: password}
 }
 
-// shrink makes the queue of connections that nobody has accepted short.
-func shrink(t testing.TB, l net.Listener) {
-	t.Helper()
-	raw, err := l.(*net.TCPListener).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = syscall.Listen(int(fd), 1) }); err != nil || failed != nil {
-		t.Skipf("shrink the queue of connections: %v, %v", err, failed)
-	}
-}
-
 // release ends the client's allocation.
 func release(c *client) {
 	c.t.Helper()
 	c.mustRequest(stun.MethodRefresh, attribute{stun.AttrLifetime, []byte{0, 0, 0, 0}})
-}
-
-// exhaustFiles lets this process open no more files until restore is called.
-func exhaustFiles(t testing.TB) (restore func()) {
-	t.Helper()
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	few := old
-	few.Cur = 0
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
-		t.Skipf("limit the number of files: %v", err)
-	}
-	restore = sync.OnceFunc(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
-	t.Cleanup(restore)
-	return restore
 }
 
 func writeCertificate(t testing.TB, cert, key string) {

@@ -135,7 +135,9 @@ func (l *streamListener) welcome(raw net.Conn, remote netip.AddrPort) {
 		if !c.shake(t.HandshakeContext) {
 			return
 		}
+		c.mu.Lock()
 		c.Conn, c.serverName = t, t.ConnectionState().ServerName
+		c.mu.Unlock()
 	}
 	c.serve()
 	s.log().Debug("connection ended", s.addr("client", remote))
@@ -152,7 +154,6 @@ type clientConn struct {
 	frameTimeout time.Duration
 	idleTimeout  time.Duration
 	once         sync.Once
-	ended        func() // called once after it is closed
 
 	mu         sync.Mutex
 	allocation *allocation
@@ -356,17 +357,14 @@ func (c *clientConn) Close() error {
 	c.once.Do(func() {
 		c.mu.Lock()
 		c.closed = true
-		a := c.allocation
+		a, conn := c.allocation, c.Conn
 		c.mu.Unlock()
-		err = c.Conn.Close()
+		err = conn.Close()
 		if a != nil {
 			a.close("connection ended")
 		}
 		c.entrance.remove(c)
 		c.entrance.server.connections.leave(c.remote.Addr())
-		if c.ended != nil {
-			c.ended()
-		}
 	})
 	return err
 }
