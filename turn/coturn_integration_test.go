@@ -4,12 +4,12 @@ package turn
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,35 +33,33 @@ func TestIntegrationCoturnClient(t *testing.T) {
 	user, password := Credentials("shared", "", time.Now().Add(time.Hour))
 	lost := regexp.MustCompile(`Total lost packets (\d+)`)
 	received := regexp.MustCompile(`tot_recv_msgs=(\d+)`)
-	t.Run("ways", func(t *testing.T) {
-		for i, w := range []struct {
-			name string
-			tr   Transport
-			args []string
-		}{
-			{"UDP indications", UDP, []string{"-s"}}, {"UDP channels", UDP, nil}, {"UDP large", UDP, []string{"-l", "1400"}},
-			{"TCP", TCP, []string{"-t"}}, {"TCP indications", TCP, []string{"-t", "-s"}}, {"TLS", TLS, []string{"-t", "-S"}},
-			{"TCP relay", TCP, []string{"-t", "-T"}}, {"DTLS", DTLS, []string{"-S"}}, {"DTLS indications", DTLS, []string{"-S", "-s"}},
-		} {
-			t.Run(w.name, func(t *testing.T) {
-				t.Parallel() // the client waits for seconds at its end
-				_, port, err := net.SplitHostPort(addressOf(t, s, w.tr))
-				if err != nil {
-					t.Fatal(err)
-				}
-				login := [2]string{"u", "p"}
-				if i%2 == 1 {
-					login = [2]string{user, string(password)}
-				}
-				args := append([]string{"-u", login[0], "-w", login[1], "-c", "-m", "4", "-n", "25", "-z", "5", "-e", "127.0.0.1", "-r", strconv.Itoa(peerPort), "-p", port}, w.args...)
-				out, err := exec.CommandContext(t.Context(), "turnutils_uclient", append(args, "127.0.0.1")...).CombinedOutput()
-				m, n := lost.FindSubmatch(out), received.FindAllSubmatch(out, -1)
-				if err != nil || m == nil || string(m[1]) != "0" || n == nil || string(n[len(n)-1][1]) != fmt.Sprint(4*25) {
-					t.Errorf("turnutils_uclient as %s: %v\n%s", login[0], err, out)
-				}
-			})
+	ways := []struct {
+		name string
+		tr   Transport
+		args []string
+	}{
+		{"UDP indications", UDP, []string{"-s"}}, {"UDP channels", UDP, nil}, {"UDP large", UDP, []string{"-l", "1400"}},
+		{"TCP", TCP, []string{"-t"}}, {"TCP indications", TCP, []string{"-t", "-s"}}, {"TLS", TLS, []string{"-t", "-S"}},
+		{"TCP relay", TCP, []string{"-t", "-T"}}, {"DTLS", DTLS, []string{"-S"}}, {"DTLS indications", DTLS, []string{"-S", "-s"}},
+	}
+	// All at once, since the client waits for seconds at its end.
+	var clients sync.WaitGroup
+	for i, w := range ways {
+		at := netip.MustParseAddrPort(addressOf(t, s, w.tr))
+		login := [2]string{"u", "p"}
+		if i%2 == 1 {
+			login = [2]string{user, string(password)}
 		}
-	})
+		args := append([]string{"-u", login[0], "-w", login[1], "-c", "-m", "4", "-n", "25", "-z", "5", "-e", "127.0.0.1", "-r", strconv.Itoa(peerPort), "-p", strconv.Itoa(int(at.Port()))}, w.args...)
+		clients.Go(func() {
+			out, err := exec.CommandContext(t.Context(), "turnutils_uclient", append(args, "127.0.0.1")...).CombinedOutput()
+			m, n := lost.FindSubmatch(out), received.FindAllSubmatch(out, -1)
+			if err != nil || m == nil || string(m[1]) != "0" || n == nil || string(n[len(n)-1][1]) != fmt.Sprint(4*25) {
+				t.Errorf("%s: turnutils_uclient as %s: %v\n%s", w.name, login[0], err, out)
+			}
+		})
+	}
+	clients.Wait()
 	// Over UDP and DTLS the client leaves without a word.
 	await(t, "allocations end with their connections", func() bool {
 		for _, a := range s.Status().Allocations {

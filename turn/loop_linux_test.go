@@ -144,3 +144,22 @@ func BenchmarkForward(b *testing.B) {
 		st.round()
 	}
 }
+
+// A port that somebody else has costs no descriptor.
+func TestFailedBindLeaksNothing(t *testing.T) {
+	u, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	before := openFiles(t)
+	for range 50 {
+		if fd, _, err := bindUDP(u.LocalAddr().(*net.UDPAddr).AddrPort(), false, relayBuffer); err == nil {
+			unix.Close(fd)
+			t.Fatal("bound a port twice")
+		}
+	}
+	if n := openFiles(t); n > before+10 {
+		t.Errorf("%d open files, were %d", n, before)
+	}
+}

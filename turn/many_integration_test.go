@@ -21,6 +21,10 @@ func TestIntegrationHundredThousandAllocations(t *testing.T) {
 	)
 	conf := testConfig(t)
 	conf.AllowPeers = nil
+	// As a program does that is a relay, see DefaultLoops.
+	procs := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(procs + conf.Loops)
+	t.Cleanup(func() { runtime.GOMAXPROCS(procs) })
 	s := start(t, conf)
 	all := make([]*client, clients)
 	for i := range all {

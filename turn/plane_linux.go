@@ -158,9 +158,10 @@ func bindUDP(at netip.AddrPort, shared bool, buffer int) (fd int, local netip.Ad
 	if err != nil {
 		return -1, local, os.NewSyscallError("socket", err)
 	}
+	made := fd // a return with an error says -1
 	defer func() {
 		if err != nil {
-			unix.Close(fd)
+			unix.Close(made)
 		}
 	}()
 	var sa unix.Sockaddr
