@@ -74,6 +74,12 @@ func (b *Bridge) change(s state.Settings) {
 			c.setDevices(b.mic(), b.speaker())
 		}
 	}
+	if s.Strangers != old.Strangers && len(b.calls) == 0 {
+		// Who may call is told at login. During a call it counts from the next one.
+		for _, a := range b.accounts {
+			b.start(a.kept)
+		}
+	}
 	if s.Folder != old.Folder || s.Quota != old.Quota || s.RelayOnly != old.RelayOnly {
 		for _, a := range b.accounts {
 			a.receiveAnew()

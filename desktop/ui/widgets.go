@@ -475,7 +475,7 @@ type meter struct {
 }
 
 func newMeter() *meter {
-	m := &meter{level: -96, back: canvas.NewRectangle(paint(theme.ColorNameSeparator)), bar: canvas.NewRectangle(paint(theme.ColorNameSuccess))}
+	m := &meter{level: -96, back: canvas.NewRectangle(rgba(0x808898, 0x44)), bar: canvas.NewRectangle(paint(theme.ColorNameSuccess))}
 	m.back.CornerRadius, m.bar.CornerRadius = 3, 3
 	m.ExtendBaseWidget(m)
 	return m
