@@ -69,12 +69,12 @@ cross: ## the programs for other systems
 		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -o /dev/null ./$$program; \
 	done; done
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.0.0)
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' 2>/dev/null || git log -1 --format=0.0.0-%cd.g%h --date=format:%Y%m%d 2>/dev/null || echo 0.0.0)
 ARCH    ?= $(shell $(GO) env GOARCH)
 
 .PHONY: package
 package: ## deb and rpm of the relay, in dist/
-	rm -rf dist/build && mkdir -p dist/build/man dist/build/completion
+	rm -rf dist/build dist/carillon-turn* && mkdir -p dist/build/man dist/build/completion
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -ldflags "-s -w -X github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli.release=$(VERSION)" -o dist/build/carillon-turn ./cmd/carillon-turn
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X github.com/carillon-im/carillon/cmd/carillon-turn/internal/cli.release=$(VERSION)" -o dist/build/here ./cmd/carillon-turn # whatever ARCH is
 	dist/build/here man dist/build/man && gzip -n9 dist/build/man/*.1
