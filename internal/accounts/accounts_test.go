@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/carillon-im/carillon/internal/safefile"
 	"github.com/google/go-cmp/cmp"
@@ -211,4 +212,24 @@ func TestSystemKeyringNeedsASessionBus(t *testing.T) {
 	if got := System(none); runtime.GOOS == "linux" && got != nil {
 		t.Errorf("System without session bus = %v, want none", got)
 	}
+}
+
+// A stuck keyring answers when it is let go.
+type stuck struct {
+	Keyring
+	free chan struct{}
+}
+
+func (s stuck) Set(string, string, string) error { <-s.free; return nil }
+
+func TestKeyringThatDoesNotAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		s := Open(t.TempDir(), patient{stuck{free: free}})
+		a, err := s.Save(Account{JID: "alice@example.org"}, "secret")
+		if err != nil || a.Password != InFile {
+			t.Errorf("kept in %q, %v, want the file", a.Password, err)
+		}
+		close(free)
+	})
 }

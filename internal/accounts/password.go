@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/carillon-im/carillon/signaling"
 	"github.com/zalando/go-keyring"
@@ -28,7 +29,7 @@ func System(getenv func(string) string) Keyring {
 		// would start a bus for nobody.
 		return nil
 	}
-	return system{}
+	return patient{system{}}
 }
 
 type system struct{}
@@ -38,6 +39,50 @@ func (system) Set(service, user, password string) error {
 }
 func (system) Get(service, user string) (string, error) { return keyring.Get(service, user) }
 func (system) Delete(service, user string) error        { return keyring.Delete(service, user) }
+
+// ringPatience is how long a keyring may take. It may ask a person to unlock it.
+const ringPatience = 30 * time.Second
+
+// errSilent is returned for a keyring that does not answer.
+var errSilent = errors.New("the keyring of the system does not answer")
+
+// A patient keyring is one that may never answer: then its calls return
+// errSilent, and a goroutine stays behind until it does.
+type patient struct{ Keyring }
+
+func (p patient) Set(service, user, password string) error {
+	_, err := waitFor(func() (string, error) { return "", p.Keyring.Set(service, user, password) })
+	return err
+}
+
+func (p patient) Get(service, user string) (string, error) {
+	return waitFor(func() (string, error) { return p.Keyring.Get(service, user) })
+}
+
+func (p patient) Delete(service, user string) error {
+	_, err := waitFor(func() (string, error) { return "", p.Keyring.Delete(service, user) })
+	return err
+}
+
+func waitFor(ask func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	c := make(chan answer, 1)
+	go func() {
+		text, err := ask()
+		c <- answer{text, err}
+	}()
+	timeout := time.NewTimer(ringPatience)
+	defer timeout.Stop()
+	select {
+	case a := <-c:
+		return a.text, a.err
+	case <-timeout.C:
+		return "", errSilent
+	}
+}
 
 // savePassword puts a password into the keyring, or into the file when the
 // keyring does not take it, and returns where it is.
