@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 const (
 	maxLines = 5000
 	maxFile  = 16 << 20
+	maxKept  = maxFile / 4 // bytes of the newest calls that are kept
 )
 
 // A File is the history of one account. It may be used by several goroutines,
@@ -90,7 +92,16 @@ func (f *File) append(text []byte) error {
 		return err
 	}
 	_, err = w.Write(text)
-	return errors.Join(err, w.Close())
+	info, statErr := w.Stat()
+	if err := errors.Join(err, statErr, w.Close()); err != nil || info.Size() <= maxFile/2 {
+		return err
+	}
+	// Whoever never lists the calls has a file that only grows.
+	calls, _, err := f.read()
+	if err != nil {
+		return err
+	}
+	return f.compact(calls)
 }
 
 // Mark returns up to where the archive of the server was read.
@@ -140,7 +151,7 @@ func (f *File) Calls(limit int) ([]signaling.CallRecord, error) {
 // read returns the calls by when they began, each once, and how many lines the
 // file has.
 func (f *File) read() (calls []line, n int, err error) {
-	text, err := safefile.Read(f.path, maxFile)
+	text, err := f.tail()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -171,17 +182,43 @@ func bare(peer string) string {
 	return b
 }
 
+// tail returns the file, or of one that is too long its newest part.
+func (f *File) tail() ([]byte, error) {
+	info, err := os.Stat(f.path)
+	if err != nil || info.Size() <= maxFile {
+		return safefile.Read(f.path, maxFile)
+	}
+	if err := safefile.Check(f.path); err != nil {
+		return nil, err
+	}
+	r, err := os.Open(f.path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	text := make([]byte, maxFile)
+	n, err := r.ReadAt(text, info.Size()-maxFile)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	_, text, _ = bytes.Cut(text[:n], []byte("\n")) // the first line is cut
+	return text, nil
+}
+
 // compact writes the newest calls anew.
 func (f *File) compact(calls []line) error {
-	if len(calls) > maxLines {
-		calls = calls[len(calls)-maxLines:]
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	for _, l := range calls {
-		if err := enc.Encode(l); err != nil {
+	var lines [][]byte // the newest first
+	size := 0
+	for i := len(calls) - 1; i >= 0 && len(lines) < maxLines; i-- {
+		text, err := json.Marshal(calls[i])
+		if err != nil {
 			return err
 		}
+		if size += len(text) + 1; size > maxKept {
+			break
+		}
+		lines = append(lines, append(text, '\n'))
 	}
-	return safefile.Write(f.path, b.Bytes())
+	slices.Reverse(lines)
+	return safefile.Write(f.path, bytes.Join(lines, nil))
 }

@@ -136,3 +136,34 @@ func TestMark(t *testing.T) {
 		t.Errorf("file name = %q", got)
 	}
 }
+
+// A history that nobody lists is shortened while it grows, and one that is too
+// long already can be read.
+func TestHistoryThatNobodyListsStaysShort(t *testing.T) {
+	f := Open(t.TempDir(), "alice@example.org")
+	long := strings.Repeat("x", 3000)
+	var b strings.Builder
+	for i := 0; b.Len() <= maxFile+maxFile/8; i++ {
+		fmt.Fprintf(&b, `{"sid":"s%d","peer":"%s@example.org","start":%q}`+"\n", i, long, start.Add(time.Duration(i)*time.Second).Format(time.RFC3339))
+	}
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(f.path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Calls(1); err != nil {
+		t.Errorf("a file that is too long: %v", err)
+	}
+	newest := signaling.CallRecord{SID: "newest", Peer: jid.MustParse("bob@example.org"), Start: start.Add(1000 * time.Hour)}
+	if err := f.Record(context.Background(), newest); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(f.path)
+	if err != nil || info.Size() > maxKept {
+		t.Errorf("the file has %v bytes, %v, want at most %d", info.Size(), err, maxKept)
+	}
+	if got := sids(t, f, 1)[0]; got != "newest" {
+		t.Errorf("the newest = %s", got)
+	}
+}
