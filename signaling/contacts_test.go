@@ -92,7 +92,7 @@ func TestCanCallExplains(t *testing.T) {
 		cfg.Features = []string{needed[0], featureICE, rtp.NS, rtp.FeatureAudio}
 	})
 	seesDevices(t, a, bob, 1)
-	check(bob, false, "the best one lacks "+featureDTLS)
+	check(bob, false, "the best one lacks encrypted calls (DTLS)")
 	old.Advertise(featureDTLS)
 	event(t, events, func(e PresenceChanged) bool {
 		return e.Device.JID.Equal(old.JID()) && e.Device.CapsVer == old.self.caps().Ver

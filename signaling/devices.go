@@ -109,6 +109,22 @@ func (c *Client) devicesUntil(ctx context.Context, bare jid.JID, enough func(Dev
 	return devices
 }
 
+// inWords says what features are, for people.
+func inWords(features []string) []string {
+	words := map[string]string{
+		jingle.NS: "sessions (Jingle)", featureICE: "finding a path (ICE)", rtp.NS: "calls (Jingle RTP)",
+		featureDTLS: "encrypted calls (DTLS)", rtp.FeatureAudio: "sound",
+	}
+	var out []string
+	for _, f := range features {
+		if w := words[f]; w != "" {
+			f = w
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
 // An Ability says whether somebody can be called, and why not.
 type Ability struct {
 	Can bool // at least one device takes calls
@@ -145,7 +161,7 @@ func (c *Client) CanCall(ctx context.Context, bare jid.JID) (Ability, error) {
 	}
 	switch who := bare.Bare(); {
 	case a.Can && !a.JMI:
-		a.Why = fmt.Sprintf("only one device of %s can ring: none understands call messages (%s)", who, featureJMI)
+		a.Why = fmt.Sprintf("only one device of %s can ring: none understands call messages", who)
 	case a.Can:
 	case len(devices) == 0 && !known && !c.isOwnAccount(bare):
 		a.Why = fmt.Sprintf("%s is not in your contacts, so nobody can tell whether they are online", who)
@@ -160,7 +176,7 @@ func (c *Client) CanCall(ctx context.Context, bare jid.JID) (Ability, error) {
 	case len(almost) == len(needed):
 		a.Why = fmt.Sprintf("no device of %s takes calls", who)
 	default:
-		a.Why = fmt.Sprintf("no device of %s takes calls; the best one lacks %s", who, strings.Join(almost, ", "))
+		a.Why = fmt.Sprintf("no device of %s takes calls; the best one lacks %s", who, strings.Join(inWords(almost), ", "))
 	}
 	if !a.Can && almost != nil && silent > 0 {
 		a.Why += fmt.Sprintf(" (%d did not answer)", silent)
