@@ -327,7 +327,7 @@ func (c *Call) answer(cl *callLink, offer []jingle.Content, members, carried []i
 	}
 	described, err := cl.link.Answer(in)
 	if err != nil {
-		return refuse(jingle.IncompatibleParameters, "content %q: %w", in[0].Name, err)
+		return refuse(jingle.IncompatibleParameters, "take the offer: %w", err)
 	}
 	ours := *iceTransport(described[0])
 	ours.Trickle = &iceudp.Option{}
@@ -411,7 +411,7 @@ func (c *Call) accepted(j *jingle.Jingle) error {
 	answer := j.Contents[firstAudio(j.Contents)]
 	remote := description(answer)
 	if err := main.link.Accept([]jingle.Content{answer}); err != nil {
-		return refuse(jingle.IncompatibleParameters, "content %q: %w", answer.Name, err)
+		return refuse(jingle.IncompatibleParameters, "take the answer: %w", err)
 	}
 	if err := c.acceptedVideo(j, answer); err != nil {
 		return err
