@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -131,7 +132,7 @@ func (s *Screen) write(w io.Writer, line string) {
 		io.WriteString(w, line+end)
 		return
 	}
-	io.WriteString(s.out, "\r\x1b[K")
+	io.WriteString(s.out, s.erase())
 	io.WriteString(w, line+end)
 	io.WriteString(s.out, s.status)
 }
@@ -151,16 +152,33 @@ func (s *Screen) draw(line string) {
 	if line == s.status {
 		return
 	}
+	io.WriteString(s.out, s.erase()+line)
 	s.status = line
-	io.WriteString(s.out, "\r\x1b[K"+line)
 }
+
+// erase takes what stands on the live line away. A terminal that was made
+// narrower since has broken it into several rows.
+func (s *Screen) erase() string {
+	width := s.width()
+	if s.status == "" || width <= 0 {
+		return "\r\x1b[K"
+	}
+	rows := (columns(colors.ReplaceAllString(s.status, "")) - 1) / width
+	if rows <= 0 {
+		return "\r\x1b[K"
+	}
+	return fmt.Sprintf("\r\x1b[%dA\x1b[J", rows)
+}
+
+// colors are the sequences that draw writes.
+var colors = regexp.MustCompile("\x1b\\[[0-9]*m")
 
 // Clear takes the live line away.
 func (s *Screen) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.status != "" {
+		io.WriteString(s.out, s.erase())
 		s.status = ""
-		io.WriteString(s.out, "\r\x1b[K")
 	}
 }

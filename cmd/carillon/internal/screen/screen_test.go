@@ -131,6 +131,20 @@ func TestLinesAndTheLiveLineDoNotMix(t *testing.T) {
 	}
 }
 
+func TestNarrowerTerminalKeepsNoRestOfTheLine(t *testing.T) {
+	var out bytes.Buffer
+	s := terminal(&out, &out)
+	width := 40
+	s.width, s.color = func() int { return width }, true
+	s.Show(Status{Peer: "bob@example.org", State: "ringing"}) // 25 columns
+	width = 10
+	out.Reset()
+	s.Clear()
+	if got, want := out.String(), "\r\x1b[2A\x1b[J"; got != want {
+		t.Errorf("three rows are erased by %q, want %q", got, want)
+	}
+}
+
 func TestPlainOutputHasNoLiveLine(t *testing.T) {
 	var out, errs bytes.Buffer
 	s := New(Config{Out: &out, Err: &errs, In: strings.NewReader(""), Getenv: func(string) string { return "" }})
