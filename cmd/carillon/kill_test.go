@@ -23,6 +23,7 @@ import (
 const (
 	crashFile  = 24<<20 + 12345
 	crashAgain = 8 << 20 // bytes that may cross the network twice for one crash
+	crashPairs = 3       // of people at once: a round is mostly waiting
 )
 
 // A program is a running carillon that may be killed.
@@ -42,7 +43,7 @@ func run(t *testing.T, srv *xmpptest.Server, dir, account string, args ...string
 		t.Fatal(err)
 	}
 	p := &program{t: t, events: make(chan map[string]any, 1024), done: make(chan struct{}), log: new(bytes.Buffer)}
-	all := append([]string{"--json", "-a", account, "--server", srv.Addr(), "--ca-file", filepath.Join(dir, "ca.pem")}, args...)
+	all := append([]string{"--json", "--log-level", "debug", "-a", account, "--server", srv.Addr(), "--ca-file", filepath.Join(dir, "ca.pem")}, args...)
 	p.cmd = exec.Command(path, all...)
 	p.cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, account), "CARILLON_PASSWORD=secret",
 		"XDG_CONFIG_HOME=", "XDG_DATA_HOME=", "XDG_STATE_HOME=", "DBUS_SESSION_BUS_ADDRESS=")
@@ -59,7 +60,13 @@ func run(t *testing.T, srv *xmpptest.Server, dir, account string, args ...string
 		p.read(out)
 		p.cmd.Wait() // ended says how
 	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(func() {
+		running := p.cmd.ProcessState == nil
+		p.kill()
+		if t.Failed() && running {
+			t.Logf("carillon %s:\n%s", strings.Join(args, " "), p.log)
+		}
+	})
 	return p
 }
 
@@ -125,8 +132,23 @@ func TestCrashes(t *testing.T) {
 	if testing.Short() {
 		rounds = 5
 	}
-	srv := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"alice@example.org": "secret", "bob@example.org": "secret"}})
-	srv.Befriend("alice@example.org", "bob@example.org")
+	accounts := make(map[string]string)
+	for i := range crashPairs {
+		accounts[fmt.Sprintf("alice%d@example.org", i)], accounts[fmt.Sprintf("bob%d@example.org", i)] = "secret", "secret"
+	}
+	srv := xmpptest.Run(t, xmpptest.Config{Accounts: accounts})
+	for i := range crashPairs {
+		alice, bob := fmt.Sprintf("alice%d@example.org", i), fmt.Sprintf("bob%d@example.org", i)
+		srv.Befriend(alice, bob)
+		t.Run(bob, func(t *testing.T) {
+			t.Parallel()
+			crash(t, srv, alice, bob, (rounds+crashPairs-1)/crashPairs, i)
+		})
+	}
+}
+
+// crash makes crashes of two people; turn is who is the first to be killed.
+func crash(t *testing.T, srv *xmpptest.Server, alice, bob string, rounds, turn int) {
 	dir := t.TempDir()
 	inbox := filepath.Join(dir, "inbox")
 	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), srv.CAPEM(), 0o600); err != nil {
@@ -137,7 +159,7 @@ func TestCrashes(t *testing.T) {
 	rand.NewChaCha8([32]byte{7}).Read(data)
 
 	receive := func() *program {
-		p := run(t, srv, dir, "bob@example.org", "receive", "--accept", "contacts", "--dir", inbox)
+		p := run(t, srv, dir, bob, "receive", "--accept", "contacts", "--dir", inbox)
 		p.wait("online")
 		return p
 	}
@@ -151,10 +173,10 @@ func TestCrashes(t *testing.T) {
 			t.Fatal(err)
 		}
 		send := func() *program {
-			return run(t, srv, dir, "alice@example.org", "send", file, "bob@example.org", "--wait")
+			return run(t, srv, dir, alice, "send", file, bob, "--wait")
 		}
 		sender := send()
-		who := []string{"sender", "receiver", "both"}[i%3]
+		who := []string{"sender", "receiver", "both"}[(turn+i)%3]
 		if at := random.Int64N(crashFile * 5 / 4); at < crashFile {
 			grown(filepath.Join(inbox, name+".part"), at, sender.done)
 		} else { // around the end, when the file gets its name

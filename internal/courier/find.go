@@ -31,6 +31,7 @@ type NobodyError struct {
 	Why string // one lower-case line
 
 	silent bool // a device has not told what it can do
+	late   bool // a device has not answered in time, and may do so yet
 }
 
 func (e *NobodyError) Error() string { return e.Why }
@@ -64,6 +65,7 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 			t, err := c.look(looking, to, sure)
 			found <- result{t, err}
 		}()
+		var retry <-chan time.Time
 		var last error = &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
 		hurry := time.NewTimer(quickTimeout)
 		for again, changed, slow := false, false, false; !again; {
@@ -76,6 +78,11 @@ func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, 
 				}
 				// What changed during a look may have come too late for it.
 				found, last, again = nil, r.err, changed && patience != 0
+				if nobody.silent || nobody.late {
+					retry = time.After(lookAgain)
+				}
+			case <-retry: // on a busy machine an answer may have come too late
+				again = true
 			case e, ok := <-news.Events():
 				if !ok {
 					stop()
@@ -124,6 +131,7 @@ func concerns(e signaling.Event, to jid.JID) bool {
 const (
 	quickTimeout = 500 * time.Millisecond // when others may do
 	askTimeout   = 10 * time.Second
+	lookAgain    = 5 * time.Second // when one that is there did not answer
 )
 
 func (c *Courier) look(ctx context.Context, to jid.JID, sure bool) (Target, error) {
@@ -180,7 +188,7 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 		if t, ok := c.first(list, sure); ok {
 			return t, nil
 		}
-		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
+		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to), late: true}
 	}
 	contact, known := c.Client.Contact(to)
 	own := sameBare(to, c.Client.JID())
@@ -214,7 +222,7 @@ func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
 	var answer *signaling.AnswerError
 	switch {
 	case errors.As(err, &answer), errors.Is(err, context.DeadlineExceeded):
-		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to)}
+		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s does not answer", to), late: true}
 	case err != nil:
 		return Target{}, fmt.Errorf("find %s: %w", to, err)
 	}
