@@ -24,6 +24,7 @@ import (
 const (
 	servicesTime = 5 * time.Second // for the server to name its relays
 	openTime     = 10 * time.Second
+	chooseTime   = 2 * time.Minute // for a dialog of the desktop, on Wayland
 	hangUpTime   = 5 * time.Second // for a hang-up to reach the peer
 	patience     = 3 * time.Second // for a device to ring before we say why none may
 	maxKeys      = 64              // telephone keys typed and not yet sent
@@ -455,12 +456,12 @@ func (k *call) picture(p state.Picture, spec string) {
 		return
 	}
 	k.b.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(k.ctx, openTime)
-		defer cancel()
-		code := "camera"
+		code, within := "camera", openTime
 		if p == state.Screen {
-			code = "screen"
+			code, within = "screen", chooseTime
 		}
+		ctx, cancel := context.WithTimeout(k.ctx, within)
+		defer cancel()
 		source, err := k.openPicture(ctx, spec)
 		if err == nil {
 			if err = k.media.SetVideo(source); err != nil {

@@ -126,7 +126,11 @@ func (b *Bridge) findDevices() {
 		}
 		if list, err := capture.Screens(ctx); err == nil {
 			for _, x := range list {
-				d.Screens = append(d.Screens, state.Device{ID: fmt.Sprintf("screen:%d", x.Number), Name: fmt.Sprintf("%d × %d", x.Bounds.Dx(), x.Bounds.Dy())})
+				name := fmt.Sprintf("%d × %d", x.Bounds.Dx(), x.Bounds.Dy())
+				if x.Dialog { // the desktop asks what to show
+					name = "Wayland …"
+				}
+				d.Screens = append(d.Screens, state.Device{ID: fmt.Sprintf("screen:%d", x.Number), Name: name})
 			}
 		}
 		if list, err := capture.Windows(ctx); err == nil {

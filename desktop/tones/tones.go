@@ -9,6 +9,7 @@ package tones
 import (
 	"context"
 	"math"
+	"math/cmplx"
 	"time"
 
 	"github.com/carillon-im/carillon/media/audio"
@@ -23,17 +24,23 @@ type Tone struct {
 	volume float64 // 0 to 1
 }
 
-// A note begins at a time and has a sound of its own.
+// A note begins at a time and is made of partials.
 type note struct {
-	at    time.Duration
-	lasts time.Duration
-	voice func(seconds float64) float64 // -1 to 1
+	at       time.Duration
+	lasts    time.Duration
+	attack   float64 // seconds
+	release  float64 // seconds
+	partials []partial
 }
+
+// A partial is a sine that dies away, or does not when life is zero.
+type partial struct{ hz, level, life float64 }
 
 // bell is one bell of a carillon: its strike note is hz, and around it are the
 // partials that bells are tuned to, each dying away in its own time.
-func bell(hz float64) func(float64) float64 {
-	partials := []struct{ ratio, level, life float64 }{
+func bell(at, lasts time.Duration, hz float64) note {
+	n := note{at: at, lasts: lasts, attack: 0.004, release: 0.05} // the clapper is quick
+	for _, p := range []partial{
 		{0.5, 0.25, 1.1}, // hum
 		{1, 0.30, 0.8},   // prime
 		{1.2, 0.20, 0.6}, // tierce: the minor third that makes a bell
@@ -42,25 +49,35 @@ func bell(hz float64) func(float64) float64 {
 		{2.5, 0.08, 0.25},
 		{3, 0.06, 0.2},
 		{4, 0.04, 0.12},
+	} {
+		n.partials = append(n.partials, partial{p.hz * hz, p.level, p.life})
 	}
-	return func(t float64) float64 {
-		var v float64
-		for _, p := range partials {
-			v += p.level * math.Exp(-t/p.life) * math.Sin(2*math.Pi*hz*p.ratio*t)
-		}
-		return v * min(1, t/0.004) // the clapper
-	}
+	return n
 }
 
-// pure is one or two sines that begin and end softly.
-func pure(lasts time.Duration, hz ...float64) func(float64) float64 {
-	end := lasts.Seconds()
-	return func(t float64) float64 {
-		var v float64
-		for _, f := range hz {
-			v += math.Sin(2 * math.Pi * f * t)
+// pure is a sine that begins and ends softly.
+func pure(at, lasts time.Duration, hz float64) note {
+	return note{at: at, lasts: lasts, attack: 0.01, release: 0.01, partials: []partial{{hz: hz, level: 1}}}
+}
+
+// add adds the note to sum, and calls over with what does not fit.
+func (n note) add(sum []float64, over func(at int, v float64)) {
+	from, count := samplesOf(n.at), samplesOf(n.lasts)
+	for _, p := range n.partials {
+		// A number that turns and shrinks is much quicker than sines.
+		z, step := complex(p.level, 0), cmplx.Rect(1, 2*math.Pi*p.hz/audio.SampleRate)
+		if p.life > 0 {
+			step *= complex(math.Exp(-1/(p.life*audio.SampleRate)), 0)
 		}
-		return v / float64(len(hz)) * min(1, t/0.01, (end-t)/0.01)
+		for k := range count {
+			v := imag(z) * min(1, float64(k)/(n.attack*audio.SampleRate), float64(count-k)/(n.release*audio.SampleRate))
+			if at := from + k; at < len(sum) {
+				sum[at] += v
+			} else {
+				over(at, v)
+			}
+			z *= step
+		}
 	}
 }
 
@@ -68,7 +85,7 @@ func pure(lasts time.Duration, hz ...float64) func(float64) float64 {
 func Ringing() Tone {
 	var score []note
 	for i, hz := range []float64{659.26, 783.99, 880, 1174.66, 987.77} { // E5 G5 A5 D6 B5
-		score = append(score, note{time.Duration(i) * 190 * time.Millisecond, 2 * time.Second, bell(hz)})
+		score = append(score, bell(time.Duration(i)*190*time.Millisecond, 2*time.Second, hz))
 	}
 	return Tone{score: score, every: 3200 * time.Millisecond, repeat: true, volume: 0.45}
 }
@@ -76,32 +93,32 @@ func Ringing() Tone {
 // Dialling is heard by the caller while it rings there: 425 Hz, one second in
 // five, as in most of Europe. ITU-T E.180
 func Dialling() Tone {
-	return Tone{score: []note{{0, time.Second, pure(time.Second, 425)}}, every: 5 * time.Second, repeat: true, volume: 0.25}
+	return Tone{score: []note{pure(0, time.Second, 425)}, every: 5 * time.Second, repeat: true, volume: 0.25}
 }
 
 // Busy says that the other side is in another call, for 5 s at most.
 func Busy() Tone {
 	var score []note
 	for i := range 5 {
-		score = append(score, note{time.Duration(i) * 960 * time.Millisecond, 480 * time.Millisecond, pure(480*time.Millisecond, 425)})
+		score = append(score, pure(time.Duration(i)*960*time.Millisecond, 480*time.Millisecond, 425))
 	}
 	return Tone{score: score, every: 5 * time.Second, volume: 0.25}
 }
 
 // Waiting says during a call that another one comes in: two short beeps.
 func Waiting() Tone {
-	beep := pure(150*time.Millisecond, 425)
-	return Tone{score: []note{{0, 150 * time.Millisecond, beep}, {300 * time.Millisecond, 150 * time.Millisecond, beep}}, every: 6 * time.Second, repeat: true, volume: 0.15}
+	const beep = 150 * time.Millisecond
+	return Tone{score: []note{pure(0, beep, 425), pure(2*beep, beep, 425)}, every: 6 * time.Second, repeat: true, volume: 0.15}
 }
 
 // Ended says that a call is over: two bells, downwards, once.
 func Ended() Tone {
-	return Tone{score: []note{{0, time.Second, bell(587.33)}, {160 * time.Millisecond, time.Second, bell(440)}}, every: 1200 * time.Millisecond, volume: 0.35}
+	return Tone{score: []note{bell(0, time.Second, 587.33), bell(160*time.Millisecond, time.Second, 440)}, every: 1200 * time.Millisecond, volume: 0.35}
 }
 
 // Check is for trying a speaker: one bell.
 func Check() Tone {
-	return Tone{score: []note{{0, 2 * time.Second, bell(523.25)}}, every: 2 * time.Second, volume: 0.5}
+	return Tone{score: []note{bell(0, 2*time.Second, 523.25)}, every: 2 * time.Second, volume: 0.5}
 }
 
 // Length is how long a Tone lasts until it ends or begins again.
@@ -113,52 +130,46 @@ func (t Tone) WithVolume(v float64) Tone {
 	return t
 }
 
-// samples computes one turn. Notes that last longer sound into the next one,
-// whose beginning is therefore not that of the first.
-func (t Tone) samples(first bool) []int16 {
-	n := samplesOf(t.every)
-	sum := make([]float64, n)
-	for _, note := range t.score {
-		from := samplesOf(note.at)
-		for k := range samplesOf(note.lasts) {
-			at := from + k
-			if at >= n && (first || !t.repeat) {
-				break
-			}
-			sum[at%n] += note.voice(float64(k) / audio.SampleRate)
-		}
+// samples computes the first turn and those that follow. Notes that last longer
+// sound into the next one, whose beginning is therefore not that of the first.
+func (t Tone) samples() (first, next []int16) {
+	sum := make([]float64, samplesOf(t.every))
+	left := make([]float64, len(sum))
+	for _, n := range t.score {
+		n.add(sum, func(at int, v float64) { left[at%len(left)] += v })
 	}
-	out := make([]int16, n)
+	first, next = make([]int16, len(sum)), make([]int16, len(sum))
 	for i, v := range sum {
-		out[i] = int16(math.MaxInt16 * min(max(v*t.volume, -1), 1))
+		first[i] = int16(math.MaxInt16 * min(max(v*t.volume, -1), 1))
+		next[i] = int16(math.MaxInt16 * min(max((v+left[i])*t.volume, -1), 1))
 	}
-	return out
+	return first, next
 }
 
 func samplesOf(d time.Duration) int { return int(d * audio.SampleRate / time.Second) }
 
 // Source returns the tone from its beginning, as a generator of sound that goes
 // on for ever; a tone that ends is followed by silence.
-func (t Tone) Source() audio.Generator { return &player{tone: t, now: t.samples(true)} }
+func (t Tone) Source() audio.Generator {
+	p := &player{repeat: t.repeat}
+	p.now, p.next = t.samples()
+	return p
+}
 
 type player struct {
-	tone Tone
-	now  []int16
-	turn int
-	at   int
+	repeat    bool
+	now, next []int16
+	at        int
 }
 
 func (p *player) Fill(f audio.Frame) {
 	for len(f) > 0 {
 		if p.at == len(p.now) {
-			if !p.tone.repeat {
+			if !p.repeat {
 				clear(f)
 				return
 			}
-			if p.at = 0; p.turn == 0 {
-				p.now = p.tone.samples(false)
-			}
-			p.turn++
+			p.now, p.at = p.next, 0
 		}
 		n := copy(f, p.now[p.at:])
 		p.at += n

@@ -36,7 +36,6 @@ type fakeNode struct {
 	shots     [][]byte
 	err       error // of the next GetFrame
 	silent    bool
-	stop      chan struct{}
 }
 
 func (n *fakeNode) GetName() (string, error) { return n.name, nil }

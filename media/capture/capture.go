@@ -68,7 +68,9 @@ type Camera struct {
 // A Screen is one of the monitors of a desktop.
 type Screen struct {
 	Number int             // from 1, as in "screen:1"
-	Bounds image.Rectangle // on the desktop, in pixels
+	Bounds image.Rectangle // on the desktop, in pixels; empty with Dialog
+	// Dialog says that opening it asks the person what to show, as on Wayland.
+	Dialog bool
 }
 
 // A Window is one that a person can see.

@@ -178,6 +178,9 @@ exec sleep 60`)
 	s.Close()
 	<-p.closed
 
+	if list, err := Screens(t.Context()); err != nil || len(list) != 1 || !list[0].Dialog {
+		t.Errorf("screens %+v, %v, want one that asks", list, err)
+	}
 	p.answer["Start"] = 1
 	var oe *video.OpenError
 	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrNotShared) || !errors.As(err, &oe) {

@@ -10,10 +10,7 @@
 // Package media/device feeds it; begin there, with device.Open.
 package apm
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 // ErrUnsupported says that this program was built without the library.
 var ErrUnsupported = errors.New("echo cancelling is not supported by this build; it needs -tags native")
@@ -26,12 +23,4 @@ type Config struct {
 	NoNoise bool
 	// NoGain leaves the level as it is.
 	NoGain bool
-}
-
-// maxDelay is the longest delay that the library takes.
-const maxDelay = 500 * time.Millisecond
-
-// milliseconds is a delay as the library takes it.
-func milliseconds(d time.Duration) int {
-	return int(min(max(d, 0), maxDelay) / time.Millisecond)
 }

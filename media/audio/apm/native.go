@@ -18,6 +18,14 @@ import (
 	"github.com/carillon-im/carillon/media/audio"
 )
 
+// maxDelay is the longest delay that the library takes.
+const maxDelay = 500 * time.Millisecond
+
+// milliseconds is a delay as the library takes it.
+func milliseconds(d time.Duration) int {
+	return int(min(max(d, 0), maxDelay) / time.Millisecond)
+}
+
 // Available reports whether New works in this build.
 const Available = true
 

@@ -42,8 +42,11 @@ func (devicesCmd) Run(ctx context.Context, a *app) error {
 		a.log.Info("screens are not listed", "err", trouble)
 	}
 	for _, s := range screens {
-		name := fmt.Sprintf("%dx%d", s.Bounds.Dx(), s.Bounds.Dy())
-		if err := a.showDevice(shownDevice{strconv.Itoa(s.Number), name, "screen", false, false, "x11"}, "screen", fmt.Sprintf("screen:%d", s.Number)); err != nil {
+		name, by := fmt.Sprintf("%dx%d", s.Bounds.Dx(), s.Bounds.Dy()), "x11"
+		if s.Dialog {
+			name, by = "what is chosen in a dialog of the desktop", "portal"
+		}
+		if err := a.showDevice(shownDevice{strconv.Itoa(s.Number), name, "screen", false, false, by}, "screen", fmt.Sprintf("screen:%d", s.Number)); err != nil {
 			return err
 		}
 	}
