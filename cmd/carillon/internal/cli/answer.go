@@ -20,17 +20,18 @@ const swapTime = 400 * time.Millisecond
 
 func (c answerCmd) Run(ctx context.Context, a *app) error {
 	d := &desk{cmd: c, app: a, done: make(chan result, 1), keys: make(chan rune, 16), closed: make(chan struct{}), gone: make(chan *talk.Ringing)}
+	var wanted []jid.JID // nil for everybody
 	for _, s := range c.From {
 		j, err := parseJID(s)
 		if err != nil {
 			return err
 		}
-		d.wanted = append(d.wanted, j.Bare())
+		wanted = append(wanted, j.Bare())
 	}
 	if err := c.sight(a).Check(ctx); err != nil {
 		return err
 	}
-	l, err := a.line(ctx, c.soundFlags, !c.Auto || a.screen.Interactive())
+	l, err := a.line(ctx, c.soundFlags, !c.Auto || a.screen.Interactive(), func(from jid.JID) bool { return chosen(from, wanted) })
 	if err != nil {
 		return err
 	}
@@ -45,10 +46,9 @@ func (c answerCmd) Run(ctx context.Context, a *app) error {
 // A desk takes the calls of "carillon answer". Several may ring; one is at the
 // front, which is the one that a key answers, and one at a time is taken.
 type desk struct {
-	cmd    answerCmd
-	app    *app
-	line   *line
-	wanted []jid.JID // nil for everybody
+	cmd  answerCmd
+	app  *app
+	line *line
 
 	ringing []*talk.Ringing // contacts first, the front first
 	shown   *talk.Ringing   // what was at the front when it was last shown
@@ -82,10 +82,6 @@ func (d *desk) serve(ctx context.Context, typed <-chan rune) error {
 		case in, ok := <-incoming:
 			if !ok {
 				incoming = nil // Done is next
-				continue
-			}
-			if !chosen(in.From(), d.wanted) {
-				d.app.log.Info("call not for us", "from", in.From().String())
 				continue
 			}
 			d.add(d.line.phone.Ring(in))

@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-im/carillon/internal/config"
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
 )
 
 // liveStats is how often the live line is drawn.
@@ -34,7 +35,7 @@ func (c callCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	l, err := a.line(ctx, c.soundFlags, true)
+	l, err := a.line(ctx, c.soundFlags, true, nil)
 	if err != nil {
 		return err
 	}
@@ -64,8 +65,8 @@ func (s soundFlags) sight(a *app) talk.Sight {
 	return talk.Sight{Camera: or(s.Camera, "camera"), Screen: or(s.Screen, "null"), Log: a.log}
 }
 
-// line goes online.
-func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) {
+// line goes online, for calls of those who are wanted; nil is everybody.
+func (a *app) line(ctx context.Context, s soundFlags, keys bool, wanted func(jid.JID) bool) (*line, error) {
 	relays, err := relays(a.config.Relays)
 	if err != nil {
 		return nil, err
@@ -82,6 +83,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool) (*line, error) 
 	var roots *x509.CertPool // of --ca-file, for relays over TLS as well
 	if l.client, err = a.dial(ctx, func(cfg *signaling.Config) {
 		cfg.Features = signaling.CallFeatures(s.sees())
+		cfg.Wanted = wanted
 		roots = cfg.RootCAs
 	}); err != nil {
 		return nil, err
