@@ -3,7 +3,6 @@ package turn
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -428,5 +427,3 @@ func network(protocol string, a netip.Addr) string {
 	}
 	return protocol + "6"
 }
-
-var errClosed = fmt.Errorf("allocation has ended: %w", net.ErrClosed)

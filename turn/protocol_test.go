@@ -817,3 +817,51 @@ func TestPeersAndChannelsByScope(t *testing.T) {
 		})
 	}
 }
+
+// Handshakes that do not go on are bounded, and end.
+func TestHandshakesAreBounded(t *testing.T) {
+	conf := testConfig(t)
+	conf.Limits.Handshakes = 1
+	conf.HandshakeTimeout = 300 * time.Millisecond
+	s := start(t, conf)
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp4", addressOf(t, s, TLS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	first := dial()
+	shaking := func(n int) func() bool {
+		return func() bool {
+			s.connections.mu.Lock()
+			defer s.connections.mu.Unlock()
+			return s.connections.handshakes == n
+		}
+	}
+	await(t, "the first shakes hands", shaking(1))
+	expectClosed(t, dial())
+	if n := s.Status().Refusals[reasonHandshakes]; n != 1 {
+		t.Errorf("refusals %v, want one for %q", s.Status().Refusals, reasonHandshakes)
+	}
+	expectClosed(t, first)
+	await(t, "room for another", shaking(0))
+	connect(t, s, TLS, "u", "p").allocate()
+}
+
+// Ports that are kept and never asked for are bounded.
+func TestReservationsAreBounded(t *testing.T) {
+	s := start(t, testConfig(t))
+	pair := attribute{stun.AttrEvenPort, []byte{0x80}}
+	c := connect(t, s, UDP, "u", "p")
+	for range maxUserReservations {
+		c.mustRequest(stun.MethodAllocate, wantUDP, pair)
+		release(c)
+	}
+	if code := codeOf(c.request(stun.MethodAllocate, wantUDP, pair)); code != stun.CodeInsufficientCapacity {
+		t.Errorf("one more reservation: %d, want 508", code)
+	}
+	c.allocate() // an ordinary port
+	connect(t, s, UDP, "v", "q").mustRequest(stun.MethodAllocate, wantUDP, pair)
+}
