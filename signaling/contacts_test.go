@@ -412,7 +412,7 @@ func TestHandleAndOpen(t *testing.T) {
 	wait(t, "end", callee.ended)
 	remove()
 	refused := newApp()
-	if conn, err = a.Open(ctx(t), b.JID(), "", refused); err != nil {
+	if _, err := a.Open(ctx(t), b.JID(), "", refused); err != nil {
 		t.Fatal(err)
 	}
 	if e := wait(t, "end", refused.ended); e.Reason.Condition != "unsupported-applications" {

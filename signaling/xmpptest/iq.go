@@ -11,7 +11,7 @@ import (
 // An IQHandler answers an IQ that a client sends to the server or to a bare
 // JID. The element it returns is the payload of the result, nil for none. An
 // error of type *[StanzaError] is sent as it is, any other as
-// internal-server-error. [NoAnswer] leaves the client waiting.
+// internal-server-error. [ErrNoAnswer] leaves the client waiting.
 type IQHandler func(iq *Element) (*Element, error)
 
 // A StanzaError is an error of RFC 6120 §8.3.
@@ -22,8 +22,8 @@ type StanzaError struct {
 
 func (e *StanzaError) Error() string { return "stanza error: " + e.Condition }
 
-// NoAnswer makes an [IQHandler] stay silent.
-var NoAnswer = errors.New("no answer")
+// ErrNoAnswer makes an [IQHandler] stay silent.
+var ErrNoAnswer = errors.New("no answer")
 
 // HandleIQ makes h answer the IQs whose payload is in namespace space and that are
 // addressed to the server, a bare JID or nobody, in place of the server. It is called by the
@@ -59,7 +59,7 @@ func (h IQHandler) answer(iq *Element) *Element {
 	switch {
 	case err == nil:
 		return resultReply(iq, payload)
-	case errors.Is(err, NoAnswer):
+	case errors.Is(err, ErrNoAnswer):
 		return nil
 	case errors.As(err, &se):
 		return errorReply(iq, cmp.Or(se.Type, "cancel"), se.Condition)

@@ -181,7 +181,7 @@ func TestHandleIQ(t *testing.T) {
 		case "echo":
 			return iq.payload(), nil
 		case "silent":
-			return nil, NoAnswer
+			return nil, ErrNoAnswer
 		case "busy":
 			return nil, &StanzaError{"wait", "resource-constraint"}
 		}

@@ -106,7 +106,7 @@ func TestWaitingForAnAnswerSurvivesAResumption(t *testing.T) {
 	asked := make(chan string, 1)
 	srv.HandleIQ("urn:example", func(iq *xmpptest.Element) (*xmpptest.Element, error) {
 		asked <- iq.Get("id")
-		return nil, xmpptest.NoAnswer
+		return nil, xmpptest.ErrNoAnswer
 	})
 	s, r := dialTest(t, testConfig(srv))
 	answer := make(chan error, 1)
@@ -141,7 +141,7 @@ func TestNewSessionInTheSameName(t *testing.T) {
 			asked := make(chan string, 10)
 			srv.HandleIQ("urn:example", func(iq *xmpptest.Element) (*xmpptest.Element, error) {
 				asked <- iq.Get("id")
-				return nil, xmpptest.NoAnswer
+				return nil, xmpptest.ErrNoAnswer
 			})
 			s, r := dialTest(t, testConfig(srv))
 			answer := make(chan error, 1)
@@ -355,7 +355,7 @@ func TestCloseReleasesWhoWaits(t *testing.T) {
 		asked := make(chan struct{}, 2)
 		srv.HandleIQ("urn:example", func(*xmpptest.Element) (*xmpptest.Element, error) {
 			asked <- struct{}{}
-			return nil, xmpptest.NoAnswer
+			return nil, xmpptest.ErrNoAnswer
 		})
 		inHandler, inCall := make(chan error, 1), make(chan error, 1)
 		var s *Stream
