@@ -75,9 +75,6 @@ type Video struct {
 	MaxBitrate int
 }
 
-// on reports whether there can be video at all.
-func (v Video) on() bool { return len(v.Codecs) > 0 && (v.Source != nil || v.Sink != nil) }
-
 // A Config describes a call. Only Audio is needed.
 type Config struct {
 	Audio Audio

@@ -61,7 +61,6 @@ type videoReceiver struct {
 	width    atomic.Int64
 	height   atomic.Int64
 	codec    atomic.Pointer[string]
-	paused   atomic.Bool // the peer said that it shows nothing
 	overload atomic.Uint64
 }
 
@@ -319,9 +318,7 @@ type rtpClock struct {
 	rate  int64
 	ssrc  uint32
 	last  uint32
-	ticks int64
 	begun time.Time
-	base  time.Duration // of this source
 	now   time.Duration
 }
 

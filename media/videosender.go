@@ -22,6 +22,9 @@ const (
 	videoPayload = 1150
 	// keyEvery is the least time between two key frames that the peer asks for.
 	keyEvery = 400 * time.Millisecond
+	// keyRefresh is the most time between two key frames for peers that send no
+	// reports about the path.
+	keyRefresh = 3 * time.Second
 	// reanchor is how far the clock of a source may be from ours before its
 	// pictures are dated anew.
 	reanchor = time.Second
@@ -238,6 +241,11 @@ func (s *videoSender) frame(f video.Frame, number int) {
 		m = s.scaled
 	}
 	key := false
+	if _, reports := flow.estimate(); !reports && now.Sub(s.keyAt) > keyRefresh {
+		// interop Dino 0.4: it changes what shows the picture in mid-call, and
+		// does not always ask for a key frame then.
+		s.wantKey.Store(true)
+	}
 	if s.wantKey.Load() && now.Sub(s.keyAt) >= keyEvery {
 		key = s.wantKey.Swap(false)
 	}

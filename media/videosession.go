@@ -27,6 +27,7 @@ type videoSession struct {
 	track   *sendTrack
 	agreed  bool           // both sides described it
 	adding  bool           // we asked to add it, and wait for the answer
+	added   bool           // we added it to a call that was running
 	senders jingle.Senders // who sends, as far as both know
 	before  jingle.Senders // what we asked to change
 	// unwanted says that the peer does not want our picture.
@@ -412,9 +413,18 @@ func (c *Call) tellREMB(s VideoStats) {
 
 // videoFlows follows the state of the links.
 func (c *Call) videoFlows() {
-	if c.shower != nil {
-		c.shower.flowing.Store(c.video.agreed && c.video.link != nil && c.video.link.connected)
+	if c.shower == nil {
+		return
 	}
+	v := &c.video
+	flows := v.agreed && v.link != nil && v.link.connected
+	if flows && !c.shower.flowing.Swap(flows) && v.added && !c.remoteBundles {
+		// interop Dino 0.4: it looks for a picture that was added when it is told
+		// that there is one.
+		v.told = told{lost: true}
+		c.tellVideo()
+	}
+	c.shower.flowing.Store(flows)
 }
 
 // tellVideo has the peer know whether we show something, and offers it when
@@ -597,7 +607,7 @@ func (c *Call) contentAccepted(j *jingle.Jingle) {
 		})
 		return
 	}
-	v.adding, v.agreed = false, true
+	v.adding, v.agreed, v.added = false, true, true
 	v.senders = both(answer.Senders)
 	answer.Senders = jingle.SendersBoth
 	var err error

@@ -90,6 +90,14 @@ type Pattern struct {
 // NewPattern returns a pattern of the given size.
 func NewPattern(w, h int) *Pattern { return &Pattern{image: NewImage(w, h)} }
 
+// slope goes up and down again without an edge.
+var slope = func() (s [256]byte) {
+	for i := range s {
+		s[i] = byte(48 + min(i, 255-i))
+	}
+	return s
+}()
+
 // Next draws the picture of the moment now. It is the caller's until the next
 // call.
 func (p *Pattern) Next(now time.Time) *image.YCbCr {
@@ -100,7 +108,7 @@ func (p *Pattern) Next(now time.Time) *image.YCbCr {
 	for y := range h {
 		row := m.Y[y*m.YStride : y*m.YStride+w]
 		for x := range row {
-			row[x] = byte(48 + (x+y+2*n)&127)
+			row[x] = slope[(x+y+2*n)&255]
 		}
 	}
 	for y := range (h + 1) / 2 {
