@@ -10,9 +10,8 @@ import (
 // after a crash.
 const (
 	unsent     = 512 << 10 // bytes written and not on their way
-	nearRTT    = 20_000    // microseconds; farther peers need what the system gives
-	nearWindow = 1 << 20   // bytes, at least
-	nearRate   = 250       // bytes a microsecond that the window allows
+	nearRTT    = 5_000     // microseconds; farther peers need what the system gives
+	nearWindow = 5 << 18   // bytes: 250 MB/s over nearRTT
 )
 
 // keepShort bounds what waits in the kernel, but not the speed: what was
@@ -30,8 +29,10 @@ func keepShort(c net.Conn) {
 	raw.Control(func(fd uintptr) {
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		if err == nil && info.Rtt < nearRTT {
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, max(nearWindow, nearRate*int(info.Rtt)))
+		// The least of all round trips: the others have in them how long a busy
+		// peer thought about its answer.
+		if err == nil && info.Min_rtt < nearRTT {
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, nearWindow)
 		}
 	})
 }
