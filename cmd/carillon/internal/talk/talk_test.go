@@ -180,7 +180,9 @@ func TestCallThatLastsAsLongAsWanted(t *testing.T) {
 				t.Errorf("%s was not shown", name)
 			}
 		}
-		if e := s.ended(); e.Reason != "success" || e.Outcome != "answered" || e.Seconds < 0.2 || e.Seconds > 5 {
+		// The media of bob may begin a little later than those of alice, who counts.
+		least := map[*side]float64{alice: 0.2, bob: 0.001}[s]
+		if e := s.ended(); e.Reason != "success" || e.Outcome != "answered" || e.Seconds < least || e.Seconds > 5 {
 			t.Errorf("ended = %+v", e)
 		}
 	}
