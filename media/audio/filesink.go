@@ -9,10 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-)
 
-// maxNames bounds the search for a name that is free.
-const maxNames = 10000
+	"github.com/carillon-im/carillon/media/internal/newfile"
+)
 
 // A FileSink keeps sound in a file that it creates with the first frame. It
 // overwrites nothing: when the name is taken it counts up to one that is free.
@@ -53,24 +52,12 @@ func createFile(path string) (*FileSink, error) {
 		return nil, fmt.Errorf("ending %q %w", ext, ErrSpec)
 	}
 	if s.plain {
-		if err := writable(filepath.Dir(path), path); err != nil {
-			return nil, err
+		if err := newfile.Possible(path); err != nil {
+			return nil, cause(err)
 		}
 	}
 	s.pacedSink = pacedSink{pace: newPacer(), write: s.keep, close: s.end}
 	return s, nil
-}
-
-// writable reports why no file can be created in a folder.
-func writable(dir, path string) error {
-	if path == "" {
-		return fs.ErrNotExist
-	}
-	probe, err := os.CreateTemp(dir, ".carillon-*")
-	if err != nil {
-		return cause(err)
-	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // Path is the name of the file, "" while there is none because nothing was
@@ -95,7 +82,7 @@ func (s *FileSink) keep(f Frame) error {
 }
 
 func (s *FileSink) create() error {
-	open := createNew
+	open := newfile.Create
 	if !s.plain {
 		open = func(path string) (*os.File, string, error) {
 			f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -113,22 +100,6 @@ func (s *FileSink) create() error {
 	}
 	s.f, s.name, s.w = f, name, w
 	return nil
-}
-
-// createNew creates a file of the given name, or of one counted up from it.
-func createNew(path string) (f *os.File, name string, err error) {
-	ext := filepath.Ext(path)
-	for n := 1; n <= maxNames; n++ {
-		name = path
-		if n > 1 {
-			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(path, ext), n, ext)
-		}
-		f, err = os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-		if !errors.Is(err, fs.ErrExist) {
-			break
-		}
-	}
-	return f, name, err
 }
 
 // end completes the file.

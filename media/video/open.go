@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/carillon-im/carillon/media/internal/newfile"
 )
 
 // An OpenError says why a source or sink could not be opened.
@@ -98,7 +100,8 @@ func ParseMode(s string) (w, h int, fps float64, err error) {
 //
 //	null         nothing is kept
 //	file:PATH    a new Y4M file, or IVF with VP8 if PATH ends in .ivf, with the
-//	             size of the first picture and 30 pictures a second
+//	             size of the first picture and 30 pictures a second; when the
+//	             name is taken it counts up to one that is free
 //
 // Errors are of type *OpenError.
 func OpenSink(spec string) (Sink, error) {
@@ -162,14 +165,30 @@ func createFile(path string) (Sink, error) {
 			return nil, ErrNoCodec
 		}
 	}
-	f, err := os.Create(path)
-	if err != nil {
+	if err := newfile.Possible(path); err != nil {
 		return nil, cause(err)
 	}
-	var w fileWriter = newY4MWriter(f)
-	if ivf {
-		w = newIVFWriter(f, codec)
+	// The file comes with the first picture, and in place of no other.
+	var file *os.File
+	var pictures *steadyWriter
+	write := func(frame Frame) error {
+		if pictures == nil {
+			f, _, err := newfile.Create(path)
+			if err != nil {
+				return cause(err)
+			}
+			file, pictures = f, &steadyWriter{file: newY4MWriter(f)}
+			if ivf {
+				pictures.file = newIVFWriter(f, codec)
+			}
+		}
+		return pictures.write(frame)
 	}
-	s := &steadyWriter{file: w}
-	return &funcSink{write: s.write, close: func() error { return errors.Join(w.close(), f.Close()) }}, nil
+	end := func() error {
+		if pictures == nil {
+			return nil
+		}
+		return errors.Join(pictures.file.close(), file.Close())
+	}
+	return &funcSink{write: write, close: end}, nil
 }

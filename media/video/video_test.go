@@ -84,6 +84,35 @@ func TestPatternKeepsTime(t *testing.T) {
 	})
 }
 
+// A sink that gets no picture leaves no file, and none takes another's name.
+func TestFileOverwritesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.y4m")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, pictures := range []int{0, 1} {
+		sink, err := OpenSink("file:" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range pictures {
+			if err := sink.Write(Frame{Image: NewImage(2, 2)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "precious" {
+		t.Errorf("the file that was there holds %q, %v", b, err)
+	}
+	names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
+	if err != nil || len(names) != 2 {
+		t.Errorf("files = %v, %v, want the old one and a-2.y4m", names, err)
+	}
+}
+
 func TestFileY4M(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.y4m")
 	sink, err := OpenSink("file:" + path)
