@@ -64,6 +64,9 @@ func median(d []time.Duration) time.Duration {
 // A path of 2 Mbit/s that drops to 300 kbit/s and recovers: sound stays clean
 // and the picture moves.
 func TestVideoFollowsThePath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute of packets; it runs without -short")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		n := mediatest.Config{Delay: 20 * time.Millisecond, Bandwidth: 2_000_000}.New(t)
 		_, bob := n.Call(t, mediatest.Video)
