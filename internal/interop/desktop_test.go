@@ -161,7 +161,7 @@ func TestInteropAppAndCommandLine(t *testing.T) {
 	})
 	anna.Do("PlaceCall", state.PlaceCall{Key: key})
 	c := anna.Until("talks", func(s state.App) bool {
-		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].Stats.LevelIn > -40
+		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].Stats.Path != state.PathUnknown && s.Calls[0].Stats.LevelIn > -40 && time.Since(s.Calls[0].Since) > 2*time.Second
 	}).Calls[0]
 	anna.Do("Hold", state.Hold{ID: c.ID, On: true})
 	anna.Until("holds", func(s state.App) bool { return s.Calls[0].Held })
