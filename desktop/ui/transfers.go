@@ -58,22 +58,20 @@ func (t *transfers) draw(a state.App) {
 
 // A transferRow is one transfer with what can be done about it.
 type transferRow struct {
-	v           *View
-	root        *fyne.Container
-	kind        *canvas.Image
-	arrow       *canvas.Image
-	name        *line
-	text        *line
-	bar         *widget.ProgressBar
-	barBox      *fyne.Container
-	pause       *round
-	cancel      *round
-	open        *round
-	offer       *fyne.Container
-	thumb       *canvas.Image
-	kindIs      icon
-	shown       state.Transfer
-	cancelIsNow string
+	v      *View
+	root   *fyne.Container
+	kind   *canvas.Image
+	name   *line
+	text   *line
+	bar    *widget.ProgressBar
+	barBox *fyne.Container
+	pause  *round
+	cancel *round
+	open   *round
+	offer  *fyne.Container
+	thumb  *canvas.Image
+	kindIs icon
+	shown  state.Transfer
 }
 
 func newTransferRow(v *View) *transferRow {

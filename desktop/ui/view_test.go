@@ -111,7 +111,7 @@ func TestEverythingIsReachableByKeyboard(t *testing.T) {
 			settle(d.Root)
 			reached := make(map[fyne.Focusable]bool)
 			for range 200 {
-				test.FocusNext(d.window.Canvas())
+				d.window.Canvas().FocusNext()
 				f := d.window.Canvas().Focused()
 				if f == nil || reached[f] {
 					break
