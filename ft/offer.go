@@ -22,6 +22,8 @@ type Description struct {
 	Folders int      `xml:"folders,attr"`
 	Size    int64    `xml:"size,attr"` // bytes of all files
 	Roots   []Root   `xml:"root"`      // what the sender chose; at most maxRoots
+	// Thumbnail shows what is offered; nil without one. XEP-0264
+	Thumbnail *filetransfer.Thumbnail `xml:"urn:xmpp:thumbs:1 thumbnail"`
 }
 
 // A Root is a file or folder at the top.
@@ -62,6 +64,8 @@ type Offer struct {
 	// Resumable says that the transfer can go on after an interruption and
 	// that every block is checked. Only two Carillons do that.
 	Resumable bool
+	// Thumbnail is an image of the sender's making, not decoded; nil without one.
+	Thumbnail *filetransfer.Thumbnail `json:"-"`
 }
 
 // ReadOffer returns what a description offers, and whether it is one of files.
@@ -69,6 +73,9 @@ func ReadOffer(d jingle.Description) (Offer, bool) {
 	switch d := d.(type) {
 	case *Description:
 		o := Offer{Files: d.Files, Folders: d.Folders, Size: d.Size, Resumable: true}
+		if d.Thumbnail.Usable() {
+			o.Thumbnail = d.Thumbnail
+		}
 		for _, r := range d.Roots[:min(len(d.Roots), maxRoots)] {
 			o.Names = append(o.Names, printable(r.Name))
 		}
@@ -78,7 +85,9 @@ func ReadOffer(d jingle.Description) (Offer, bool) {
 		if d.File.Size != nil {
 			size = *d.File.Size
 		}
-		return FileOffer(d.File.Name, size), true
+		o := FileOffer(d.File.Name, size)
+		o.Thumbnail = d.File.Thumbnail
+		return o, true
 	}
 	return Offer{}, false
 }

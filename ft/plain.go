@@ -33,8 +33,10 @@ func NewPlainSender(cfg SendConfig) (*Transfer, error) {
 	}
 	return newSender(cfg, func(t *Transfer) job {
 		e := cfg.Source.Manifest[0]
+		f := describeFile(e)
+		f.Thumbnail = cfg.Thumbnail
 		return job{
-			description: &filetransfer.Description{File: describeFile(e)},
+			description: &filetransfer.Description{File: f},
 			use:         func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
 		}
 	})
@@ -158,7 +160,7 @@ func (t *Transfer) openPlain(d *filetransfer.Description, opt exchange.ReceiveOp
 		f.Restart()
 	}
 	accept := *d
-	accept.File.Range = nil
+	accept.File.Range, accept.File.Thumbnail = nil, nil
 	if f.Offset() > 0 {
 		accept.File.Range = &filetransfer.Range{Offset: f.Offset()}
 	}

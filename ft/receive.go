@@ -76,6 +76,11 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 		description = accept
 		defer t.plain.Close()
 	}
+	if own, ok := description.(*Description); ok && own.Thumbnail != nil {
+		accept := *own // the answer need not show the sender its own image
+		accept.Thumbnail = nil
+		description = &accept
+	}
 	transport, replacing := content.Transport, false
 	for {
 		err := t.respond(ctx, c, description, transport, replacing, cfg)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 )
 
 // contentName is the name of our one content.
@@ -25,16 +26,20 @@ type SendConfig struct {
 	// Limit is the highest rate in bytes a second; zero means none.
 	Limit int64
 	// SHA256 asks for the SHA-256 of each file in the result.
-	SHA256  bool
-	OnEvent func(Event)
+	SHA256 bool
+	// Thumbnail shows the receiver what is offered; nil sends none.
+	Thumbnail *filetransfer.Thumbnail
+	OnEvent   func(Event)
 }
 
 // NewSender returns a transfer to a peer that advertises NS. As initiator of a
 // session it offers the source, and carries it by the first carrier that works.
 func NewSender(cfg SendConfig) (*Transfer, error) {
 	return newSender(cfg, func(t *Transfer) job {
+		d := describe(cfg.Source.Manifest)
+		d.Thumbnail = cfg.Thumbnail
 		return job{
-			description: describe(cfg.Source.Manifest),
+			description: d,
 			resumable:   true,
 			use: func(ctx context.Context, s Stream) (*exchange.Result, error) {
 				return exchange.Send(ctx, s, cfg.Source, t.sendOptions(cfg))

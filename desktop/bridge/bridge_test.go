@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/png"
 	"os"
 	"path/filepath"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/media/video"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
 )
@@ -293,6 +295,52 @@ func TestFilesBetweenTwo(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(ben.dir, "received", "photo.jpg")); err == nil {
 		t.Error("a refused file is there")
 	}
+}
+
+// An image is offered with a small one, unless the user does not want that.
+func TestImagesAreOfferedWithAThumbnail(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	picture := image.NewGray(image.Rect(0, 0, 900, 600))
+	for i := range picture.Pix {
+		picture.Pix[i] = byte(i)
+	}
+	var file bytes.Buffer
+	if err := png.Encode(&file, picture); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(anna.dir, "photo.png")
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send := func() state.Transfer {
+		n := len(ben.State().Transfers)
+		anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{path}})
+		return ben.until("offered", func(a state.App) bool { return len(a.Transfers) == n+1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	}
+	x := send()
+	small, err := thumb.Decode(x.Thumbnail)
+	if err != nil || small.Bounds().Dx() != thumb.Side || small.Bounds().Dy() != thumb.Side*2/3 {
+		t.Errorf("offered with %d bytes: %v", len(x.Thumbnail), err)
+	}
+	ben.Do(state.RefuseFiles{ID: x.ID})
+	anna.until("refused", func(a state.App) bool {
+		return a.Transfers[0].Phase == state.Refused && len(a.Transfers[0].Thumbnail) > 0
+	})
+
+	settings := anna.State().Settings
+	settings.NoPreview = true
+	anna.Do(state.Change{Settings: settings})
+	anna.until("no previews", func(a state.App) bool { return a.Settings.NoPreview })
+	if x = send(); len(x.Thumbnail) != 0 {
+		t.Errorf("%d bytes of a thumbnail that was not wanted", len(x.Thumbnail))
+	}
+	ben.Do(state.TakeFiles{ID: x.ID})
+	ben.until("shown once it is there", func(a state.App) bool {
+		return a.Transfers[0].Phase == state.Arrived && len(a.Transfers[0].Thumbnail) > 0
+	})
 }
 
 func TestAccountIsCreatedWhereTheServerAllowsIt(t *testing.T) {

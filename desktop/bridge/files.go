@@ -16,14 +16,14 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/internal/trouble"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 )
 
 const (
 	// progressStep is the time between two looks at a transfer.
 	progressStep = 200 * time.Millisecond
-	// maxThumbnail bounds the images that are shown small.
-	maxThumbnail = 16 << 20
 )
 
 // Why a transfer was interrupted by our user.
@@ -74,17 +74,26 @@ func (b *Bridge) resume(id string, s *sending) {
 	ctx, stop := context.WithCancelCause(a.ctx)
 	s.stop = stop
 	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
-	c := a.courier
+	c, hidden := a.courier, b.app.Settings.NoPreview
 	b.wg.Go(func() {
 		src, err := exchange.Scan(ctx, s.paths...)
 		var done *courier.Done
 		if err == nil {
 			summary := ft.Summary(src.Manifest)
+			small := look(src)
 			b.await(func() {
-				b.changeTransfer(id, func(t *state.Transfer) { t.Files, t.Size = summary.Files, summary.Size })
+				b.changeTransfer(id, func(t *state.Transfer) {
+					t.Files, t.Size = summary.Files, summary.Size
+					if small != nil {
+						t.Thumbnail = small.Data
+					}
+				})
 			})
+			if hidden {
+				small = nil
+			}
 			var at time.Time
-			done, err = c.Send(ctx, to, src, courier.SendOptions{OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: small, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
 		}
 		cause := context.Cause(ctx)
 		stop(nil)
@@ -93,6 +102,36 @@ func (b *Bridge) resume(id string, s *sending) {
 			b.transferOver(id, done, err, cause, s.key.JID)
 		})
 	})
+}
+
+// look returns a small image of the file in a source that holds one, or nil
+// when that is no image.
+func look(src *exchange.Source) *filetransfer.Thumbnail {
+	if len(src.Manifest) != 1 || src.Manifest[0].Dir {
+		return nil
+	}
+	return lookAt(src.Local(0))
+}
+
+func lookAt(path string) *filetransfer.Thumbnail {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".png", ".jpg", ".jpeg":
+		if t, err := thumb.Make(path); err == nil {
+			return t
+		}
+	}
+	return nil // it is shown as any file
+}
+
+// shown is the image in an offer, when it is one.
+func shown(t *filetransfer.Thumbnail) []byte {
+	if !t.Usable() {
+		return nil
+	}
+	if _, err := thumb.Decode(t.Data); err != nil {
+		return nil
+	}
+	return t.Data
 }
 
 // changeTransfer changes what is known of one. Owner only.
@@ -224,11 +263,12 @@ func (a *account) receiving(e courier.Event) {
 		if e.Resumed {
 			phase = state.Moves
 		}
+		small := shown(e.Offer.Thumbnail)
 		a.b.await(func() {
 			a.b.offers[id] = &offer{account: a, sid: e.SID, answer: make(chan error, 1)}
 			a.b.apply(state.TransferBegan{Transfer: state.Transfer{
 				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,
-				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Began: time.Now(),
+				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Thumbnail: small, Began: time.Now(),
 			}})
 		})
 	case courier.Happened:
@@ -287,6 +327,10 @@ func (a *account) decide(ctx context.Context, o courier.Offered) error {
 
 func (a *account) received(d *courier.Done, err error, dir string) {
 	id := a.transferID(d.Session)
+	var small *filetransfer.Thumbnail
+	if err == nil && len(d.Files) == 1 {
+		small = lookAt(filepath.Join(dir, filepath.FromSlash(d.Files[0].Path)))
+	}
 	a.b.await(func() {
 		delete(a.b.offers, id)
 		if courier.Superseded(err) {
@@ -298,17 +342,15 @@ func (a *account) received(d *courier.Done, err error, dir string) {
 			return
 		}
 		place := dir
-		thumbnail := ""
 		if len(d.Files) == 1 {
 			place = filepath.Join(dir, filepath.FromSlash(d.Files[0].Path))
-			switch strings.ToLower(filepath.Ext(place)) {
-			case ".png", ".jpg", ".jpeg":
-				if info, err := os.Stat(place); err == nil && info.Size() <= maxThumbnail {
-					thumbnail = place
-				}
-			}
 		}
-		a.b.changeTransfer(id, func(t *state.Transfer) { t.Place, t.Thumbnail = place, thumbnail })
+		a.b.changeTransfer(id, func(t *state.Transfer) {
+			t.Place = place
+			if small != nil {
+				t.Thumbnail = small.Data
+			}
+		})
 		a.b.keep(id)
 	})
 }

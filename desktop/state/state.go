@@ -212,6 +212,7 @@ type Settings struct {
 	Strangers bool   // people who are not contacts may call, too
 	Folder    string // for received files
 	TakeFiles bool   // those of contacts are taken without asking
+	NoPreview bool   // images are offered without showing them
 	Quota     int64  // bytes to be received while the app runs; zero is no bound
 	Autostart bool
 	HideOnly  bool // closing the window leaves the app running

@@ -18,7 +18,7 @@ type Transfer struct {
 	Resumable bool   // it can be paused and goes on later
 	Verified  bool   // compared with hashes of the sender
 	Place     string // the file or folder it lies in
-	Thumbnail string // path of an image to show
+	Thumbnail []byte // a small image of it, as package thumb makes and decodes them
 	Problem   *Problem
 	Began     time.Time
 

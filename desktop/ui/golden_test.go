@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"image"
@@ -192,6 +193,7 @@ func files(a state.App) state.App {
 		{ID: "c", Key: key("ben@example.org"), Names: []string{"holiday photos", "notes.txt"}, Files: 214, Size: 1_260_000_000, Phase: state.Moves, Resumable: true, Path: state.PathDirect},
 		{ID: "d", Key: key("ben@example.org"), Names: []string{"music"}, Files: 30, Size: 260_000_000, Done: 120_000_000, Phase: state.Paused, Resumable: true},
 		{ID: "e", Key: key("ben@example.org"), Names: []string{"contract.pdf"}, Files: 1, Size: 1_240_000, Phase: state.Offered, Incoming: true},
+		{ID: "f", Key: key("chiara@example.net"), Names: []string{"lake.jpg"}, Files: 1, Size: 3_400_000, Phase: state.Offered, Incoming: true, Thumbnail: lake()},
 	} {
 		a = a.Apply(state.TransferBegan{Transfer: x})
 	}
@@ -199,6 +201,15 @@ func files(a state.App) state.App {
 		a = a.Apply(state.TransferMoved{ID: "c", Done: 400_000_000 + int64(i)*38_000_000, At: now.Add(time.Duration(i) * time.Second)})
 	}
 	return a
+}
+
+// lake is a small image as it comes with an offer.
+func lake() []byte {
+	var b bytes.Buffer
+	if err := png.Encode(&b, filmed().(*image.RGBA).SubImage(image.Rect(300, 200, 428, 296))); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
 }
 
 func calling(a state.App, c state.Call) state.App {

@@ -24,6 +24,7 @@ type settings struct {
 	levels               *fyne.Container
 	ring, relay, strange *widget.Check
 	take, auto, hide     *widget.Check
+	preview              *widget.Check
 	folder               *line
 	quota                *widget.Select
 	accounts             *fyne.Container
@@ -93,6 +94,7 @@ func newSettings(v *View) *settings {
 	s.relay = check("settings.relay", func(n *state.Settings, on bool) { n.RelayOnly = on })
 	s.strange = check("settings.strangers", func(n *state.Settings, on bool) { n.Strangers = on })
 	s.take = check("settings.take", func(n *state.Settings, on bool) { n.TakeFiles = on })
+	s.preview = check("settings.preview", func(n *state.Settings, on bool) { n.NoPreview = !on })
 	s.auto = check("settings.autostart", func(n *state.Settings, on bool) { n.Autostart = on })
 	s.hide = check("settings.hide", func(n *state.Settings, on bool) { n.HideOnly = on })
 	s.folder = newLine("", textNormal, theme.ColorNameForeground)
@@ -125,7 +127,7 @@ func newSettings(v *View) *settings {
 		group("settings.accounts", s.accounts, container.NewHBox(add)),
 		group("settings.sound", s.sound, container.NewHBox(s.checkSound), s.ring),
 		group("settings.privacy", s.relay, s.strange),
-		group("settings.files", pair("settings.folder", container.NewBorder(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take),
+		group("settings.files", pair("settings.folder", container.NewBorder(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
 		group("settings.app", pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
 	s.root = page(tr("page.settings"), nil, container.NewVScroll(padding(box, 0, 12, 0, 12)))
 	return s
@@ -154,7 +156,7 @@ func (s *settings) draw(a state.App) {
 	for _, x := range []struct {
 		check *widget.Check
 		on    bool
-	}{{s.ring, !n.Quiet}, {s.relay, n.RelayOnly}, {s.strange, n.Strangers}, {s.take, n.TakeFiles}, {s.auto, n.Autostart}, {s.hide, n.HideOnly}} {
+	}{{s.ring, !n.Quiet}, {s.relay, n.RelayOnly}, {s.strange, n.Strangers}, {s.take, n.TakeFiles}, {s.preview, !n.NoPreview}, {s.auto, n.Autostart}, {s.hide, n.HideOnly}} {
 		if x.check.Checked != x.on {
 			x.check.SetChecked(x.on)
 		}

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"strings"
 
 	"fyne.io/fyne/v2"
@@ -10,6 +11,7 @@ import (
 	"fyne.io/fyne/v2/widget"
 
 	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/internal/thumb"
 )
 
 // The transfers are the page of files on their way and those that were.
@@ -70,6 +72,7 @@ type transferRow struct {
 	open   *round
 	offer  *fyne.Container
 	thumb  *canvas.Image
+	sign   *fyne.Container // what it is, or how it looks
 	kindIs icon
 	shown  state.Transfer
 }
@@ -98,14 +101,16 @@ func newTransferRow(v *View) *transferRow {
 	yes.Importance = widget.HighImportance
 	no := widget.NewButton(tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
 	r.offer = columns(6, no, yes)
+	r.sign = container.New(exactly(signSize), container.NewCenter(r.kind), r.thumb)
 	r.root = panel(colorCard, padded(container.NewBorder(nil, nil,
-		container.New(exactly(fyne.NewSize(44, 44)), container.NewCenter(r.kind), r.thumb),
-		columns(2, r.offer, r.pause, r.open, r.cancel),
+		vcentre(r.sign),
+		columns(2, vcentre(r.offer), r.pause, r.open, r.cancel),
 		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8)), 10))
 	return r
 }
 
 func (r *transferRow) draw(t state.Transfer) {
+	old := r.shown
 	r.shown = t
 	kind := iconFile
 	if t.Files > 1 || len(t.Names) > 1 {
@@ -116,12 +121,7 @@ func (r *transferRow) draw(t state.Transfer) {
 		r.kind.Resource = kind.in(paint(theme.ColorNamePrimary))
 		r.kind.Refresh()
 	}
-	if t.Thumbnail != "" && r.thumb.File != t.Thumbnail {
-		r.thumb.File = t.Thumbnail
-		r.thumb.Show()
-		r.kind.Hide()
-		r.thumb.Refresh()
-	}
+	r.look(old, t)
 	r.name.set(fileNames(t))
 	r.text.set(transferText(t))
 	r.text.paint(colorMuted)
@@ -148,6 +148,35 @@ func (r *transferRow) draw(t state.Transfer) {
 	}
 	show(r.open, t.Incoming && t.Place != "" && t.Phase == state.Arrived)
 	show(r.cancel, !t.Phase.Over() && (!t.Incoming || t.Phase != state.Offered))
+}
+
+// Sizes of the picture before a transfer. One that waits for an answer is
+// looked at in order to give it.
+var (
+	signSize = fyne.NewSize(44, 44)
+	lookSize = fyne.NewSize(96, 72)
+)
+
+// look shows what is sent, when that is an image.
+func (r *transferRow) look(old, t state.Transfer) {
+	if !bytes.Equal(old.Thumbnail, t.Thumbnail) {
+		i, err := thumb.Decode(t.Thumbnail)
+		if err != nil {
+			i = nil // it is drawn as any file
+		}
+		r.thumb.Image = i
+		show(r.thumb, i != nil)
+		show(r.kind, i == nil)
+		r.thumb.Refresh()
+	}
+	size := signSize
+	if r.thumb.Image != nil && t.Incoming && t.Phase == state.Offered {
+		size = lookSize
+	}
+	if r.sign.MinSize() != size {
+		r.sign.Layout = exactly(size)
+		r.root.Refresh()
+	}
 }
 
 // fileNames is what a transfer is called.

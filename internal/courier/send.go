@@ -14,6 +14,7 @@ import (
 	"github.com/carillon-im/carillon/ft/quic"
 	"github.com/carillon-im/carillon/ft/si"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )
@@ -37,6 +38,8 @@ type SendOptions struct {
 	Limit int64
 	// SHA256 asks for the SHA-256 of each file in the result.
 	SHA256 bool
+	// Thumbnail shows a receiver of one file what it is; nil sends none.
+	Thumbnail *filetransfer.Thumbnail
 	// Wait goes on for as long as it takes: for a device to come online, and to
 	// come back after it was lost.
 	Wait bool
@@ -261,7 +264,7 @@ func (s *sending) attempt(ctx context.Context, t Target, src *exchange.Source, n
 	streaming := make(chan bool, 1)
 	var kind string
 	x, err := newSender(ft.SendConfig{
-		Source: src, Carriers: t.Carriers, Env: s.c.env(), Limit: s.opt.Limit, SHA256: s.opt.SHA256,
+		Source: src, Carriers: t.Carriers, Env: s.c.env(), Limit: s.opt.Limit, SHA256: s.opt.SHA256, Thumbnail: s.thumbnail(src),
 		OnEvent: func(e ft.Event) {
 			<-ready
 			switch e := e.(type) {
@@ -296,6 +299,14 @@ func (s *sending) attempt(ctx context.Context, t Target, src *exchange.Source, n
 	res, err := x.Result()
 	s.add(res, x.Verified(), kind)
 	return tried, err
+}
+
+// thumbnail is what shows src. Of several files none is shown by it.
+func (s *sending) thumbnail(src *exchange.Source) *filetransfer.Thumbnail {
+	if len(s.src.Manifest) != 1 || len(src.Manifest) != 1 || src.Manifest[0].Dir {
+		return nil
+	}
+	return s.opt.Thumbnail
 }
 
 // tell replaces what nobody has read yet.

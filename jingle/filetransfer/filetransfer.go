@@ -50,6 +50,7 @@ type File struct {
 	Range     *Range
 	Hashes    []Hash
 	HashUsed  []string // algorithms of hashes that follow in a checksum
+	Thumbnail *Thumbnail
 }
 
 // A Range is the part of a file that is wanted. XEP-0234#range
@@ -117,6 +118,7 @@ type fileXML struct {
 	Range      *rangeXML     `xml:"range"`
 	Hashes     []hashXML     `xml:"urn:xmpp:hashes:2 hash"`
 	HashUsed   []hashUsedXML `xml:"urn:xmpp:hashes:2 hash-used"`
+	Thumbnails []Thumbnail   `xml:"urn:xmpp:thumbs:1 thumbnail"`
 }
 
 type rangeXML struct {
@@ -158,6 +160,9 @@ func (f File) MarshalXML(e *xml.Encoder, start xml.StartElement) error {
 	for _, a := range f.HashUsed {
 		x.HashUsed = append(x.HashUsed, hashUsedXML{Algo: a})
 	}
+	if f.Thumbnail.Usable() {
+		x.Thumbnails = []Thumbnail{*f.Thumbnail}
+	}
 	return e.EncodeElement(x, start)
 }
 
@@ -168,7 +173,7 @@ func (f *File) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 	if err := d.DecodeElement(&x, &start); err != nil {
 		return err
 	}
-	*f = File{Name: x.Name, MediaType: x.MediaType, Desc: x.Desc, Size: number(x.Size), Hashes: hashes(x.Hashes)}
+	*f = File{Name: x.Name, MediaType: x.MediaType, Desc: x.Desc, Size: number(x.Size), Hashes: hashes(x.Hashes), Thumbnail: usable(x.Thumbnails)}
 	if f.MediaType == "" {
 		f.MediaType = x.MediaType2
 	}

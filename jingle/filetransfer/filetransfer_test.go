@@ -45,6 +45,30 @@ func TestDescription(t *testing.T) {
 			out:  `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><media-type>image/jpeg</media-type><mediaType>image/jpeg</mediaType><name>a.jpg</name><size>1</size></file></description>`,
 		},
 		{
+			name: "with a thumbnail",
+			in: `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>a.jpg</name>` +
+				`<thumbnail xmlns="urn:xmpp:thumbs:1" uri="data:image/png;base64,AQID" media-type="image/png" width="128" height="96"></thumbnail></file></description>`,
+			want: File{Name: "a.jpg", Thumbnail: &Thumbnail{MediaType: "image/png", Width: 128, Height: 96, Data: []byte{1, 2, 3}}},
+			out: `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>a.jpg</name>` +
+				`<thumbnail xmlns="urn:xmpp:thumbs:1" uri="data:image/png;base64,AQID" media-type="image/png" width="128" height="96"></thumbnail></file></description>`,
+		},
+		{
+			name: "thumbnails that are elsewhere, and sizes that are none",
+			in: `<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>a.jpg</name><thumbnail xmlns='urn:xmpp:thumbs:1' uri='https://example.org/a.png'/>` +
+				`<thumbnail xmlns='urn:xmpp:thumbs:1' uri='cid:sha1+ff@bob.xmpp.org' width='3'/><thumbnail xmlns='urn:xmpp:thumbs:1' uri='data:image/png;base64,!!'/>` +
+				`<thumbnail xmlns='urn:xmpp:thumbs:1' uri='data:image/png;base64,AQID' width='-3' height='99999999999999999999'/></file></description>`,
+			want: File{Name: "a.jpg", Thumbnail: &Thumbnail{MediaType: "image/png", Data: []byte{1, 2, 3}}},
+			out: `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>a.jpg</name>` +
+				`<thumbnail xmlns="urn:xmpp:thumbs:1" uri="data:image/png;base64,AQID" media-type="image/png"></thumbnail></file></description>`,
+		},
+		{
+			name: "a thumbnail that is too large",
+			in: `<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>a.jpg</name><thumbnail xmlns='urn:xmpp:thumbs:1' uri='data:image/png;base64,` +
+				strings.Repeat("AAAA", MaxThumbnail/3+1) + `'/></file></description>`,
+			want: File{Name: "a.jpg"},
+			out:  `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>a.jpg</name></file></description>`,
+		},
+		{
 			name: "an empty file has a size",
 			in:   `<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>e</name><size>0</size><range/></file></description>`,
 			want: File{Name: "e", Size: ptr(0), Range: &Range{}},
