@@ -74,6 +74,8 @@ type forwarder interface {
 	bind(number uint16, peer netip.AddrPort)
 	unbind(number uint16)
 	stop()
+	// count brings the meters up to date.
+	count()
 }
 
 func familyIndex(a netip.Addr) int { return int(familyOf(a)) - family4 }

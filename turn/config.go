@@ -184,6 +184,14 @@ type Config struct {
 	// fewer wake-ups carry them: 200 µs save about half of the processor time
 	// of many calls. Zero forwards each packet at once.
 	Gather time.Duration
+	// EBPF is a network interface of this machine where an eBPF program (XDP)
+	// forwards channels of IPv4 clients and peers on UDP, past the sockets. It
+	// needs Linux 5.18 and the capabilities BPF and NET_ADMIN. The loops forward
+	// the rest: everything while a limit on bandwidth or bytes is set, peers
+	// behind other interfaces, and the first packets of each channel. What the
+	// program forwards passes no firewall of this machine, and datagrams leave
+	// without a UDP checksum. Empty: none.
+	EBPF string
 	// Portable leaves forwarding to pion/turn everywhere, as happens on
 	// systems other than Linux.
 	Portable bool
@@ -274,6 +282,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.Listeners) == 0 {
 		return c, errors.New("no listener")
+	}
+	if c.EBPF != "" && c.Portable {
+		return c, errors.New("an eBPF program forwards beside loops, which portable leaves out")
 	}
 	var listeners []Listener
 	for _, l := range c.Listeners {

@@ -35,6 +35,10 @@
 // or allocation is gone, no packet passes that needs it, and a channel passes
 // nothing without the permission that RFC 8656#section-12 wants beside it.
 //
+// With Config.EBPF a program in the kernel forwards channels between clients and
+// peers of IPv4 before the loops see their packets (offload_linux.go). A channel
+// is in its map only while the loop would forward for it too.
+//
 // For clients on TCP, TLS and DTLS, and on other systems, a goroutine for each
 // relay socket forwards (forward.go), with the same policy, limits and meters.
 //

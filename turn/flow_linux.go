@@ -72,10 +72,11 @@ type flowPermission struct {
 
 // A flowChannel is a channel as the loop sees it.
 type flowChannel struct {
-	number uint16
-	peer   endpoint
-	to     sockaddr
-	via    *sock
+	number  uint16
+	peer    endpoint
+	to      sockaddr
+	via     *sock
+	offload *offload // nil while the loop forwards it
 }
 
 // A flow is an allocation as the loop sees it. Its lists are short, since
@@ -117,6 +118,7 @@ func (f *flow) start(client netip.AddrPort) {
 	defer l.mu.Unlock()
 	f.client, f.to, f.live = endpointOf(client), sockaddrOf(client), true
 	f.from.listener.flows[f.client] = f
+	f.offload()
 }
 
 // stop implements forwarder: it ends all forwarding.
@@ -128,6 +130,9 @@ func (f *flow) stop() {
 	if f.from.listener.flows[f.client] == f {
 		delete(f.from.listener.flows, f.client)
 	}
+	for _, c := range f.channels {
+		f.recall(c)
+	}
 	f.permissions, f.channels, f.relays = nil, nil, [2]*relaySock{}
 }
 
@@ -137,6 +142,7 @@ func (f *flow) permit(peer netip.Addr, v verdict) {
 	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer f.offload()
 	for i := range f.permissions {
 		if p := &f.permissions[i]; p.hi == e.hi && p.lo == e.lo {
 			p.verdict = v
@@ -154,6 +160,7 @@ func (f *flow) forbid(peer netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.permissions = slices.DeleteFunc(f.permissions, func(p flowPermission) bool { return p.hi == e.hi && p.lo == e.lo })
+	f.offload()
 }
 
 // bind implements forwarder.
@@ -163,6 +170,7 @@ func (f *flow) bind(number uint16, peer netip.AddrPort) {
 	defer l.mu.Unlock()
 	if via := f.relays[familyIndex(peer.Addr())]; via != nil {
 		f.channels = append(f.channels, &flowChannel{number: number, peer: endpointOf(peer), to: sockaddrOf(peer), via: &via.sock})
+		f.offload()
 	}
 }
 
@@ -171,7 +179,12 @@ func (f *flow) unbind(number uint16) {
 	l := f.from.loop
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.channels = slices.DeleteFunc(f.channels, func(c *flowChannel) bool { return c.number == number })
+	f.channels = slices.DeleteFunc(f.channels, func(c *flowChannel) bool {
+		if c.number == number {
+			f.recall(c)
+		}
+		return c.number == number
+	})
 }
 
 // may says whether packets pass between the client and peer.

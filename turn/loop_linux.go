@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/carillon-im/carillon/turn/internal/fastpath"
 )
 
 const (
@@ -42,6 +44,7 @@ type mmsghdr struct {
 type sock struct {
 	loop     *loop
 	fd       int
+	local    netip.AddrPort
 	gso      bool          // trains have not failed; guarded by loop.mu, like all below
 	listener *listenerSock // one of these two
 	flow     *flow
@@ -75,8 +78,9 @@ type train struct {
 type loop struct {
 	server      *Server
 	epoll, wake int
-	gather      time.Duration // between two rounds, at least
-	random      *rand.Rand    // loop goroutine only
+	gather      time.Duration  // between two rounds, at least
+	random      *rand.Rand     // loop goroutine only
+	fast        *fastpath.Path // nil without; guarded by mu
 
 	mu      sync.Mutex
 	socks   map[int32]*sock

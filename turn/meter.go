@@ -7,6 +7,7 @@ type Traffic struct {
 	UpBytes, UpPackets     uint64
 	DownBytes, DownPackets uint64
 	Dropped                uint64 // packets that a limit, a policy or a full socket stopped
+	Offloaded              uint64 // packets of both ways that the eBPF program forwarded
 }
 
 func (t *Traffic) add(o Traffic) {
@@ -15,10 +16,11 @@ func (t *Traffic) add(o Traffic) {
 	t.DownBytes += o.DownBytes
 	t.DownPackets += o.DownPackets
 	t.Dropped += o.Dropped
+	t.Offloaded += o.Offloaded
 }
 
 type meter struct {
-	upBytes, upPackets, downBytes, downPackets, dropped atomic.Uint64
+	upBytes, upPackets, downBytes, downPackets, dropped, offloaded atomic.Uint64
 }
 
 func (m *meter) up(packets, bytes int) {
@@ -35,7 +37,7 @@ func (m *meter) traffic() Traffic {
 	return Traffic{
 		UpBytes: m.upBytes.Load(), UpPackets: m.upPackets.Load(),
 		DownBytes: m.downBytes.Load(), DownPackets: m.downPackets.Load(),
-		Dropped: m.dropped.Load(),
+		Dropped: m.dropped.Load(), Offloaded: m.offloaded.Load(),
 	}
 }
 

@@ -8,9 +8,10 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/carillon-im/carillon/turn/internal/fastpath"
 )
 
 // A plane forwards the packets of UDP clients: loops, each with a thread, an
@@ -18,21 +19,30 @@ import (
 type plane struct {
 	server  *Server
 	loops   []*loop
-	adopted int // inherited sockets, which loops take in turn
+	fast    *fastpath.Path // nil without
+	adopted int            // inherited sockets, which loops take in turn
 	wait    sync.WaitGroup
 }
 
-func newDataPlane(s *Server, n int, gather time.Duration) (dataPlane, error) {
+func newDataPlane(s *Server, c *Config) (dataPlane, error) {
+	n := c.Loops
 	if n <= 0 {
 		n = DefaultLoops()
 	}
 	p := &plane{server: s}
+	if c.EBPF != "" {
+		var err error
+		if p.fast, err = fastpath.Open(c.EBPF); err != nil {
+			return nil, err
+		}
+		s.log().Info("an eBPF program forwards channels", "interface", c.EBPF)
+	}
 	for range min(n, maxLoops) {
 		l, err := newLoop()
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
-		l.gather, l.server = gather, s
+		l.gather, l.server, l.fast = c.Gather, s, p.fast
 		p.loops = append(p.loops, l)
 		p.wait.Go(l.run)
 	}
@@ -47,9 +57,16 @@ func (p *plane) close() error {
 	p.wait.Wait()
 	var errs []error
 	for _, l := range p.loops {
+		l.mu.Lock()
+		l.fast = nil
+		l.mu.Unlock()
 		errs = append(errs, unix.Close(l.epoll), unix.Close(l.wake))
 	}
 	p.loops = nil
+	if p.fast != nil {
+		errs = append(errs, p.fast.Close())
+		p.fast = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -87,7 +104,7 @@ func (p *plane) listen(l Listener, enter func(netip.AddrPort) *entrance) error {
 // serve gives a socket of clients to a loop.
 func (p *plane) serve(l *loop, fd int, local netip.AddrPort, enter func(netip.AddrPort) *entrance) error {
 	s := &listenerSock{requests: make(chan *packet, requestQueue), flows: map[endpoint]*flow{}, done: make(chan struct{})}
-	s.sock = sock{loop: l, fd: fd, gso: true, listener: s}
+	s.sock = sock{loop: l, fd: fd, local: local, gso: true, listener: s}
 	s.spare.New = func() any { return new(packet) }
 	s.entrance = enter(local)
 	s.entrance.fast, s.entrance.link = s, s
@@ -122,11 +139,11 @@ func (p *plane) flow(at *listenerSock, a *allocation) forwarder {
 // relay implements dataPlane.
 func (p *plane) relay(fw forwarder, local netip.AddrPort) (relaySocket, error) {
 	f := fw.(*flow)
-	fd, _, err := bindUDP(local, false, relayBuffer)
+	fd, local, err := bindUDP(local, false, relayBuffer)
 	if err != nil {
 		return nil, err
 	}
-	r := &relaySock{sock{loop: f.from.loop, fd: fd, gso: true, flow: f}}
+	r := &relaySock{sock{loop: f.from.loop, fd: fd, local: local, gso: true, flow: f}}
 	if err := f.open(r, local.Addr().Is6()); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}

@@ -91,7 +91,7 @@ func New(c Config) (*Server, error) {
 		s.portsOf[r.Public] = s.portsOf[r.Address]
 	}
 	if !c.Portable {
-		if s.plane, err = newDataPlane(s, c.Loops, c.Gather); err != nil {
+		if s.plane, err = newDataPlane(s, &c); err != nil {
 			return nil, fmt.Errorf("start forwarding: %w", err)
 		}
 	}
@@ -251,6 +251,9 @@ func (s *Server) tick() {
 			s.newDay()
 		}
 		for _, a := range s.list() {
+			if a.forward != nil {
+				a.forward.count()
+			}
 			a.explain()
 		}
 	}
@@ -366,7 +369,7 @@ func fixed(a, b *Config) string {
 		return "the relay addresses"
 	case a.Discovery != b.Discovery:
 		return "the address for discovery"
-	case a.Portable != b.Portable || a.Loops != b.Loops || a.Gather != b.Gather:
+	case a.Portable != b.Portable || a.Loops != b.Loops || a.Gather != b.Gather || a.EBPF != b.EBPF:
 		return "the way of forwarding"
 	}
 	for i := range a.Listeners {

@@ -52,6 +52,9 @@ func (s *Server) Status() Status {
 	}
 	s.mu.Unlock()
 	for _, a := range all {
+		if a.forward != nil {
+			a.forward.count()
+		}
 		traffic := a.meter.traffic()
 		st.Total.add(traffic)
 		a.mu.Lock()

@@ -19,6 +19,9 @@ want="$build $test $desktop"
 # The relay: browser, server, certificate authority, ledger, and what checks its units.
 want="$want chromium ejabberd pebble redis-server rpm systemd"
 
+# Its eBPF program: networks to test it in, and what it is compiled with.
+want="$want iproute2 clang llvm libbpf-dev"
+
 if ! command -v dpkg-query >/dev/null; then
 	echo "setup: this is not Debian; install what these packages contain:" $want >&2
 	exit 1

@@ -5,8 +5,6 @@ package pending
 
 import (
 	_ "fyne.io/fyne/v2/app"
-	_ "github.com/cilium/ebpf"
-	_ "github.com/cilium/ebpf/link"
 	_ "github.com/schollz/progressbar/v3"
 	_ "golang.org/x/image/draw"
 )

@@ -35,6 +35,7 @@ var (
 	failed      = desc("failed_logins_total", "Requests with wrong credentials.")
 	bytes       = desc("relayed_bytes_total", "Bytes relayed; up is from clients to peers.", "direction")
 	packets     = desc("relayed_packets_total", "Packets relayed; up is from clients to peers.", "direction")
+	offloaded   = desc("offloaded_packets_total", "Of the packets relayed, those that the eBPF program forwarded.")
 	dropped     = desc("dropped_packets_total", "Packets that a limit, the policy or a full socket stopped.")
 )
 
@@ -43,7 +44,7 @@ type collector struct{ relay *Relay }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{buildInfo, allocations, limit, connections, draining, startTime, refused, refusals, failed, bytes, packets, dropped} {
+	for _, d := range []*prometheus.Desc{buildInfo, allocations, limit, connections, draining, startTime, refused, refusals, failed, bytes, packets, offloaded, dropped} {
 		ch <- d
 	}
 }
@@ -78,6 +79,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(bytes, s.Total.DownBytes, "down")
 	counter(packets, s.Total.UpPackets, "up")
 	counter(packets, s.Total.DownPackets, "down")
+	counter(offloaded, s.Total.Offloaded)
 	counter(dropped, s.Total.Dropped)
 }
 

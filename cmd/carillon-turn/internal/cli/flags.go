@@ -29,6 +29,7 @@ type configFlags struct {
 	MaxPort    uint16   `help:"Last port of allocations."`
 	Loops      int      `help:"Forwarding threads; default one for two cores."`
 	Gather     int      `name:"gather-us" placeholder:"MICROSECONDS" help:"How long packets may wait for others under load, to save processor time; default 200, negative for none."`
+	EBPF       string   `name:"ebpf" placeholder:"INTERFACE" help:"Forward channels of IPv4 by an eBPF program at this interface; needs the capabilities BPF and NET_ADMIN."`
 	Portable   bool     `help:"Forward without the fast path."`
 	Admin      string   `placeholder:"HOST:PORT" help:"Serve status page, metrics and health here."`
 	Metrics    string   `placeholder:"HOST:PORT" help:"Serve metrics and health here, which name nobody."`
@@ -101,6 +102,9 @@ func (f configFlags) file(env Env) (config.File, error) {
 	}
 	if f.Gather != 0 {
 		c.GatherUS = f.Gather
+	}
+	if f.EBPF != "" {
+		c.EBPF = f.EBPF
 	}
 	c.Portable = c.Portable || f.Portable
 	c.LogJSON = c.LogJSON || f.LogJSON

@@ -31,6 +31,7 @@ type File struct {
 	MaxPort      uint16   `toml:"max-port"`
 	Loops        int      `toml:"loops"` // forwarding threads; 0: one for two cores
 	Portable     bool     `toml:"portable"`
+	EBPF         string   `toml:"ebpf"`          // interface where an eBPF program forwards channels; empty: none
 	GatherUS     int      `toml:"gather-us"`     // microseconds that packets may wait for others under load; 0: 200; negative: none
 	Admin        string   `toml:"admin"`         // HOST:PORT of status page, metrics and health; empty: none
 	Metrics      string   `toml:"metrics"`       // HOST:PORT of metrics and health alone, which name nobody; empty: none
@@ -234,7 +235,7 @@ func (f File) Turn(out Outside) (turn.Config, error) {
 func (f File) turn(out Outside) (turn.Config, error) {
 	getenv := out.Getenv
 	c := turn.Config{
-		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, Gather: time.Duration(f.GatherUS) * time.Microsecond,
+		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, EBPF: f.EBPF, Gather: time.Duration(f.GatherUS) * time.Microsecond,
 		HideAddresses: f.LogHidden, Limits: f.Limits.turn(), Software: f.Software,
 	}
 	if f.GatherUS == 0 {
