@@ -21,7 +21,7 @@ import (
 
 // Times of a sender.
 const (
-	patience  = 3 * time.Second  // for a device to show itself
+	patience  = 5 * time.Second  // for a device to show itself
 	comeBack  = 15 * time.Second // for one that was there to show itself again
 	betweenGo = time.Second      // between two offers that came to nothing
 )
