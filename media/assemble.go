@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/binary"
 	"strings"
 	"time"
 
@@ -313,18 +314,38 @@ func beginsKey(codec string, b []byte) bool {
 		var p codecs.VP9Packet
 		_, err := p.Unmarshal(b)
 		return err == nil && p.B && !p.P && p.SID == 0
-	case "H264": // RFC 6184 §5.2: parameter sets or a picture of its own
-		const idr, sps, stapA, fuA = 5, 7, 24, 28
-		switch b[0] & 31 {
-		case idr, sps:
-			return true
-		case stapA:
-			return len(b) > 3 && (b[3]&31 == sps || b[3]&31 == idr)
-		case fuA:
-			return len(b) > 1 && b[1]&0x80 != 0 && b[1]&31 == idr
-		}
+	case "H264":
+		return beginsH264(b)
 	case "AV1": // the N bit of the aggregation header
 		return b[0]&0x08 != 0
 	}
 	return false
+}
+
+// beginsH264 reports whether a packet has parameter sets or the first slice of a
+// picture of its own. RFC 6184 §5.2
+func beginsH264(b []byte) bool {
+	const idr, sps, stapA, fuA = 5, 7, 24, 28
+	begins := func(typ byte, rest []byte) bool {
+		// A slice begins with the number of its first block, 0 is one bit.
+		return typ == sps || typ == idr && len(rest) > 0 && rest[0]&0x80 != 0
+	}
+	switch typ := b[0] & 31; typ {
+	case stapA:
+		for b = b[1:]; len(b) > 2; {
+			n := int(binary.BigEndian.Uint16(b))
+			if b = b[2:]; n == 0 || n > len(b) {
+				return false
+			}
+			if begins(b[0]&31, b[1:n]) {
+				return true
+			}
+			b = b[n:]
+		}
+		return false
+	case fuA:
+		return len(b) > 2 && b[1]&0x80 != 0 && begins(b[1]&31, b[2:])
+	default:
+		return begins(typ, b[1:])
+	}
 }

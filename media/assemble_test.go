@@ -211,6 +211,34 @@ func TestAssemblerFollowsJump(t *testing.T) {
 	f.expect("after a jump, with a key frame", a)
 }
 
+// A picture may begin with the parameters it needs, or with its first slice, not
+// with a later one.
+func TestAssemblerKnowsKeyFramesOfH264(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		packet []byte
+		want   bool
+	}{
+		{"parameters", []byte{0x67, 0x42}, true},
+		{"first slice", []byte{0x65, 0x88}, true},
+		{"later slice", []byte{0x65, 0x44}, false},
+		{"slice that needs others", []byte{0x61, 0x88}, false},
+		{"joined", []byte{0x78, 0, 2, 0x67, 0x42, 0, 1, 0x68}, true},
+		{"joined behind a delimiter", []byte{0x78, 0, 1, 9, 0, 2, 0x67, 0x42}, true},
+		{"joined, nothing that begins", []byte{0x78, 0, 2, 0x68, 0x42, 0, 2, 0x65, 0x44}, false},
+		{"joined, cut", []byte{0x78, 0, 9, 0x67, 0x42}, false},
+		{"joined, empty units", []byte{0x78, 0, 0, 0, 0, 0, 1, 0x67}, false},
+		{"first part of the first slice", []byte{0x7c, 0x85, 0x88}, true},
+		{"first part of a later slice", []byte{0x7c, 0x85, 0x44}, false},
+		{"second part", []byte{0x7c, 0x05, 0x88}, false},
+		{"one byte", []byte{0x7c}, false},
+	} {
+		if got := beginsKey("H264", tt.packet); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
 // FuzzAssembler gives packets of a peer that means no good.
 func FuzzAssembler(f *testing.F) {
 	f.Add([]byte{0, 0, 0x10, 0, 1, 1, 0x90, 0x80, 0x12})

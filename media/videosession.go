@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/carillon-im/carillon/jingle"
@@ -201,10 +202,21 @@ func with(s jingle.Senders, r jingle.Role, on bool) jingle.Senders {
 
 // canDecode reports whether a description has a codec of ours.
 func (c *Call) canDecode(d *jrtp.Description) bool {
-	return slices.ContainsFunc(d.PayloadTypes, func(p jrtp.PayloadType) bool {
-		_, ok := video.FindCodec(c.cfg.Video.Codecs, p.Name)
+	return slices.ContainsFunc(d.PayloadTypes, func(p jrtp.PayloadType) bool { return codecFits(c.cfg.Video.Codecs, p) })
+}
+
+// codecFits reports whether a payload type is one of the codecs, with parameters
+// that fit.
+func codecFits(codecs []video.Codec, p jrtp.PayloadType) bool {
+	c, ok := video.FindCodec(codecs, p.Name)
+	if !ok || c.Fits == nil {
 		return ok
-	})
+	}
+	var ps []video.Parameter
+	for _, q := range p.Parameters {
+		ps = append(ps, video.Parameter{Name: q.Name, Value: q.Value})
+	}
+	return c.Fits(ps)
 }
 
 // wantedVideo finds the content whose picture we take part in, -1 if none.
@@ -249,7 +261,7 @@ func (c *Call) describeVideo(answer *jingle.Content, offered jingle.Senders) {
 func preferVideo(d *jrtp.Description, codecs []video.Codec) {
 	rank := func(p jrtp.PayloadType) int {
 		for i, c := range codecs {
-			if _, ok := video.FindCodec([]video.Codec{c}, p.Name); ok {
+			if codecFits([]video.Codec{c}, p) {
 				return i
 			}
 		}
@@ -287,7 +299,7 @@ func (c *Call) acceptedVideo(j *jingle.Jingle, sound jingle.Content) error {
 	answer.Senders = jingle.SendersBoth // who sends is between us and the peer
 	if !together {
 		if err := own.link.Accept([]jingle.Content{answer}); err != nil {
-			return refuse(jingle.IncompatibleParameters, "content %q: %w", answer.Name, err)
+			return refuse(jingle.IncompatibleParameters, "take the answer about the picture: %w", err)
 		}
 		own.begin(*iceTransport(answer))
 		c.addCandidates(own, iceTransport(answer))
@@ -310,7 +322,7 @@ func (c *Call) acceptedVideo(j *jingle.Jingle, sound jingle.Content) error {
 	c.dropLink(own)
 	answer.Transport = sound.Transport
 	if err := main.link.Accept([]jingle.Content{sound, answer}); err != nil {
-		return refuse(jingle.IncompatibleParameters, "content %q: %w", answer.Name, err)
+		return refuse(jingle.IncompatibleParameters, "take the answer about sound and picture: %w", err)
 	}
 	return nil
 }
@@ -618,7 +630,7 @@ func (c *Call) contentAccepted(j *jingle.Jingle) {
 		c.addCandidates(v.link, iceTransport(answer))
 	}
 	if err != nil {
-		c.fail(refuse(jingle.IncompatibleParameters, "content %q: %w", answer.Name, err))
+		c.fail(refuse(jingle.IncompatibleParameters, "take the answer about the picture: %w", err))
 		return
 	}
 	c.videoAgreed()
@@ -768,7 +780,7 @@ func (c *Call) watch(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver)
 	names := make(map[uint8]string)
 	for _, p := range params.Codecs {
 		for _, k := range c.cfg.Video.Codecs {
-			if p.MimeType == "video/"+k.Name {
+			if strings.EqualFold(p.MimeType, "video/"+k.Name) {
 				names[uint8(p.PayloadType)] = k.Name
 			}
 		}

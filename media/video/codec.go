@@ -11,6 +11,9 @@ type Codec struct {
 	Name        string // as in rtpmap: "VP8", "VP9", "H264", "AV1"
 	PayloadType uint8  // that we offer, a dynamic one
 	Parameters  []Parameter
+	// Fits reports whether what a peer says of a codec of this name is what is
+	// coded here. Nil means that it always is.
+	Fits func([]Parameter) bool
 	// NewEncoder and NewDecoder make one side of it. Nil means that this side
 	// cannot be done here.
 	NewEncoder func(EncoderOptions) (Encoder, error)

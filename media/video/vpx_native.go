@@ -121,8 +121,7 @@ import (
 	"unsafe"
 )
 
-// Implementation names the codecs this program was built with.
-var Implementation = "libvpx " + C.GoString(C.vpx_codec_version_str())
+func libVPX() string { return "libvpx " + C.GoString(C.vpx_codec_version_str()) }
 
 type vpxKind C.int
 
@@ -273,16 +272,9 @@ func (d *vpxDecoder) decode(data []byte) (*image.YCbCr, error) {
 	if d.image == nil || d.image.Rect.Dx() != w || d.image.Rect.Dy() != h {
 		d.image = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
 	}
-	plane := func(dst []byte, stride, i, w, h int) {
-		from := int(img.stride[i])
-		src := unsafe.Slice((*byte)(img.planes[i]), from*(h-1)+w)
-		for y := range h {
-			copy(dst[y*stride:y*stride+w], src[y*from:])
-		}
-	}
-	plane(d.image.Y, d.image.YStride, 0, w, h)
-	plane(d.image.Cb, d.image.CStride, 1, (w+1)/2, (h+1)/2)
-	plane(d.image.Cr, d.image.CStride, 2, (w+1)/2, (h+1)/2)
+	copyFromC(d.image.Y, d.image.YStride, unsafe.Pointer(img.planes[0]), int(img.stride[0]), w, h)
+	copyFromC(d.image.Cb, d.image.CStride, unsafe.Pointer(img.planes[1]), int(img.stride[1]), (w+1)/2, (h+1)/2)
+	copyFromC(d.image.Cr, d.image.CStride, unsafe.Pointer(img.planes[2]), int(img.stride[2]), (w+1)/2, (h+1)/2)
 	return d.image, nil
 }
 
