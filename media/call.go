@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -233,6 +234,16 @@ func (c *Call) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats
+}
+
+// Levels returns how loud the last 20 ms were, what we hear and what we say, in
+// dBFS; for a meter that moves faster than Stats come.
+func (c *Call) Levels() (in, out float64) {
+	in, out = math.Float64frombits(c.receiver.level.Load()), audio.MinLevel
+	if c.sender != nil {
+		out = math.Float64frombits(c.sender.level.Load())
+	}
+	return in, out
 }
 
 // Mute stops or resumes sending what the source says, and tells the peer. While

@@ -109,10 +109,9 @@ func (c *Call) measure() {
 	}
 	r := c.receiver
 	s.PacketsIn, s.BytesIn = r.count.Load(), r.bytes.Load()
-	s.LevelIn, s.LevelOut = math.Float64frombits(r.level.Load()), audio.MinLevel
+	s.LevelIn, s.LevelOut = c.Levels()
 	if c.sender != nil {
 		s.PacketsOut, s.BytesOut = c.sender.count.Load(), c.sender.bytes.Load()
-		s.LevelOut = math.Float64frombits(c.sender.level.Load())
 	}
 	next := snapshot{at: now, bytesIn: s.BytesIn, bytesOut: s.BytesOut}
 	if jb := r.jitter.Load(); jb != nil {

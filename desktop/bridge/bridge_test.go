@@ -177,6 +177,18 @@ func TestFirstStartToACallAndBack(t *testing.T) {
 		t.Errorf("verification %q and %q", one.Calls[0].Verification, two.Calls[0].Verification)
 	}
 	id := one.Calls[0].ID
+	// Levels move between two measurements, which have other rates, while somebody looks.
+	anna.Do(state.WatchLevels{ID: id, On: true})
+	last, moved := state.Stats{}, 0
+	anna.until("levels move", func(a state.App) bool {
+		now := a.Calls[0].Stats
+		if now.RateIn == last.RateIn && now.LevelIn != last.LevelIn {
+			moved++
+		}
+		last = now
+		return moved >= 3
+	})
+	anna.Do(state.WatchLevels{ID: id})
 	anna.until("sees a new key", func(a state.App) bool { return a.Calls[0].Trust == state.TrustFirst })
 	anna.Do(state.Verified{ID: id})
 	anna.until("has compared", func(a state.App) bool { return a.Calls[0].Trust == state.TrustVerified })

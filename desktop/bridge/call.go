@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
+	"github.com/carillon-im/carillon/media/audio"
 	"github.com/carillon-im/carillon/media/capture"
 	"github.com/carillon-im/carillon/media/device"
 	"github.com/carillon-im/carillon/media/video"
@@ -30,6 +31,8 @@ const (
 	maxKeys      = 64              // telephone keys typed and not yet sent
 	maxWishes    = 64              // what the user wants of a call and it has not done
 	calmStats    = time.Second
+	levelTime    = 100 * time.Millisecond // between levels while somebody looks at them
+	levelFall    = 6                      // dB in that time, at most: words have gaps
 )
 
 // hasVideo reports whether this program was built with codecs for pictures.
@@ -71,6 +74,9 @@ type call struct {
 	// fingerprint is that of the other side, once it is known.
 	fingerprint string
 	trust       state.Trust
+
+	levels            *time.Ticker // nil while nobody looks
+	levelIn, levelOut float64
 }
 
 // newCall makes one that is shown from now on. Owner only.
@@ -331,6 +337,7 @@ func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, 
 func (k *call) run(ringing, proceeded <-chan struct{}) {
 	own, stop := context.WithCancel(context.WithoutCancel(k.ctx))
 	defer stop()
+	defer k.watch(false)
 	k.b.wg.Go(func() { k.sendKeys(own) })
 	var (
 		silence <-chan time.Time
@@ -368,6 +375,8 @@ func (k *call) run(ringing, proceeded <-chan struct{}) {
 			k.happened(e)
 		case f := <-k.wishes:
 			f(k)
+		case <-k.look():
+			k.showLevels()
 		case <-ended:
 			ended = nil
 			k.tell(state.CallChanged{ID: k.id, Phase: state.Ending})
@@ -380,6 +389,32 @@ func (k *call) run(ringing, proceeded <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// watch begins or ends to show how loud the call is.
+func (k *call) watch(on bool) {
+	if k.levels != nil {
+		k.levels.Stop()
+		k.levels = nil
+	}
+	if on {
+		k.levels = time.NewTicker(levelTime)
+		k.levelIn, k.levelOut = audio.MinLevel, audio.MinLevel
+	}
+}
+
+// look is when the levels are shown again; never while nobody looks.
+func (k *call) look() <-chan time.Time {
+	if k.levels == nil {
+		return nil
+	}
+	return k.levels.C
+}
+
+func (k *call) showLevels() {
+	in, out := k.media.Levels()
+	k.levelIn, k.levelOut = max(in, k.levelIn-levelFall), max(out, k.levelOut-levelFall)
+	k.tell(state.LevelsMoved{ID: k.id, In: k.levelIn, Out: k.levelOut})
 }
 
 // happened shows an event of the media.

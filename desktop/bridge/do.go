@@ -100,6 +100,10 @@ func (b *Bridge) carryOut(c state.Command) {
 			default: // nobody waits for that many
 			}
 		}
+	case state.WatchLevels:
+		if k := b.calls[c.ID]; k != nil {
+			k.wish(func(k *call) { k.watch(c.On) })
+		}
 	case state.Verified:
 		b.verified(c.ID)
 	case state.SendFiles:

@@ -271,6 +271,10 @@ func (e CallMeasured) apply(a App) App {
 	return a.call(e.ID, func(c Call) Call { return c.rate(e.Stats) })
 }
 
+func (e LevelsMoved) apply(a App) App {
+	return a.call(e.ID, func(c Call) Call { c.Stats.LevelIn, c.Stats.LevelOut = e.In, e.Out; return c })
+}
+
 func (e CallInFront) apply(a App) App {
 	i := slices.IndexFunc(a.Calls, func(c Call) bool { return c.ID == e.ID })
 	if i < 0 {

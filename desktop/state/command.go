@@ -74,6 +74,11 @@ type (
 		ID  string
 		Key rune
 	}
+	// WatchLevels has the levels of a call shown as they change.
+	WatchLevels struct {
+		ID string
+		On bool
+	}
 	// Verified says that the user compared the words of both sides.
 	Verified struct{ ID string }
 )
@@ -137,6 +142,7 @@ func (Swap) command()          {}
 func (SendPicture) command()   {}
 func (TypeKey) command()       {}
 func (Verified) command()      {}
+func (WatchLevels) command()   {}
 func (SendFiles) command()     {}
 func (ChooseFiles) command()   {}
 func (TakeFiles) command()     {}

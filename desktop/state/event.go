@@ -95,6 +95,11 @@ type (
 		ID    string
 		Stats Stats
 	}
+	// LevelsMoved tells how loud a call is now, in dBFS.
+	LevelsMoved struct {
+		ID      string
+		In, Out float64
+	}
 	// CallInFront brings a call to the front.
 	CallInFront struct{ ID string }
 	// CallEnded says that a call is over. Outcome is Answered when people talked.

@@ -31,7 +31,8 @@ type settings struct {
 	shown                state.Settings
 	devices              state.Devices
 	who                  []string
-	drawing              bool // what changes now was not the user
+	live                 *liveLevels // nil while the sheet is not open
+	drawing              bool        // what changes now was not the user
 	sound                *fyne.Container
 }
 
@@ -222,6 +223,28 @@ func (s *settings) draw(a state.App) {
 	}
 }
 
+// liveLevels are the meters above a call while its devices are chosen.
+type liveLevels struct {
+	call     string
+	mic, ear *meter
+}
+
+// drawLevels moves the meters of the sheet, if it is open.
+func (s *settings) drawLevels(a state.App) {
+	if s.live == nil {
+		return
+	}
+	mic, ear := silent, silent
+	if c, ok := a.Call(s.live.call); ok && c.Phase.Live() {
+		ear = c.Stats.LevelIn
+		if !c.Muted {
+			mic = c.Stats.LevelOut
+		}
+	}
+	s.live.mic.set(mic)
+	s.live.ear.set(ear)
+}
+
 // soundSheet shows the devices above a call.
 func (s *settings) soundSheet() {
 	s.draw(s.v.app)
@@ -234,8 +257,20 @@ func (s *settings) soundSheet() {
 	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject {
 		return container.New(halves{}, vcentre(newLine(tr(key), textNormal, theme.ColorNameForeground)), o)
 	}
+	c, ok := s.v.app.Front()
+	if !ok {
+		return
+	}
+	s.live = &liveLevels{call: c.ID, mic: newMeter(), ear: newMeter()}
 	s.v.sheet.open(tr("call.devices"), rows(8,
-		pair("settings.mic", choice(s.mic)), pair("settings.speaker", choice(s.speaker)), pair("settings.camera", choice(s.camera))), "", false, nil)
+		pair("settings.mic", choice(s.mic)), pair("settings.speaker", choice(s.speaker)), pair("settings.camera", choice(s.camera)),
+		pair("details.mic", s.live.mic), pair("details.ear", s.live.ear)), "", false, nil)
+	s.v.sheet.closed = func() {
+		s.live = nil
+		s.v.send(state.WatchLevels{ID: c.ID})
+	}
+	s.drawLevels(s.v.app)
+	s.v.send(state.WatchLevels{ID: c.ID, On: true})
 }
 
 // showKeys lists the shortcuts.

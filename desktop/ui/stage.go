@@ -631,9 +631,10 @@ func (n *notices) draw(a state.App) {
 
 // A sheet is a card above everything that asks something.
 type sheet struct {
-	v     *View
-	root  *fyne.Container
-	holds *fyne.Container
+	v      *View
+	root   *fyne.Container
+	holds  *fyne.Container
+	closed func() // called once when what it shows goes away; may be nil
 }
 
 func newSheet(v *View) *sheet {
@@ -646,6 +647,7 @@ func newSheet(v *View) *sheet {
 
 // open shows a card. do is the name of the button that does it; empty has none.
 func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger bool, done func()) {
+	s.close() // what it showed before
 	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
 	back.CornerRadius = 14
 	shut := tr("cancel")
@@ -671,6 +673,10 @@ func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger 
 func (s *sheet) close() {
 	s.root.Hide()
 	s.holds.Objects = nil
+	if f := s.closed; f != nil {
+		s.closed = nil
+		f()
+	}
 }
 
 // A shade darkens what is behind a sheet; a tap on it closes that.

@@ -97,6 +97,7 @@ func (v *View) Draw(a state.App) {
 		v.stage.draw(a)
 	}
 	v.notices.draw(a)
+	v.options.drawLevels(a)
 	if !first && !stage {
 		v.bar.draw(a)
 		v.side.draw(a)

@@ -281,6 +281,26 @@ func TestButtonsGoAwayFromAPictureAndComeBack(t *testing.T) {
 	}
 }
 
+// Levels are asked for only while somebody looks at them.
+func TestLevelsMoveWhileTheDevicesAreShown(t *testing.T) {
+	d := newDesk(t, "dark", running(people()))
+	test.Tap(d.stage.devices)
+	d.expect(t, state.FindDevices{}, state.WatchLevels{ID: "1", On: true})
+	live := d.options.live
+	d.Draw(d.app.Apply(state.LevelsMoved{ID: "1", In: -7, Out: -33}))
+	if live.ear.level != -7 || live.mic.level != -33 {
+		t.Errorf("levels %v %v", live.ear.level, live.mic.level)
+	}
+	d.Draw(d.app.Apply(state.CallMuted{ID: "1", On: true}))
+	if live.ear.level != -7 || live.mic.level != silent {
+		t.Errorf("muted: levels %v %v", live.ear.level, live.mic.level)
+	}
+	d.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape})
+	d.expect(t, state.WatchLevels{ID: "1"})
+	d.sheet.close()
+	d.expect(t)
+}
+
 func BenchmarkDrawStatsOfACall(b *testing.B) {
 	d := newDesk(b, "dark", running(people()))
 	for i := range b.N {

@@ -467,6 +467,9 @@ func breakText(text string, width, size float32) (lines []string) {
 	return append(lines, current)
 }
 
+// silent is the level of no sound, in dBFS.
+const silent = -96.0
+
 // A meter shows how loud something is, from -60 dBFS to full scale.
 type meter struct {
 	widget.BaseWidget
@@ -475,7 +478,7 @@ type meter struct {
 }
 
 func newMeter() *meter {
-	m := &meter{level: -96, back: canvas.NewRectangle(rgba(0x808898, 0x44)), bar: canvas.NewRectangle(paint(theme.ColorNameSuccess))}
+	m := &meter{level: silent, back: canvas.NewRectangle(rgba(0x808898, 0x44)), bar: canvas.NewRectangle(paint(theme.ColorNameSuccess))}
 	m.back.CornerRadius, m.bar.CornerRadius = 3, 3
 	m.ExtendBaseWidget(m)
 	return m
