@@ -62,7 +62,12 @@ func newSender(cfg SendConfig, work func(*Transfer) job) (*Transfer, error) {
 func (t *Transfer) sendOptions(cfg SendConfig) exchange.SendOptions {
 	return exchange.SendOptions{
 		Limit: cfg.Limit, SHA256: cfg.SHA256,
-		Progress: func(p exchange.Progress) { t.onEvent(Progressing{p}) },
+		Progress: func(p exchange.Progress) {
+			t.mu.Lock()
+			t.settled = max(t.settled, p.Bytes)
+			t.mu.Unlock()
+			t.onEvent(Progressing{p})
+		},
 	}
 }
 
@@ -81,7 +86,7 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		last      = ErrUnsupported
 		fruitless int
 		wire      int64 // in all streams together
-		settled   int64
+		settled   int64 // of what the receiver has
 	)
 	use := func(ctx context.Context, s Stream) error {
 		res, err := j.use(ctx, s)
@@ -107,12 +112,21 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		}
 		t.onEvent(Failing{c.Namespace(), err})
 		last = err
-		if wire > settled { // the stream broke under way: the same carrier may do again
-			settled, fruitless = wire, 0
+		t.mu.Lock()
+		before := settled
+		settled = t.settled
+		t.mu.Unlock()
+		// A stream that broke under way may do again. What left us says nothing
+		// about that: a network that has gone silent takes much.
+		if settled > before && !errors.Is(err, exchange.ErrStalled) {
+			fruitless = 0
 			continue
 		}
-		if fruitless++; fruitless >= maxFruitless && settled > 0 {
+		if fruitless++; fruitless >= maxFruitless && wire > 0 {
 			return err
+		}
+		if wire > 0 && i == len(t.carriers)-1 {
+			continue // there is no other
 		}
 		i++
 	}

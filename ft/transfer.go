@@ -106,6 +106,7 @@ type Transfer struct {
 
 	mu       sync.Mutex
 	result   *exchange.Result
+	settled  int64 // bytes that the receiver is known to have
 	verified bool
 	err      error
 }

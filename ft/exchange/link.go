@@ -210,6 +210,8 @@ func (l *link) farewell(cause error) {
 		code = byeCancel
 	case errors.As(cause, &said), errors.Is(cause, io.ErrUnexpectedEOF):
 		return // the peer knows
+	case errors.Is(cause, ErrStalled):
+		return // another stream may do better; a reason would end the transfer
 	}
 	l.leaving.Store(true)
 	l.s.SetWriteDeadline(time.Now().Add(time.Second)) // also frees a write that is stuck

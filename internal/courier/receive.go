@@ -90,11 +90,12 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 	}
 	r := &Receiver{c: c, cfg: cfg, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
 	r.remove = append(r.remove, c.Client.Advertise(append(ft.Features(c.carriers()...), jingle.NS)...))
-	if old := si.Features(c.carriers()...); old != nil {
-		r.remove = append(r.remove, c.Client.Advertise(old...), si.Listen(c.env(), r.takeOld))
-	}
 	for _, ns := range []string{ft.NS, filetransfer.NS} {
 		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
+	}
+	// Last: one that asks meanwhile must not take us for a client without Jingle.
+	if old := si.Features(c.carriers()...); old != nil {
+		r.remove = append(r.remove, c.Client.Advertise(old...), si.Listen(c.env(), r.takeOld))
 	}
 	return r, nil
 }

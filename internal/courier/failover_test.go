@@ -1,0 +1,191 @@
+package courier_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/ft/ibb"
+	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/s5b"
+	"github.com/carillon-im/carillon/ft/tcp"
+	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/jingle"
+	js5b "github.com/carillon-im/carillon/jingle/s5b"
+	"github.com/carillon-im/carillon/signaling"
+	"github.com/carillon-im/carillon/signaling/xmpptest"
+	"go.uber.org/goleak"
+	"mellium.im/xmpp/jid"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A walled carrier hears of no address of the peer but those that edit leaves.
+type walled struct {
+	ft.Negotiation
+	edit func(jingle.Transport)
+}
+
+func (w walled) Remote(t jingle.Transport) error {
+	w.edit(t)
+	return w.Negotiation.Remote(t)
+}
+
+type tcpWall struct{ tcp.Carrier }
+
+func (c tcpWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := c.Carrier.New(env, role)
+	return walled{n, func(t jingle.Transport) { t.(*tcp.Transport).Candidates = nil }}, err
+}
+
+type quicWall struct{ quic.Carrier }
+
+// Patience keeps the test short: nothing can come.
+func (quicWall) Patience() time.Duration { return time.Second }
+
+func (c quicWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := c.Carrier.New(env, role)
+	return walled{n, func(t jingle.Transport) {
+		if q := t.(*quic.Transport); q.ICE != nil {
+			q.ICE.Candidates = nil
+		}
+	}}, err
+}
+
+// An s5bWall lets proxies through, or nothing.
+type s5bWall struct {
+	s5b.Carrier
+	proxies bool
+}
+
+func (c s5bWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := c.Carrier.New(env, role)
+	return walled{n, func(t jingle.Transport) {
+		s := t.(*js5b.Transport)
+		s.Candidates = slices.DeleteFunc(s.Candidates, func(k js5b.Candidate) bool { return !c.proxies || k.Type != js5b.Proxy })
+	}}, err
+}
+
+// A failover is a transfer whose first carriers do not work.
+type failover struct {
+	name   string
+	plain  bool // as to another client
+	try    func(*testing.T) []ft.Carrier
+	want   string // what the sender is told, and the user in as many lines
+	server bool   // needs the proxy of a real server
+}
+
+func list(c ...ft.Carrier) func(*testing.T) []ft.Carrier {
+	return func(*testing.T) []ft.Carrier { return c }
+}
+
+var failovers = []failover{
+	{name: "from TCP to QUIC", try: list(tcpWall{}, quic.Carrier{}), want: "tcp failed, quic"},
+	{name: "from TCP and QUIC to SOCKS5", try: list(tcpWall{}, quicWall{}, s5b.Carrier{}), want: "tcp failed, quic failed, s5b"},
+	{name: "from SOCKS5 to in band", try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
+	{name: "from SOCKS5 to in band, to another client", plain: true, try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
+	{name: "from everything to in band", try: list(tcpWall{}, quicWall{}, s5bWall{}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b failed, ibb"},
+	{name: "to the proxy when nothing is direct", server: true, try: list(tcpWall{}, quicWall{}, s5bWall{proxies: true}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b relayed"},
+	{name: "to the proxy, to another client", server: true, plain: true, try: list(s5bWall{proxies: true}, ibb.Carrier{}), want: "s5b relayed"},
+}
+
+func (f failover) run(t *testing.T, alice, bob *signaling.Client) {
+	t.Parallel()
+	carriers := f.try(t)
+	data := make([]byte, 300_000)
+	rand.NewChaCha8([32]byte{9}).Read(data)
+	path, inbox := filepath.Join(t.TempDir(), "f.bin"), t.TempDir()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type end struct {
+		done *courier.Done
+		err  error
+	}
+	got := make(chan end, 1)
+	theirs := courier.Courier{Client: bob, Carriers: carriers, Loopback: true}
+	r, err := theirs.Receive(courier.ReceiveConfig{Dir: inbox, OnDone: func(d *courier.Done, err error) { got <- end{d, err} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	src, err := exchange.Scan(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []string // from one goroutine
+	ours := courier.Courier{Client: alice, Carriers: carriers, Loopback: true}
+	done, err := ours.Send(ctx, bob.JID(), src, courier.SendOptions{Plain: f.plain, OnEvent: func(e courier.Event) {
+		switch e := e.(type) {
+		case courier.Broken:
+			events = append(events, "begun again")
+		case courier.Happened:
+			switch e := e.What.(type) {
+			case ft.Carrying:
+				events = append(events, e.Stream.Kind)
+				if e.Stream.Relayed && e.Stream.Kind == "s5b" {
+					events[len(events)-1] += " relayed"
+				}
+			case ft.Failing:
+				i := slices.IndexFunc(carriers, func(c ft.Carrier) bool { return c.Namespace() == e.Kind })
+				names := map[string]string{tcp.NS: "tcp", quic.NS: "quic", js5b.NS: "s5b"}
+				events = append(events, names[carriers[i].Namespace()]+" failed")
+			}
+		}
+	}})
+	if err != nil {
+		t.Fatalf("sender: %v; %s", err, strings.Join(events, ", "))
+	}
+	if s := strings.Join(events, ", "); s != f.want {
+		t.Errorf("the sender was told %q, want %q", s, f.want)
+	}
+	select {
+	case e := <-got:
+		if e.err != nil || !e.done.Verified || !done.Verified {
+			t.Fatalf("receiver: %+v, %v; sender: verified %t", e.done, e.err, done.Verified)
+		}
+		if b, err := os.ReadFile(e.done.Paths[0]); err != nil || !bytes.Equal(b, data) {
+			t.Errorf("what arrived is not what was sent: %d bytes, %v", len(b), err)
+		}
+	case <-ctx.Done():
+		t.Fatal("the receiver does not end")
+	}
+}
+
+func login(t *testing.T, cfg signaling.Config) *signaling.Client {
+	t.Helper()
+	cfg.Registry, cfg.NoCalls = courier.NewRegistry(), true
+	c, err := signaling.Dial(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestCarriersFailOver(t *testing.T) {
+	for _, f := range failovers {
+		if f.server {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			srv := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"alice@example.org": "pw", "bob@example.org": "pw"}})
+			srv.Befriend("alice@example.org", "bob@example.org")
+			dial := func(account string) *signaling.Client {
+				return login(t, signaling.Config{JID: jid.MustParse(account), Password: "pw", Server: srv.Addr(), RootCAs: srv.CertPool()})
+			}
+			f.run(t, dial("alice@example.org"), dial("bob@example.org"))
+		})
+	}
+}
