@@ -137,8 +137,7 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 func retry(err error) bool {
 	var said *exchange.PeerError
 	switch {
-	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ErrDeclined),
-		errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrProtocol), errors.As(err, &said):
+	case own(err), errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ErrDeclined), errors.As(err, &said):
 		return false
 	}
 	return true

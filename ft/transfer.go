@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -284,6 +286,20 @@ func lastWord(err error) bool {
 	return errors.As(err, &said) || errors.Is(err, exchange.ErrPaused) || errors.Is(err, exchange.ErrCancelled)
 }
 
+// own reports whether err came to be on this side. Another stream changes
+// nothing about it, and it explains more than the end of the session that the
+// peer makes on account of it.
+func own(err error) bool {
+	for _, e := range []error{exchange.ErrDiskFull, exchange.ErrManifest, exchange.ErrProtocol, exchange.ErrChanged} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var file *fs.PathError
+	var rename *os.LinkError
+	return errors.As(err, &file) || errors.As(err, &rename)
+}
+
 // carrier returns the carrier for a transport, or nil.
 func (t *Transfer) carrier(ns string) Carrier {
 	for _, c := range t.carriers {
@@ -370,7 +386,7 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, patience time.Dur
 	for {
 		select {
 		case err := <-result:
-			if interrupted != nil && !lastWord(err) {
+			if interrupted != nil && !lastWord(err) && !own(err) {
 				return interrupted
 			}
 			return err

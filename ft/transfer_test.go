@@ -386,3 +386,18 @@ func TestPlainTransferFallsBack(t *testing.T) {
 	_, r := x.runWith(t, ft.NewPlainSender)
 	x.arrived(t, r)
 }
+
+// The side that fails says why itself; that the other then ends the session
+// explains nothing.
+func TestReceiverThatFailsSaysWhy(t *testing.T) {
+	x := newFile(t, 5<<20)
+	x.take.Accept = func(exchange.Manifest) error { return exchange.ErrDiskFull }
+	s, r := x.run(t)
+	if _, err := r.Result(); !errors.Is(err, exchange.ErrDiskFull) {
+		t.Errorf("receiver: %v, want %v", err, exchange.ErrDiskFull)
+	}
+	var said *exchange.PeerError
+	if _, err := s.Result(); !errors.As(err, &said) {
+		t.Errorf("sender: %v, want what the receiver said", err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carillon-im/carillon/ft/internal/safename"
 	"go.uber.org/goleak"
 	"lukechampine.com/blake3"
 )
@@ -309,6 +310,41 @@ func TestPartialDataOfAnotherPeerIsLeftAlone(t *testing.T) {
 	if got := filepath.Base(o.got.Paths[0]); got != "f (1)" {
 		t.Errorf("alice's file is %q; mallory's has the name already", got)
 	}
+}
+
+// A peer sends a file that, under its own name, would make it the owner of
+// somebody else's partial data.
+func TestJournalCannotBeSent(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	forged := `{"version":1,"peer":"mallory","name":"diary","dir":false}`
+	os.WriteFile(filepath.Join(from, "diary.part.journal"), []byte(forged), 0o666)
+	os.WriteFile(filepath.Join(from, "diary"), []byte("theirs"), 0o666)
+	mine := filepath.Join(to, "diary.part")
+	os.WriteFile(mine, []byte("secret"), 0o666)
+	for _, name := range []string{"diary.part.journal", "diary"} {
+		a, b := streams(t)
+		o := exchange(t, a, b, scan(t, filepath.Join(from, name)), SendOptions{}, ReceiveOptions{Dir: to, Peer: "mallory"})
+		if o.getErr != nil {
+			t.Fatal(o.getErr)
+		}
+	}
+	if b, err := os.ReadFile(mine); err != nil || string(b) != "secret" {
+		t.Errorf("%s is %q, %v", mine, b, err)
+	}
+}
+
+// The journal of every name that is accepted fits.
+func TestNameOfCharactersThatJSONEscapes(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	file := filepath.Join(from, strings.Repeat("&", safename.MaxName))
+	os.WriteFile(file, []byte("x"), 0o666)
+	a, b := streams(t)
+	peer := strings.Repeat("ü", 511) + "@" + strings.Repeat("x", 1023)
+	o := exchange(t, a, b, scan(t, file), SendOptions{}, ReceiveOptions{Dir: to, Peer: peer})
+	if o.getErr != nil {
+		t.Fatal(o.getErr)
+	}
+	same(t, file, o.got.Paths[0])
 }
 
 func TestNothingIsOverwritten(t *testing.T) {

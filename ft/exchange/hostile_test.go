@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -86,6 +87,13 @@ func TestHostileSender(t *testing.T) {
 		{"file without its folder", manifest(file("a/b", 1)), ErrManifest},
 		{"folder with a size", manifest(Entry{Path: "d", Dir: true, Size: 5, ModTime: now}), ErrManifest},
 		{"impossible size", script{}.hello().frame(frameManifest, binary.AppendUvarint([]byte{0}, 1<<60)), ErrManifest},
+		{"sizes that add up to nothing", func() script {
+			list := make([]Entry, 1<<14) // of 1<<50 bytes: 1<<64 in all
+			for i := range list {
+				list[i] = file(fmt.Sprint(i), 1<<50)
+			}
+			return manifest(list...)
+		}(), ErrManifest},
 		{"cut entry", script{}.hello().frame(frameManifest, entries(file("abc", 1))[:6]), ErrManifest},
 		{"more than the disk has", manifest(file("f", 1<<49)), ErrDiskFull},
 		{"ends early", big.frame(frameEnd), ErrProtocol},

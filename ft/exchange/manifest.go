@@ -15,7 +15,7 @@ import (
 const (
 	MaxEntries   = 250_000 // files and folders
 	maxNameBytes = 16 << 20
-	maxFileSize  = 1 << 50
+	maxTotalSize = 1 << 50 // bytes of all files together, so that sums of sizes stay far from overflow
 )
 
 // ErrManifest reports a manifest that breaks its rules.
@@ -89,7 +89,8 @@ func appendEntry(b []byte, e Entry) []byte {
 type manifestReader struct {
 	entries Manifest
 	kind    map[string]bool // path -> is a folder
-	bytes   int
+	bytes   int             // of names
+	total   int64           // of files
 }
 
 // add decodes the entries in p and checks each: safe, unique, and below a
@@ -104,9 +105,10 @@ func (r *manifestReader) add(p []byte) error {
 		}
 		flags := p[0]
 		size, n := binary.Uvarint(p[1:])
-		if n <= 0 || size > maxFileSize {
+		if n <= 0 || size > uint64(maxTotalSize-r.total) {
 			return fmt.Errorf("%w: impossible size", ErrManifest)
 		}
+		r.total += int64(size)
 		p = p[1+n:]
 		nanos, n := binary.Varint(p)
 		if n <= 0 {

@@ -176,7 +176,7 @@ func ReceivePlain(offer PlainOffer, opt ReceiveOptions) (*PlainFile, error) {
 	if n := Free(opt.Dir); n >= 0 && offer.Size > n {
 		return nil, fmt.Errorf("%w: %d bytes are missing", ErrDiskFull, offer.Size-n)
 	}
-	r, err := claim(opt.Dir, opt.Peer, e, 0)
+	r, err := claim(opt.Dir, opt.Peer, e, 0, e.Size)
 	if err != nil {
 		return nil, err
 	}

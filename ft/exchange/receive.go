@@ -213,7 +213,7 @@ func (r *receiver) prepare(ctx context.Context) error {
 			r.owner[i] = r.owner[i-1]
 			continue
 		}
-		c, err := claim(r.opt.Dir, r.opt.Peer, e, i)
+		c, err := claim(r.opt.Dir, r.opt.Peer, e, i, r.total)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 const (
 	partSuffix    = ".part"
 	journalSuffix = ".part.journal"
-	journalSize   = 1024 // bytes; written whole, so that a crash leaves the old or the new
+	journalSize   = 4096 // bytes; written whole, so that a crash leaves the old or the new; the longest address has 3071
 )
 
 // A journal says whose a .part is. It is a hint where to look, nothing in it
@@ -26,6 +27,7 @@ type journal struct {
 	Peer     string    `json:"peer"`
 	Name     string    `json:"name"`
 	Dir      bool      `json:"dir"`
+	Offer    int64     `json:"offer"`    // bytes of the transfer that was accepted
 	Received int64     `json:"received"` // bytes that came in all attempts and were right
 	Updated  time.Time `json:"updated"`
 }
@@ -44,9 +46,10 @@ type root struct {
 	got     int64 // bytes settled in this attempt
 }
 
-// claim finds or makes the .part of a root in dir. One that another transfer
-// is using, or that belongs to somebody else, is left alone.
-func claim(dir, peer string, e Entry, index int) (*root, error) {
+// claim finds or makes the .part of a root in dir, for a transfer of size
+// bytes. One that another transfer is using, or that belongs to somebody else,
+// is left alone.
+func claim(dir, peer string, e Entry, index int, size int64) (*root, error) {
 	for i := range maxNumber {
 		name := e.Path
 		if i > 0 {
@@ -57,7 +60,7 @@ func claim(dir, peer string, e Entry, index int) (*root, error) {
 		if err != nil {
 			return nil, fmt.Errorf("start receiving %q: %w", e.Path, err)
 		}
-		ok, err := r.take(f, peer)
+		ok, err := r.take(f, peer, size)
 		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("start receiving %q: %w", e.Path, err)
@@ -71,7 +74,7 @@ func claim(dir, peer string, e Entry, index int) (*root, error) {
 }
 
 // take makes r the owner of the journal in f if it may be.
-func (r *root) take(f *os.File, peer string) (bool, error) {
+func (r *root) take(f *os.File, peer string, size int64) (bool, error) {
 	if locked, err := lockPatiently(f); err != nil || !locked {
 		return false, err
 	}
@@ -90,7 +93,7 @@ func (r *root) take(f *os.File, peer string) (bool, error) {
 			os.Remove(f.Name()) // a .part that is not ours; the journal was made just now
 			return false, nil
 		}
-		r.journal = journal{Version: 1, Peer: peer, Name: r.entry.Path, Dir: r.entry.Dir}
+		r.journal = journal{Version: 1, Peer: peer, Name: r.entry.Path, Dir: r.entry.Dir, Offer: size}
 		r.file = f
 		return true, r.save()
 	}
@@ -105,7 +108,8 @@ func (r *root) take(f *os.File, peer string) (bool, error) {
 	if exists {
 		r.prior = j.Received
 	}
-	return true, nil
+	r.journal.Offer = size
+	return true, r.save()
 }
 
 // lockPatiently allows for somebody who only looks whether it is locked.
@@ -127,16 +131,17 @@ func sameFile(f *os.File, info fs.FileInfo) bool {
 // save writes the journal in one piece.
 func (r *root) save() error {
 	r.journal.Updated = time.Now().UTC().Truncate(time.Second)
-	b, err := json.Marshal(r.journal)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // a name of 200 times & fits
+	if err := enc.Encode(r.journal); err != nil {
 		return err
 	}
-	if len(b) > journalSize {
+	if b.Len() > journalSize {
 		return fmt.Errorf("journal of %q: name is too long", r.entry.Path)
 	}
-	padded := []byte(strings.Repeat(" ", journalSize))
-	copy(padded, b)
-	_, err = r.file.WriteAt(padded, 0)
+	b.WriteString(strings.Repeat(" ", journalSize-b.Len()))
+	_, err := r.file.WriteAt(b.Bytes(), 0)
 	return err
 }
 
@@ -204,6 +209,7 @@ type Partial struct {
 	Peer     string
 	Path     string // of NAME.part
 	Dir      bool
+	Offer    int64 // bytes of the transfer that was accepted
 	Received int64
 	Updated  time.Time
 }
@@ -236,7 +242,7 @@ func Partials(dir string) ([]Partial, error) {
 		f.Close()
 		var j journal
 		if json.Unmarshal(b[:n], &j) == nil && j.Version == 1 {
-			list = append(list, Partial{Name: j.Name, Peer: j.Peer, Path: strings.TrimSuffix(name, ".journal"), Dir: j.Dir, Received: j.Received, Updated: j.Updated})
+			list = append(list, Partial{Name: j.Name, Peer: j.Peer, Path: strings.TrimSuffix(name, ".journal"), Dir: j.Dir, Offer: j.Offer, Received: j.Received, Updated: j.Updated})
 		}
 	}
 	slices.SortFunc(list, func(a, b Partial) int { return b.Updated.Compare(a.Updated) })

@@ -45,6 +45,11 @@ func Name(s string) string {
 		s = "_" + s
 	}
 	s = shorten(s)
+	if journal := ".part.journal"; len(s) >= len(journal) && strings.EqualFold(s[len(s)-len(journal):], journal) {
+		// What one of these says about the .part beside it is only for
+		// package exchange to write.
+		s = s[:len(s)-len(".journal")] + "_journal"
+	}
 	if s == "" {
 		return "file"
 	}
