@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/signaling"
+	"mellium.im/xmpp/jid"
 )
 
 // maxTransfers bounds the offers of everybody that are open or running.
@@ -29,9 +30,13 @@ var ErrQuota = errors.New("more than may be received")
 // A ReceiveConfig says what is taken and where it goes. Dir is required.
 type ReceiveConfig struct {
 	Dir string
+	// Wanted says whose offers are looked at; the others are refused, also when
+	// they go on. Nil means everybody's.
+	Wanted func(from jid.JID) bool
 	// Decide is asked about an offer and may take as long as a person does. An
 	// error declines; a [ft.RefusedError] tells the sender why. Nil accepts. It
-	// is not asked again about a transfer that goes on after an interruption.
+	// is not asked again about a transfer that goes on after an interruption,
+	// unless it has become larger.
 	Decide func(context.Context, Offered) error
 	// Quota bounds the bytes received of everybody, and QuotaPerContact those
 	// of one bare JID, as long as the receiver runs. Zero means no bound.
@@ -212,6 +217,10 @@ func (in *incoming) event(e ft.Event) {
 // decide says whether an offer is taken. Nothing of ours was revealed before.
 func (in *incoming) decide(ctx context.Context) error {
 	r := in.r
+	if r.cfg.Wanted != nil && !r.cfg.Wanted(in.id.Peer) {
+		in.asked = false
+		return &ft.RefusedError{Text: "not wanted here"}
+	}
 	resumed, held := in.begun()
 	shown := Offered{Session: in.id, Offer: in.offer, Incoming: true, Known: in.known, Resumed: resumed}
 	r.cfg.OnEvent(shown)
@@ -231,16 +240,17 @@ func (in *incoming) decide(ctx context.Context) error {
 }
 
 // begun reports whether everything in the offer was accepted before from this
-// peer and is not whole yet, and how many bytes of it are there.
+// peer and is not whole yet, and how many bytes of it are there. An offer that
+// has grown since is another one.
 func (in *incoming) begun() (bool, int64) {
 	list, err := exchange.Partials(in.r.cfg.Dir)
-	if err != nil || len(in.offer.Names) == 0 {
+	if err != nil || len(in.offer.Names) == 0 || in.offer.Size < 0 {
 		return false, 0
 	}
 	var held int64
 	for _, name := range in.offer.Names {
 		i := slices.IndexFunc(list, func(p exchange.Partial) bool { return p.Peer == in.peer() && p.Name == name })
-		if i < 0 {
+		if i < 0 || in.offer.Size > list[i].Offer {
 			return false, 0
 		}
 		held += list[i].Received

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -117,9 +118,21 @@ func newParser(flags *tree, env Env) (*kong.Kong, error) {
 		kong.Name("carillon"),
 		kong.Description("Call people on XMPP."),
 		kong.NoDefaultHelp(),
+		kong.KindMapper(reflect.String, kong.MapperFunc(word)),
 		kong.Writers(env.Stdout, env.Stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true, WrapUpperBound: 100}),
 	)
+}
+
+// word takes an argument as it is: kong's own way makes UTF-8 of it, and names
+// of files need not be.
+func word(ctx *kong.DecodeContext, target reflect.Value) error {
+	t, err := ctx.Scan.PopValue("string")
+	if err != nil {
+		return err
+	}
+	target.SetString(fmt.Sprint(t.Value))
+	return nil
 }
 
 func (a *app) run(ctx context.Context) error {

@@ -34,7 +34,6 @@ type reception struct {
 	cmd      receiveCmd
 	app      *app
 	view     *files.View
-	wanted   []jid.JID
 	keys     chan rune // nil when nobody is asked
 	asking   sync.Mutex
 	outcomes chan error // of transfers that are over, for --once
@@ -42,14 +41,15 @@ type reception struct {
 
 func (c receiveCmd) Run(ctx context.Context, a *app) (err error) {
 	r := &reception{cmd: c, app: a, view: files.NewView(a.screen, a.json), outcomes: make(chan error, maxOutcomes)}
+	var wanted []jid.JID // nil for everybody
 	for _, s := range c.From {
 		j, err := parseJID(s)
 		if err != nil {
 			return err
 		}
-		r.wanted = append(r.wanted, j.Bare())
+		wanted = append(wanted, j.Bare())
 	}
-	cfg := courier.ReceiveConfig{Dir: c.Dir, Decide: r.decide, Ledger: a.box().Ledger(), SHA256: a.json != nil, OnEvent: r.view.Happened, OnDone: r.done}
+	cfg := courier.ReceiveConfig{Dir: c.Dir, Wanted: func(from jid.JID) bool { return chosen(from, wanted) }, Decide: r.decide, Ledger: a.box().Ledger(), SHA256: a.json != nil, OnEvent: r.view.Happened, OnDone: r.done}
 	for _, q := range []struct {
 		text string
 		to   *int64
@@ -141,9 +141,6 @@ func (r *reception) stranger(o signaling.Offer) {
 
 // decide says whether an offer is taken.
 func (r *reception) decide(ctx context.Context, o courier.Offered) error {
-	if len(r.wanted) > 0 && !chosen(o.Peer, r.wanted) {
-		return &ft.RefusedError{Text: "not wanted here"}
-	}
 	switch {
 	case r.cmd.Accept == acceptAll, r.cmd.Accept == acceptContacts && o.Known:
 		return nil
@@ -190,12 +187,11 @@ func (r *reception) done(d *courier.Done, err error) {
 			r.view.Failed(d.Session, err)
 		}
 	case errors.Is(err, ft.ErrDeclined):
-		r.view.Over(d.SID)
 		var refused *ft.RefusedError
 		if errors.As(err, &refused) {
-			r.app.screen.Warn("declined: %s", refused.Text)
+			r.view.Declined(d.Session, "declined: "+refused.Text)
 		} else {
-			r.app.screen.Printf("declined")
+			r.view.Declined(d.Session, "declined")
 		}
 		err = nil
 	case courier.Superseded(err):

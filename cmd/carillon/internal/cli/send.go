@@ -93,7 +93,9 @@ func split(words []string) (paths []string, to []jid.JID, err error) {
 		if err != nil || j.Localpart() == "" || len(to) > 0 && exists(last) {
 			break
 		}
-		to = append(to, j)
+		if !slices.ContainsFunc(to, j.Equal) { // twice would be two offers, of which one ends the other
+			to = append(to, j)
+		}
 		words = words[:len(words)-1]
 	}
 	switch {
@@ -160,9 +162,13 @@ func (c sendCmd) send(ctx context.Context, a *app, paths []string, to []jid.JID)
 		slots = make(chan struct{}, maxSendings)
 		errs  = make([]error, len(to))
 	)
+	var kept []files.Path
+	for _, p := range paths {
+		kept = append(kept, files.Path(p))
+	}
 	for i, j := range to {
 		record := files.Outgoing{
-			Account: id.jid.Bare().String(), To: j.String(), Paths: paths, Bytes: src.Manifest.Size(),
+			Account: id.jid.Bare().String(), To: j.String(), Paths: kept, Bytes: src.Manifest.Size(),
 			Transport: c.Transport, Limit: c.Limit, RelayOnly: c.RelayOnly, Plain: c.Plain, Began: time.Now().UTC(),
 		}
 		key, err := a.box().Put(record)

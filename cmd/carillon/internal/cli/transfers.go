@@ -39,7 +39,7 @@ func (transfersListCmd) Run(_ context.Context, a *app) error {
 	for _, o := range out {
 		t := transfer{ID: o.ID, Peer: o.To, Bytes: o.Bytes, Since: o.Began}
 		for _, p := range o.Paths {
-			t.Names = append(t.Names, filepath.Base(p))
+			t.Names = append(t.Names, filepath.Base(string(p)))
 		}
 		list = append(list, t)
 	}
@@ -122,7 +122,11 @@ func (c transfersResumeCmd) resume(ctx context.Context, a *app, o files.Outgoing
 	a.flags.Account = o.Account
 	s := sendCmd{Wait: c.Wait, Limit: o.Limit, Plain: o.Plain}
 	s.Transport, s.RelayOnly, s.Loopback = o.Transport, o.RelayOnly, c.Loopback
-	return s.send(ctx, a, o.Paths, []jid.JID{to})
+	var paths []string
+	for _, p := range o.Paths {
+		paths = append(paths, string(p))
+	}
+	return s.send(ctx, a, paths, []jid.JID{to})
 }
 
 func (c transfersForgetCmd) Run(_ context.Context, a *app) error {

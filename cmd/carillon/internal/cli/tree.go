@@ -207,7 +207,7 @@ type receiveCmd struct {
 }
 
 func (receiveCmd) Help() string {
-	return `In a terminal, a or Enter accepts and d declines. What is under way is called NAME.part; it gets its name when all of it is there and verified. Nothing is overwritten: a second report.pdf becomes "report (1).pdf". After an interruption it goes on from there as soon as the sender offers it again, without asking.
+	return `In a terminal, a or Enter accepts and d declines. What is under way is called NAME.part; it gets its name when all of it is there and verified. Nothing is overwritten: a second report.pdf becomes "report (1).pdf". After an interruption it goes on from there as soon as the sender offers it again, without asking unless it has grown.
 
     carillon receive
     carillon receive --dir inbox --accept contacts --quota 50GB

@@ -1,7 +1,9 @@
 package files
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/courier"
@@ -35,13 +38,36 @@ type Outgoing struct {
 	ID        string    `json:"-"`
 	Account   string    `json:"account"`
 	To        string    `json:"to"`
-	Paths     []string  `json:"paths"` // absolute
+	Paths     []Path    `json:"paths"` // absolute
 	Bytes     int64     `json:"bytes"` // in all
 	Transport []string  `json:"transport,omitempty"`
 	Limit     string    `json:"limit,omitempty"`
 	RelayOnly bool      `json:"relay_only,omitempty"`
 	Plain     bool      `json:"plain,omitempty"`
 	Began     time.Time `json:"began"`
+}
+
+// A Path names a file. Written, it keeps also bytes that are no UTF-8, which a
+// name may have on Unix: after a NUL, which no name has, in Base64.
+type Path string
+
+// MarshalText implements encoding.TextMarshaler.
+func (p Path) MarshalText() ([]byte, error) {
+	if utf8.ValidString(string(p)) {
+		return []byte(p), nil
+	}
+	return append([]byte{0}, base64.StdEncoding.EncodeToString([]byte(p))...), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Path) UnmarshalText(text []byte) error {
+	if coded, ok := bytes.CutPrefix(text, []byte{0}); ok {
+		b, err := base64.StdEncoding.DecodeString(string(coded))
+		*p = Path(b)
+		return err
+	}
+	*p = Path(text)
+	return nil
 }
 
 // key is the same for the same files to the same person.
@@ -53,7 +79,11 @@ func key(parts ...string) string {
 // Put keeps a transfer, in place of the one of the same files to the same
 // person, and returns its id.
 func (b Box) Put(o Outgoing) (string, error) {
-	id := "s" + key(append([]string{o.Account, o.To}, o.Paths...)...)
+	parts := []string{o.Account, o.To}
+	for _, p := range o.Paths {
+		parts = append(parts, string(p))
+	}
+	id := "s" + key(parts...)
 	return id, b.write(id, o)
 }
 
@@ -112,11 +142,11 @@ func (b Box) Outgoing() (list []Outgoing, err error) {
 }
 
 type folder struct {
-	Dir string `json:"dir"`
+	Dir Path `json:"dir"`
 }
 
 // AddFolder remembers where files are received.
-func (b Box) AddFolder(dir string) error { return b.write("d"+key(dir), folder{dir}) }
+func (b Box) AddFolder(dir string) error { return b.write("d"+key(dir), folder{Path(dir)}) }
 
 // An Incoming is something that was received in part.
 type Incoming struct {
@@ -131,7 +161,7 @@ func (b Box) Incoming() (list []Incoming, err error) {
 		if json.Unmarshal(text, &f) != nil || f.Dir == "" {
 			return
 		}
-		partials, err := exchange.Partials(f.Dir)
+		partials, err := exchange.Partials(string(f.Dir))
 		if err != nil {
 			return // the folder may be on a disk that is not there now
 		}

@@ -107,9 +107,7 @@ func (v *View) Happened(e courier.Event) {
 // line shows an event to programs, or a line to people.
 func (v *View) line(e events.Event, format string, args ...any) {
 	if v.json != nil {
-		if err := v.json.Event(e); err != nil {
-			v.screen.Warn("%v", err)
-		}
+		v.json.Event(e) // the outlet keeps what goes wrong, and ends the program
 		return
 	}
 	v.screen.Printf(format, args...)
@@ -273,6 +271,8 @@ func (v *View) Done(d *courier.Done, incoming bool) {
 	for _, f := range d.Failed() {
 		e.Failed = append(e.Failed, f.Path)
 	}
+	nothing := len(e.Failed) > 0 && len(e.Failed) == len(d.Files) // came over, so nothing is verified either
+	e.Verified = e.Verified && !nothing
 	line := fmt.Sprintf("sent %s to %s", screen.Bytes(d.Bytes), s.peer)
 	if incoming {
 		line = fmt.Sprintf("received %s from %s", screen.Bytes(d.Bytes), s.peer)
@@ -283,9 +283,11 @@ func (v *View) Done(d *courier.Done, incoming bool) {
 	if d.Kept > 0 {
 		line += fmt.Sprintf(", %s of it before", screen.Bytes(d.Kept))
 	}
-	if d.Verified {
+	switch {
+	case nothing:
+	case d.Verified:
 		line += ", verified"
-	} else {
+	default:
 		line += ", not verified by the sender"
 	}
 	if len(d.Paths) > 0 {
@@ -313,6 +315,15 @@ func (v *View) ended(s courier.Session, err error) trouble.Trouble {
 		v.line(events.Failed{Call: call(s), Code: t.Code, Message: t.Message, Hint: t.Hint}, "")
 	}
 	return t
+}
+
+// Declined shows that an offer was not taken by us: to programs as the error
+// that the sender gets, so that each offered has an end.
+func (v *View) Declined(s courier.Session, why string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.drop(s.SID)
+	v.line(events.Failed{Call: call(s), Code: "declined", Message: why}, "%s", screen.Escape(why))
 }
 
 // Over takes a transfer off the live line.
