@@ -86,7 +86,7 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		last      = ErrUnsupported
 		fruitless int
 		wire      int64 // in all streams together
-		settled   int64 // of what the receiver has
+		settled   int64 // the furthest that a stream came
 	)
 	use := func(ctx context.Context, s Stream) error {
 		res, err := j.use(ctx, s)
@@ -116,8 +116,8 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		before := settled
 		settled = t.settled
 		t.mu.Unlock()
-		// A stream that broke under way may do again. What left us says nothing
-		// about that: a network that has gone silent takes much.
+		// A stream that broke under way may do again, if it came further than the
+		// one before: a network that has gone silent takes the same bytes for ever.
 		if settled > before && !errors.Is(err, exchange.ErrStalled) {
 			fruitless = 0
 			continue

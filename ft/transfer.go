@@ -108,7 +108,7 @@ type Transfer struct {
 
 	mu       sync.Mutex
 	result   *exchange.Result
-	settled  int64 // bytes that the receiver is known to have
+	settled  int64 // the most bytes that a stream took, those kept included
 	verified bool
 	err      error
 }

@@ -3,11 +3,14 @@ package courier_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,11 +42,14 @@ func (w walled) Remote(t jingle.Transport) error {
 	return w.Negotiation.Remote(t)
 }
 
-type tcpWall struct{ tcp.Carrier }
+type tcpWall struct {
+	tcp.Carrier
+	edit func(*tcp.Transport)
+}
 
 func (c tcpWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	n, err := c.Carrier.New(env, role)
-	return walled{n, func(t jingle.Transport) { t.(*tcp.Transport).Candidates = nil }}, err
+	return walled{n, func(t jingle.Transport) { c.edit(t.(*tcp.Transport)) }}, err
 }
 
 type quicWall struct{ quic.Carrier }
@@ -74,13 +80,55 @@ func (c s5bWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	}}, err
 }
 
+var blockedTCP = tcpWall{edit: func(t *tcp.Transport) { t.Candidates = nil }}
+
+// stalling leads every connection through a network that takes n bytes and then
+// nothing more, without a word.
+func stalling(t *testing.T, n int64) tcpWall {
+	return tcpWall{edit: func(tr *tcp.Transport) {
+		for i, c := range tr.Candidates[:min(1, len(tr.Candidates))] {
+			to := net.TCPAddr{IP: net.ParseIP(c.IP), Port: int(c.Port)}
+			tr.Candidates[i] = tcp.Candidate{IP: "127.0.0.1", Port: stallingRelay(t, to.String(), n)}
+		}
+		tr.Candidates = tr.Candidates[:min(1, len(tr.Candidates))]
+	}}
+}
+
+func stallingRelay(t *testing.T, to string, n int64) uint16 {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); l.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			context.AfterFunc(ctx, func() { in.Close(); out.Close() })
+			wg.Go(func() { io.CopyN(out, in, n) })
+			wg.Go(func() { io.CopyN(in, out, n) })
+		}
+	})
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
 // A failover is a transfer whose first carriers do not work.
 type failover struct {
 	name   string
 	plain  bool // as to another client
 	try    func(*testing.T) []ft.Carrier
 	want   string // what the sender is told, and the user in as many lines
-	server bool   // needs the proxy of a real server
+	server bool   // needs the proxy of a real server, or much time
 }
 
 func list(c ...ft.Carrier) func(*testing.T) []ft.Carrier {
@@ -88,13 +136,16 @@ func list(c ...ft.Carrier) func(*testing.T) []ft.Carrier {
 }
 
 var failovers = []failover{
-	{name: "from TCP to QUIC", try: list(tcpWall{}, quic.Carrier{}), want: "tcp failed, quic"},
-	{name: "from TCP and QUIC to SOCKS5", try: list(tcpWall{}, quicWall{}, s5b.Carrier{}), want: "tcp failed, quic failed, s5b"},
+	{name: "from TCP to QUIC", try: list(blockedTCP, quic.Carrier{}), want: "tcp failed, quic"},
+	{name: "from TCP and QUIC to SOCKS5", try: list(blockedTCP, quicWall{}, s5b.Carrier{}), want: "tcp failed, quic failed, s5b"},
 	{name: "from SOCKS5 to in band", try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
 	{name: "from SOCKS5 to in band, to another client", plain: true, try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
-	{name: "from everything to in band", try: list(tcpWall{}, quicWall{}, s5bWall{}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b failed, ibb"},
-	{name: "to the proxy when nothing is direct", server: true, try: list(tcpWall{}, quicWall{}, s5bWall{proxies: true}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b relayed"},
+	{name: "from everything to in band", try: list(blockedTCP, quicWall{}, s5bWall{}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b failed, ibb"},
+	{name: "to the proxy when nothing is direct", server: true, try: list(blockedTCP, quicWall{}, s5bWall{proxies: true}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b relayed"},
 	{name: "to the proxy, to another client", server: true, plain: true, try: list(s5bWall{proxies: true}, ibb.Carrier{}), want: "s5b relayed"},
+	{name: "from a network that goes silent", server: true, want: "tcp, tcp failed, tcp, tcp failed, quic", try: func(t *testing.T) []ft.Carrier {
+		return []ft.Carrier{stalling(t, 100_000), quic.Carrier{}}
+	}},
 }
 
 func (f failover) run(t *testing.T, alice, bob *signaling.Client) {
