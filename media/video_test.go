@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"image"
+	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,4 +288,41 @@ func TestLadder(t *testing.T) {
 	if s := l.choose(1280, 720, 2_000_000, cfg, now.Add(time.Minute)); s.width != 1280 {
 		t.Errorf("not larger after a minute: %+v", s)
 	}
+}
+
+// closable is a window that the person closes.
+type closable struct {
+	*videotest.Eye
+	closed atomic.Bool
+}
+
+func (c *closable) Write(f video.Frame) error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	return c.Eye.Write(f)
+}
+
+// Who closes the window goes on talking, and asks for no key frames that nobody
+// sees.
+func TestVideoSinkThatEnds(t *testing.T) {
+	leaks(t)
+	ctx := testContext(t)
+	a := newViewer(t, "a", 440, pattern(), nil)
+	window := &closable{Eye: videotest.NewEye()}
+	b := newViewer(t, "b", 880, nil, func(cfg *Config) { cfg.Video.Sink = window })
+	b.eye = window.Eye
+	connect(t, ctx, a, b)
+	b.sees(t, ctx)
+	window.closed.Store(true)
+	s := next[Stats](t, ctx, a.phone).Video
+	for until := s.FramesOut + 45; s.FramesOut < until; { // more than are held for a decoder
+		s = next[Stats](t, ctx, a.phone).Video
+	}
+	if s.KeyFramesOut > 2 {
+		t.Errorf("%d key frames of %d", s.KeyFramesOut, s.FramesOut)
+	}
+	b.ear.waitTone(t, ctx, 440)
+	a.HangUp(jingle.Reason{})
+	next[Ended](t, ctx, b.phone)
 }

@@ -219,6 +219,18 @@ func (r *videoReceiver) tend(t *videoTrack, stop <-chan struct{}) {
 	}
 }
 
+// drain lets pictures go by that nobody looks at any more, so that the peer is
+// not asked for others, until ctx ends.
+func (r *videoReceiver) drain(ctx context.Context) {
+	for {
+		select {
+		case <-r.frames:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // play decodes and shows until ctx ends.
 func (r *videoReceiver) play(ctx context.Context) {
 	var dec video.Decoder
@@ -284,6 +296,8 @@ func (r *videoReceiver) play(ctx context.Context) {
 			if !errors.Is(err, net.ErrClosed) {
 				r.log.Warn("show", "err", err)
 			}
+			closeDecoder()
+			r.drain(ctx)
 			return
 		}
 		w, h := m.Rect.Dx(), m.Rect.Dy()

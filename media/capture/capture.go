@@ -1,12 +1,12 @@
 // Package capture takes pictures from cameras, screens and windows, as
-// [video.Source].
+// [video.Source], and shows them in a window of its own, as [video.Sink].
 //
 //	camera  V4L2, the smallest mode that has the size wanted     Linux
 //	screen  X11, by shared memory; Wayland, by a dialog of the
 //	        desktop (ScreenCast portal and PipeWire)             Linux
 //	window  X11, also while others cover it                      Linux
 //
-// Begin with [OpenSource]; [Cameras], [Screens] and [Windows] list what a
+// Begin with [OpenSource] and [OpenSink]; [Cameras], [Screens] and [Windows] list what a
 // person can choose from. A camera that is unplugged and a window that is closed
 // end their source with io.EOF or an error; the call goes on without.
 package capture
@@ -127,6 +127,35 @@ func OpenSource(ctx context.Context, spec string, o Options) (video.Source, erro
 	}
 	if err != nil {
 		return nil, &video.OpenError{Spec: spec, Err: err, Hint: hint(kind, err)}
+	}
+	return s, nil
+}
+
+// OpenSink opens what video.OpenSink opens, and
+//
+//	window  a window on the display (X11, Linux; on Wayland by Xwayland), which
+//	        comes with the first picture. It keeps the shape of the pictures in
+//	        whatever size the person gives it. When the person closes it, Write
+//	        returns net.ErrClosed.
+//
+// Errors are of type *video.OpenError.
+func OpenSink(spec string, log *slog.Logger) (video.Sink, error) {
+	if spec != "window" {
+		return video.OpenSink(spec)
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s, err := openShow(log)
+	if err != nil {
+		h := ""
+		switch {
+		case errors.Is(err, ErrNoDisplay):
+			h = "run this inside the desktop where it is to be shown"
+		case errors.Is(err, ErrUnsupported):
+			h = "use file:PATH or null"
+		}
+		return nil, &video.OpenError{Spec: spec, Err: err, Hint: h}
 	}
 	return s, nil
 }

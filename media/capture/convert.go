@@ -155,3 +155,23 @@ func fromBGRX(dst *image.YCbCr, src []byte, stride, w, h int) *image.YCbCr {
 	}
 	return dst
 }
+
+// toBGRX is the inverse of fromBGRX, to pixels of which a row has stride bytes.
+func toBGRX(dst []byte, stride int, m *image.YCbCr) {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	for y := range h {
+		at := m.YOffset(m.Rect.Min.X, m.Rect.Min.Y+y)
+		luma := m.Y[at : at+w]
+		at = m.COffset(m.Rect.Min.X, m.Rect.Min.Y+y)
+		cb, cr := m.Cb[at:at+(w+1)/2], m.Cr[at:at+(w+1)/2]
+		row := dst[y*stride : y*stride+4*w]
+		for x, v := range luma {
+			l, u, v := 298*(int(v)-16)+128, int(cb[x/2])-128, int(cr[x/2])-128
+			p := row[4*x : 4*x+4 : 4*x+4]
+			p[0], p[1], p[2], p[3] = clip(l+516*u), clip(l-100*u-208*v), clip(l+409*v), 0xff
+		}
+	}
+}
+
+// clip makes a byte of 8 bits with 8 more behind the point.
+func clip(v int) byte { return byte(min(max(v>>8, 0), 255)) }

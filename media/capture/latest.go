@@ -65,6 +65,23 @@ func (l *latest) wake() {
 	}
 }
 
+// take returns the newest picture, nil if there is none that was not taken yet.
+// It is the caller's until the next.
+func (l *latest) take() *image.YCbCr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.fresh
+	if m == nil {
+		return nil
+	}
+	l.fresh = nil
+	if l.reading != nil {
+		l.spare = append(l.spare, l.reading)
+	}
+	l.reading = m
+	return m
+}
+
 func (l *latest) read(ctx context.Context) (video.Frame, error) {
 	for {
 		l.mu.Lock()

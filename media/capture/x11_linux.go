@@ -20,7 +20,6 @@ import (
 	"github.com/jezek/xgb/xfixes"
 	"github.com/jezek/xgb/xinerama"
 	"github.com/jezek/xgb/xproto"
-	"golang.org/x/sys/unix"
 
 	"github.com/carillon-im/carillon/media/video"
 )
@@ -217,11 +216,9 @@ type grab struct {
 	size   image.Point     // of pixmap
 	points bool            // the pointer can be drawn
 
-	shares bool // memory, with the server
-	seg    shm.Seg
-	memory []byte
-	whole  *image.YCbCr // before it is made smaller
-	image  *image.YCbCr
+	sharedMemory
+	whole *image.YCbCr // before it is made smaller
+	image *image.YCbCr
 }
 
 func openScreen(ctx context.Context, n int, o Options) (video.Source, error) {
@@ -282,7 +279,7 @@ func (g *grab) ready(err error) (video.Source, error) {
 		g.d.conn.Close()
 		return nil, err
 	}
-	g.shares = shm.Init(g.d.conn) == nil
+	g.sharedMemory = newSharedMemory(g.d, g.o.Logger)
 	return g, nil
 }
 
@@ -466,59 +463,6 @@ func (g *grab) pixels(from xproto.Drawable, area image.Rectangle) ([]byte, error
 		return nil, fmt.Errorf("%w: %d bytes for %dx%d", ErrFormat, len(r.Data), w, h)
 	}
 	return r.Data[:4*w*h], nil
-}
-
-// share makes sure that there is so much memory shared with the server, and
-// reports whether there is. A server on another machine shares none.
-func (g *grab) share(n int) bool {
-	if len(g.memory) >= n {
-		return true
-	}
-	if !g.shares {
-		return false
-	}
-	g.unshare()
-	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, n, unix.IPC_CREAT|0o600)
-	if err != nil {
-		return g.alone(err)
-	}
-	memory, err := unix.SysvShmAttach(id, 0, 0)
-	if err == nil {
-		var seg shm.Seg
-		if seg, err = shm.NewSegId(g.d.conn); err == nil {
-			err = shm.AttachChecked(g.d.conn, seg, uint32(id), false).Check()
-		}
-		if err == nil {
-			g.seg, g.memory = seg, memory
-		} else {
-			_ = unix.SysvShmDetach(memory)
-		}
-	}
-	// It lives as long as both sides have it.
-	if _, e := unix.SysvShmCtl(id, unix.IPC_RMID, nil); err == nil {
-		err = e
-	}
-	if err != nil {
-		return g.alone(err)
-	}
-	return true
-}
-
-// alone gives up sharing memory.
-func (g *grab) alone(err error) bool {
-	g.o.Logger.Debug("no memory is shared with the display", "err", err)
-	g.unshare()
-	g.shares = false
-	return false
-}
-
-func (g *grab) unshare() {
-	if g.memory == nil {
-		return
-	}
-	_ = shm.DetachChecked(g.d.conn, g.seg).Check() // the connection may be gone
-	_ = unix.SysvShmDetach(g.memory)
-	g.seg, g.memory = 0, nil
 }
 
 // drawPointer draws the mouse pointer over pixels of the given area.

@@ -37,7 +37,7 @@ var (
 
 const (
 	sourceHint = "sources are pattern[:WIDTHxHEIGHT[@FPS]] and file:PATH (Y4M or IVF)"
-	sinkHint   = "sinks are null and file:PATH (.y4m or .ivf)"
+	sinkHint   = "sinks are null, file:PATH (.y4m or .ivf), and in the programs window"
 )
 
 // Of a pattern whose size is not said.

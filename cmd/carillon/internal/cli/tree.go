@@ -130,7 +130,7 @@ type soundFlags struct {
 	Speaker      string        `placeholder:"SINK" help:"Where it is heard: device[:NAME], file:PATH (.wav, .opus or .ogg) or null. Default: device."`
 	Video        bool          `help:"Show and see pictures, in builds with the system's libraries."`
 	Camera       string        `placeholder:"SOURCE" help:"What is shown: camera[:NAME], screen[:N], window:TITLE, file:PATH (Y4M or IVF), pattern[:WxH@FPS] or none. Implies --video. Default: camera."`
-	Screen       string        `placeholder:"SINK" help:"Where the other side is shown: file:PATH (.y4m or .ivf) or null. Implies --video. Default: null."`
+	Screen       string        `placeholder:"SINK" help:"Where the other side is shown: window (X11), file:PATH (.y4m or .ivf) or null. Implies --video. Default: null."`
 	NoProcessing bool          `help:"Leave the sound of the microphone as it is. Otherwise echo, noise and level are seen to, in builds that can."`
 	Duration     time.Duration `placeholder:"D" help:"Hang up when the call has lasted so long, such as 90s or 5m."`
 	RelayOnly    bool          `help:"Let calls go through a relay only, so that the other side does not see your address."`

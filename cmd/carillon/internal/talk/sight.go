@@ -16,7 +16,7 @@ import (
 const NoCamera = "none"
 
 // Sight says what is shown and where what is seen goes, as the user wrote it:
-// "camera", "screen", "pattern", "file:clip.y4m", "null". The zero Sight is a
+// "camera", "screen", "pattern", "file:clip.y4m", "window", "null". The zero Sight is a
 // call without pictures.
 type Sight struct {
 	Camera, Screen string
@@ -41,7 +41,7 @@ func (s Sight) Open(ctx context.Context, nth int, shown bool) (v media.Video, er
 			return media.Video{}, err
 		}
 	}
-	if v.Sink, err = video.OpenSink(numbered(s.Screen, nth)); err != nil && v.Source != nil {
+	if v.Sink, err = capture.OpenSink(numbered(s.Screen, nth), s.Log); err != nil && v.Source != nil {
 		v.Source.Close()
 	}
 	if err != nil {
