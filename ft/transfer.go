@@ -274,6 +274,12 @@ func (t *Transfer) endError(e jingle.Ended) error {
 		return ErrDeclined
 	case jingle.Cancel:
 		return exchange.ErrCancelled
+	case jingle.Gone:
+		// A sender that pauses in the middle of a block has no way to say so
+		// on the stream.
+		if e.Remote && t.role == jingle.Responder && t.plain == nil {
+			return exchange.ErrPaused
+		}
 	case jingle.UnsupportedApplications, jingle.UnsupportedTransports:
 		return fmt.Errorf("%w: %w", ErrUnsupported, &EndedError{e.Reason})
 	}

@@ -401,3 +401,56 @@ func TestReceiverThatFailsSaysWhy(t *testing.T) {
 		t.Errorf("sender: %v, want what the receiver said", err)
 	}
 }
+
+// watched is direct TCP that tells how many bytes were written.
+type watched struct {
+	tcp.Carrier
+	wrote func(total int)
+}
+
+func (w *watched) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := w.Carrier.New(env, role)
+	return watchedNegotiation{n, w}, err
+}
+
+type watchedNegotiation struct {
+	ft.Negotiation
+	w *watched
+}
+
+func (n watchedNegotiation) Open(ctx context.Context) (ft.Stream, error) {
+	s, err := n.Negotiation.Open(ctx)
+	return &watchedStream{s, n.w, 0}, err
+}
+
+type watchedStream struct {
+	ft.Stream
+	w     *watched
+	total int
+}
+
+func (s *watchedStream) Write(p []byte) (int, error) {
+	n, err := s.Stream.Write(p)
+	s.total += n
+	s.w.wrote(s.total)
+	return n, err
+}
+
+// A sender with a limit is nearly always in the middle of a block.
+func TestPauseInTheMiddleOfABlock(t *testing.T) {
+	x := newFile(t, 5<<20)
+	x.send.Limit = 1 << 30
+	var s *ft.Transfer
+	x.send.Carriers = []ft.Carrier{&watched{wrote: func(total int) {
+		if total > 3<<19 {
+			s.Pause()
+		}
+	}}}
+	_, r := x.runWith(t, func(cfg ft.SendConfig) (_ *ft.Transfer, err error) {
+		s, err = ft.NewSender(cfg)
+		return s, err
+	})
+	if _, err := r.Result(); !errors.Is(err, exchange.ErrPaused) {
+		t.Errorf("receiver: %v, want %v", err, exchange.ErrPaused)
+	}
+}
