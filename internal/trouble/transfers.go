@@ -2,6 +2,7 @@ package trouble
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
@@ -11,7 +12,17 @@ import (
 // ErrPaused is returned by a transfer that our user interrupted.
 var ErrPaused = errors.New("paused")
 
-const goOn = `the same command, or "carillon transfers resume", goes on from there`
+// How a transfer goes on, for who sends and for who receives.
+const (
+	goOn   = `the same command, or "carillon transfers resume", goes on from there`
+	comeOn = `it goes on from there when it is sent again`
+)
+
+// Incoming returns t for who receives, and cannot go on alone.
+func (t Trouble) Incoming() Trouble {
+	t.Hint = strings.Replace(t.Hint, goOn, comeOn, 1)
+	return t
+}
 
 // transfers are files that did not arrive.
 func transfers(err error) (Trouble, bool) {

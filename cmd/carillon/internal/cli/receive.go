@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/events"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/files"
@@ -37,6 +38,7 @@ type reception struct {
 	keys     chan rune // nil when nobody is asked
 	asking   sync.Mutex
 	outcomes chan error // of transfers that are over, for --once
+	leaving  atomic.Bool
 }
 
 func (c receiveCmd) Run(ctx context.Context, a *app) (err error) {
@@ -121,6 +123,7 @@ func (r *reception) serve(ctx context.Context, client *signaling.Client, news *s
 			if err := context.Cause(ctx); !errors.Is(err, interrupt.ErrInterrupted) {
 				return err
 			}
+			r.leaving.Store(true)
 			r.app.screen.Printf("going offline")
 			return nil
 		}
@@ -198,6 +201,9 @@ func (r *reception) done(d *courier.Done, err error) {
 		r.view.Over(d.SID)
 		return
 	default:
+		if r.leaving.Load() && errors.Is(err, exchange.ErrPaused) {
+			err = trouble.ErrPaused // by us
+		}
 		r.view.Failed(d.Session, err)
 		return // what was interrupted is waited for, also with --once
 	}

@@ -296,18 +296,17 @@ func (v *View) Done(d *courier.Done, incoming bool) {
 	v.line(e, "%s", line)
 }
 
-// Failed shows the end of a transfer that went wrong, when the program goes on.
+// Failed shows the end of a transfer to us that went wrong.
 func (v *View) Failed(s courier.Session, err error) {
-	t := v.ended(s, err)
+	t := v.ended(s, trouble.Describe(err).Incoming())
 	v.screen.Error(fmt.Sprintf("%s: %s", who(s.Peer), t.Message), t.Hint)
 }
 
 // Ended takes a transfer that went wrong off the live line and tells it to
 // programs; somebody else tells it to people.
-func (v *View) Ended(s courier.Session, err error) { v.ended(s, err) }
+func (v *View) Ended(s courier.Session, err error) { v.ended(s, trouble.Describe(err)) }
 
-func (v *View) ended(s courier.Session, err error) trouble.Trouble {
-	t := trouble.Describe(err)
+func (v *View) ended(s courier.Session, t trouble.Trouble) trouble.Trouble {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.drop(s.SID)

@@ -19,6 +19,9 @@ import (
 // A Trouble is an error as a person and a program see it.
 type Trouble trouble.Trouble
 
+// Incoming returns t for who receives files.
+func (t Trouble) Incoming() Trouble { return Trouble(trouble.Trouble(t).Incoming()) }
+
 // Exit codes.
 const (
 	Done     = trouble.Done
