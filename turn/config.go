@@ -179,10 +179,10 @@ type Config struct {
 	// Loops is how many threads forward packets; default one for each two
 	// cores, at least one; see [DefaultLoops]. Ignored where there is no data plane of our own.
 	Loops int
-	// Gather is the least time between two rounds of a forwarding thread. While
-	// more packets come than one in this time, each may wait for so long, and
-	// fewer wake-ups carry them: 200 µs save about half of the processor time
-	// of many calls. Zero forwards each packet at once.
+	// Gather is how long packets may wait for others, while two and more come
+	// in this time, so that fewer wake-ups of a forwarding thread carry them:
+	// 200 µs save about a sixth of the processor time of many calls. Zero
+	// forwards each packet at once.
 	Gather time.Duration
 	// EBPF is a network interface of this machine where an eBPF program (XDP)
 	// forwards channels of IPv4 clients and peers on UDP, past the sockets. It

@@ -78,8 +78,8 @@ type train struct {
 type loop struct {
 	server      *Server
 	epoll, wake int
-	gather      time.Duration  // between two rounds, at least
-	random      *rand.Rand     // loop goroutine only
+	pace        pace // loop goroutine only, like random
+	random      *rand.Rand
 	fast        *fastpath.Path // nil without; guarded by mu
 
 	mu      sync.Mutex
@@ -94,6 +94,7 @@ type loop struct {
 	controls [slotCount][64]byte
 	vecs     [slotCount]unix.Iovec
 	used     int
+	reads    int // packets, or trains of packets, of this round
 	trains   [trainCount]train
 	ntrains  int
 	dirty    []*sock
@@ -187,13 +188,10 @@ func (l *loop) linger() int {
 }
 
 func (l *loop) run() {
-	var last time.Time
 	busy := false
 	for {
-		if l.gather > 0 {
-			// Waking for each packet costs more than forwarding it. A packet
-			// that comes alone passes at once; the next wait for company.
-			if rest := l.gather - time.Since(last); rest > 0 {
+		if l.pace.dense {
+			if rest := l.pace.rest(time.Now()); rest > 0 {
 				ts := unix.NsecToTimespec(int64(rest))
 				// A signal ends it early, which does no harm.
 				_, _, _ = syscall.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
@@ -217,14 +215,15 @@ func (l *loop) run() {
 			l.mu.Unlock()
 			return
 		}
-		last = time.Now()
-		l.now = int64(last.Sub(l.server.started))
+		now := time.Now()
+		l.now, l.reads = int64(now.Sub(l.server.started)), 0
 		for i := range max(0, n) {
 			if s := l.socks[l.events[i].Fd]; s != nil {
 				l.read(s)
 			}
 		}
 		l.flush()
+		l.pace.round(now, l.reads)
 		l.mu.Unlock()
 	}
 }
@@ -250,6 +249,7 @@ func (l *loop) read(s *sock) {
 		return // EAGAIN, or an error of the network that concerns no packet of ours
 	}
 	l.used += int(n)
+	l.reads += int(n)
 	for i := first; i < first+int(n); i++ {
 		size := int(l.messages[i].n)
 		from, ok := l.names[i].endpoint()

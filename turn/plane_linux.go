@@ -42,7 +42,7 @@ func newDataPlane(s *Server, c *Config) (dataPlane, error) {
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
-		l.gather, l.server, l.fast = c.Gather, s, p.fast
+		l.pace.gather, l.server, l.fast = c.Gather, s, p.fast
 		p.loops = append(p.loops, l)
 		p.wait.Go(l.run)
 	}
