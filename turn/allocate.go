@@ -179,7 +179,7 @@ func (r *request) refuseAllocation(reason string) {
 func (s *Server) alternateFor(client netip.Addr) (Alternate, bool) {
 	all := s.config.Load().Alternates
 	for range all {
-		a := all[int(s.alternate.Add(1)-1)%len(all)]
+		a := all[(s.alternate.Add(1)-1)%uint32(len(all))]
 		if a.Address.Addr().Is4() == client.Is4() {
 			return a, true
 		}
@@ -216,6 +216,7 @@ func (r *request) make(w wish, sc scopes) {
 		r.refuseAllocation(reason)
 		return
 	}
+	a.relayed = a.relayedAddr()
 	// From here on the allocation ends by close.
 	s.mu.Lock()
 	closed := s.closed
@@ -230,19 +231,18 @@ func (r *request) make(w wish, sc scopes) {
 		a.close("the client is gone")
 		return
 	}
-	if a.forward != nil {
+	a.mu.Lock()
+	if a.forward != nil && !a.closed { // the client may have deleted it
 		a.forward.start(r.from)
 	}
-	a.mu.Lock()
 	for _, relay := range a.relays {
 		if relay != nil {
 			s.agenda.at(a, relay.expires)
 			a.forwardPortably(relay)
 		}
 	}
-	relayed := a.relayedAddr()
 	a.mu.Unlock()
-	s.log().Info("allocation made", "user", a.account.User, s.addr("client", a.client), s.addr("relayed", relayed), "transport", a.entrance.transport)
+	s.log().Info("allocation made", "user", a.account.User, s.addr("client", a.client), s.addr("relayed", a.relayed), "transport", a.entrance.transport)
 	r.granted(a, refused)
 }
 
@@ -335,6 +335,14 @@ func (a *allocation) open(w wish) (reason string) {
 
 // listen makes the socket of a relayed address.
 func (a *allocation) listen(relay *relayed) error {
+	if err := a.socket(relay); err != nil {
+		return err
+	}
+	relay.ports.serve(relay.local.Port(), a.tcp)
+	return nil
+}
+
+func (a *allocation) socket(relay *relayed) error {
 	switch {
 	case a.tcp:
 		lc := net.ListenConfig{Control: reuseport.Control} // Connect leaves from the same port

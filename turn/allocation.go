@@ -18,8 +18,9 @@ type allocation struct {
 	account  Account
 	scopes   scopes
 	created  time.Time
-	tcp      bool      // RFC 6062
-	forward  forwarder // nil when goroutines forward
+	relayed  netip.AddrPort // the first relayed address, as the log names it
+	tcp      bool           // RFC 6062
+	forward  forwarder      // nil when goroutines forward
 
 	meter   meter
 	own     budget
@@ -80,14 +81,21 @@ type forwarder interface {
 
 func familyIndex(a netip.Addr) int { return int(familyOf(a)) - family4 }
 
-// mayReach says whether v lets packets pass to this very port.
-func (s *Server) mayReach(v verdict, peer netip.AddrPort) bool {
+// mayReach says whether v lets packets pass to this very port, by UDP.
+func (s *Server) mayReach(v verdict, peer netip.AddrPort) bool { return s.reaches(v, peer, false) }
+
+// mayReach is the same by the protocol of the allocation.
+func (a *allocation) mayReach(v verdict, peer netip.AddrPort) bool {
+	return a.server.reaches(v, peer, a.tcp)
+}
+
+func (s *Server) reaches(v verdict, peer netip.AddrPort, tcp bool) bool {
 	switch v {
 	case verdictAllowed:
 		return true
 	case verdictAllocations:
 		p := s.portsOf[peer.Addr()]
-		return p != nil && p.inUse(peer.Port())
+		return p != nil && p.open(peer.Port(), tcp)
 	}
 	return false
 }
@@ -235,7 +243,7 @@ func (a *allocation) judgeAgain(p *policy) {
 		}
 	}
 	for _, c := range a.peers {
-		if v, _ := p.judge(c.peer.Addr()); !a.server.mayReach(v, c.peer) {
+		if v, _ := p.judge(c.peer.Addr()); !a.mayReach(v, c.peer) {
 			over = append(over, c)
 		}
 	}
@@ -253,7 +261,7 @@ func (a *allocation) allows(peer netip.AddrPort) bool {
 		v = p.verdict
 	}
 	a.mu.Unlock()
-	return a.server.mayReach(v, peer)
+	return a.mayReach(v, peer)
 }
 
 // peerOf is the peer of a channel.
@@ -349,7 +357,6 @@ func (a *allocation) close(why string) {
 		return
 	}
 	a.closed = true
-	first := a.relayedAddr()
 	if a.forward != nil {
 		a.forward.stop()
 	}
@@ -377,7 +384,7 @@ func (a *allocation) close(why string) {
 	s.releaseAtLedger(a.account)
 	a.explain()
 	t := a.meter.traffic()
-	s.log().Info("allocation ended", "user", a.account.User, s.addr("client", a.client), s.addr("relayed", first), "why", why,
+	s.log().Info("allocation ended", "user", a.account.User, s.addr("client", a.client), s.addr("relayed", a.relayed), "why", why,
 		slog.Duration("after", time.Since(a.created).Round(time.Millisecond)),
 		"up-bytes", t.UpBytes, "down-bytes", t.DownBytes, "up-packets", t.UpPackets, "down-packets", t.DownPackets, "dropped", t.Dropped)
 }

@@ -196,6 +196,21 @@ func (l *login) sign(a *answer) {
 	}
 }
 
+// named is who a request says that it is of, with the whole user name. The name
+// is empty where a USERHASH is nobody's.
+func (k *keyring) named(m *message) (who Account) {
+	realm, _ := m.get(attrRealm)
+	who.Realm = string(realm)
+	if name, ok := m.get(attrUsername); ok {
+		who.User = string(name)
+	} else if r := k.realms[who.Realm]; r != nil {
+		if hash, _ := m.get(attrUserHash); len(hash) == sha256.Size {
+			who.User = r.hashes[[sha256.Size]byte(hash)]
+		}
+	}
+	return who
+}
+
 // check follows RFC 8489#section-9.2.4. A code that is not 0 is the answer; a
 // reason says that it is a failed login of user.
 func (k *keyring) check(m *message, now time.Time, announced *realm) (l login, c code, user, reason string) {

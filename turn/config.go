@@ -201,6 +201,13 @@ type Config struct {
 	HideAddresses bool
 	// Logger receives one line per event. Nil discards.
 	Logger *slog.Logger
+
+	// What Listeners and Relays were before unspecified addresses were
+	// expanded: the addresses of a machine come and go.
+	asked struct {
+		listeners []Listener
+		relays    []Relay
+	}
 }
 
 // DefaultLoops is how many threads forward packets unless Config.Loops says
@@ -287,6 +294,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.EBPF != "" && c.Portable {
 		return c, errors.New("an eBPF program forwards beside loops, which portable leaves out")
 	}
+	c.asked.listeners, c.asked.relays = c.Listeners, c.Relays
+	c.AllowPeers, c.DenyPeers = unmap(c.AllowPeers), unmap(c.DenyPeers)
 	var listeners []Listener
 	for _, l := range c.Listeners {
 		if !l.Address.IsValid() {
@@ -377,6 +386,18 @@ func (c Config) withDefaults() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
+}
+
+// unmap writes v4-mapped prefixes as IPv4, which is what peers are judged as.
+func unmap(prefixes []netip.Prefix) []netip.Prefix {
+	const mapped = 96
+	out := slices.Clone(prefixes)
+	for i, p := range out {
+		if p.Addr().Is4In6() && p.Bits() >= mapped {
+			out[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped)
+		}
+	}
+	return out
 }
 
 // maxSoftware keeps answers small, in bytes; RFC 8489#section-14.14 allows 763.

@@ -95,8 +95,8 @@ func (r *request) connect() {
 		return
 	}
 	s := r.entrance.server
-	if v, _ := s.policy.Load().judge(peer.Addr()); !s.mayReach(v, peer) {
-		s.refuse("peer refused", reasonPolicy, "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer))
+	if v, _ := s.policy.Load().judge(peer.Addr()); !a.mayReach(v, peer) {
+		s.refusePeer("a port of this machine that is nobody's relayed address", "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer))
 		r.fail(codeForbidden)
 		return
 	}
@@ -133,13 +133,19 @@ func (r *request) connect() {
 		a.dialing--
 		a.mu.Unlock()
 		if err == nil {
-			if p, ok := a.adopt(conn); ok {
+			p, ok := a.adopt(conn)
+			// What a new policy refuses meanwhile, Reload did not see.
+			if v, _ := s.policy.Load().judge(peer.Addr()); ok && !a.mayReach(v, peer) {
+				p.Close()
+				ok = false
+			}
+			if ok {
 				later.success().addUint32(attrConnectionID, p.id)
 				later.send()
 				return
 			}
 		} else {
-			s.log().Info("connect to a peer", "user", a.account.User, s.addr("peer", peer), "error", err)
+			s.refuse("connect to a peer", reasonUnreachable, "user", a.account.User, s.addr("peer", peer), s.failure(err))
 		}
 		later.fail(codeConnectionFailed)
 	})

@@ -131,24 +131,21 @@ func (r *request) challenge(c code) {
 // answered, or deserves no answer.
 func (r *request) authenticate() bool {
 	s := r.entrance.server
-	var who string
-	if name, ok := r.get(attrUsername); ok {
-		who = string(name)
-	}
+	who := r.keys.named(&r.message)
 	signed := r.integrity != 0 || r.integrity256 != 0
 	now := s.now()
-	if signed && (s.logins.full(guess{r.from.Addr(), who}, now) || s.guesses.full(block(r.from.Addr()), now)) {
+	if signed && !r.trusted(who) && (s.logins.full(guess{r.from.Addr(), who.User}, now) || s.guesses.full(block(r.from.Addr()), now)) {
 		s.failures.Add(1)
-		s.refuse("login not checked", reasonLogins, "user", who, s.addr("client", r.from))
+		s.refuse("login not checked", reasonLogins, "user", who.User, s.addr("client", r.from))
 		return false
 	}
 	l, c, user, reason := r.keys.check(&r.message, time.Now(), r.realm)
 	if reason != "" {
 		s.failures.Add(1)
-		s.logins.take(guess{r.from.Addr(), who}, now)
+		s.logins.take(guess{r.from.Addr(), who.User}, now)
 		s.guesses.take(block(r.from.Addr()), now)
 		if user == "" {
-			user = who
+			user = who.User
 		}
 		s.refuse("login refused", reason, "user", user, s.addr("client", r.from))
 	}
@@ -162,6 +159,27 @@ func (r *request) authenticate() bool {
 		r.fail(c)
 	}
 	return false
+}
+
+// trusted says whether a login is looked at however many have failed. Over UDP
+// whoever can write another's address makes failures in his name, and must not
+// be able to keep him out: not who has an allocation from calling on, nor
+// anybody from using time-limited credentials, whose passwords nobody guesses.
+func (r *request) trusted(who Account) bool {
+	realm := r.keys.realms[who.Realm]
+	if realm == nil {
+		return false
+	}
+	user := who.User
+	if _, fixed := realm.users[user]; !fixed && len(realm.secrets) > 0 {
+		expires, counted, ok := expiry(user)
+		if ok && time.Now().Before(expires) {
+			return true
+		}
+		user = counted
+	}
+	a := r.allocation()
+	return a != nil && a.account == Account{who.Realm, user}
 }
 
 // A guess is a user name tried from an address.
@@ -292,9 +310,7 @@ func (r *request) mayReach(a *allocation, peer netip.Addr) code {
 	s := r.entrance.server
 	v, reason := s.policy.Load().judge(peer)
 	if v == verdictRefused {
-		s.reasons.count(reasonPolicy, 1, time.Now())
-		s.refused.Add(1)
-		s.log().Info("peer refused", "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer), "reason", reason)
+		s.refusePeer(reason, "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer))
 		return codeForbidden
 	}
 	if !a.hasFamily(peer) {

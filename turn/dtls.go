@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -149,8 +148,6 @@ func (l *dtlsListener) peer(from netip.AddrPort, b []byte) *dtlsPeer {
 	return p
 }
 
-var errHandshake = errors.New(reasonHandshake)
-
 // A dtlsPeer is the datagrams of one address, as pion wants them.
 type dtlsPeer struct {
 	listener *dtlsListener
@@ -180,7 +177,7 @@ func (p *dtlsPeer) run() {
 		dtls.WithGetCertificate(certificate), dtls.WithLoggerFactory(logBridge{s}),
 	}, l.options...)...)
 	if err != nil {
-		s.refuse("connection ended", reasonHandshake, s.addr("client", p.remote), "error", err)
+		s.refuse("connection ended", reasonHandshake, s.addr("client", p.remote), s.failure(err))
 		return
 	}
 	defer conn.Close()
@@ -190,24 +187,25 @@ func (p *dtlsPeer) run() {
 	// otherwise; from then on it is a handshake like others.
 	shaken := make(chan error, 1)
 	s.wait.Go(func() { shaken <- conn.HandshakeContext(ctx) })
-	failed := false
+	var result error
+	over := false
 	select {
 	case <-p.proven:
 	case <-p.gone:
-	case <-shaken:
-		failed = true
+	case result = <-shaken:
+		over = true
 	}
 	select {
 	case <-p.proven:
 	default: // and nobody has counted it
 		cancel()
-		if !failed {
+		if !over {
 			<-shaken
 		}
 		return
 	}
-	if failed {
-		shaken <- errHandshake
+	if over { // between then and now
+		shaken <- result
 	}
 	c := newClientConn(l.entrance, conn, p.remote)
 	c.datagrams = true

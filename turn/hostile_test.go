@@ -333,16 +333,17 @@ func TestCertificatesVanish(t *testing.T) {
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writeCertificate(t, cert, key)
 	conf := testConfig(t)
-	files, err := CertificateFiles(cert, key)
-	if err != nil {
+	var told []error
+	files := &certificateFiles{cert: cert, key: key, failed: func(err error) { told = append(told, err) }}
+	if err := files.load(); err != nil {
 		t.Fatal(err)
 	}
 	for i := range conf.Listeners {
-		conf.Listeners[i].TLS = files
+		conf.Listeners[i].TLS = files.config()
 	}
 	s := start(t, conf)
-	// Each handshake looks at the files, as after certificateCheck.
-	again := func() { files.GetCertificate(nil) }
+	// The next handshake looks at the files, as after certificateCheck.
+	again := func() { files.mu.Lock(); defer files.mu.Unlock(); files.checked = time.Time{} }
 	connect(t, s, TLS, "u", "p").allocate()
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
@@ -352,7 +353,23 @@ func TestCertificatesVanish(t *testing.T) {
 	if err := os.WriteFile(cert, []byte("half a certifi"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	again()
 	connect(t, s, DTLS, "u", "p").allocate()
+	again()
+	connect(t, s, TLS, "u", "p").allocate()
+	files.mu.Lock()
+	first := files.current
+	if len(told) != 2 { // once for what is wrong
+		t.Errorf("told of %v, want a file that vanished and one that is no certificate", told)
+	}
+	files.mu.Unlock()
+	writeCertificate(t, cert, key)
+	again()
+	connect(t, s, TLS, "u", "p").allocate()
+	if files.mu.Lock(); files.current == first {
+		t.Error("a new certificate is not taken")
+	}
+	files.mu.Unlock()
 }
 
 // Hellos from addresses that never answer keep no real client out of DTLS.

@@ -116,35 +116,59 @@ func (s *Server) releaseAtLedger(a Account) {
 	}
 }
 
-// keepLedger reports and releases until the server ends.
+// keepLedger reports and releases until the server ends; settleLedger does the
+// rest.
 func (s *Server) keepLedger() {
 	tick := time.NewTicker(ledgerInterval)
 	defer tick.Stop()
-	release := func(a Account) {
-		// What is given back is given back at the end too.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), ledgerTimeout)
-		defer cancel()
-		if err := s.ledger.Release(ctx, a); err != nil {
-			s.log().Warn("give an allocation back to the ledger", "user", a.User, "error", err)
-		}
-	}
 	for {
 		select {
 		case a := <-s.releases:
-			release(a)
+			// What is given back is given back at the end too.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), ledgerTimeout)
+			err := s.ledger.Release(ctx, a)
+			cancel()
+			if err != nil {
+				s.log().Warn("give an allocation back to the ledger", "user", a.User, "error", err)
+			}
 		case <-tick.C:
 			s.reportToLedger(s.ctx)
 		case <-s.ctx.Done():
-			for {
-				select {
-				case a := <-s.releases:
-					release(a)
-				default:
-					s.reportToLedger(context.WithoutCancel(s.ctx))
-					return
-				}
-			}
+			return
 		}
+	}
+}
+
+// settleLedger says at the end that there are no allocations any more, and what
+// was used. One report does it, however many allocations there were, so that a
+// ledger that does not answer holds nobody up.
+func (s *Server) settleLedger() {
+	gone := map[Account]struct{}{}
+	for waiting := true; waiting; {
+		select {
+		case a := <-s.releases:
+			gone[a] = struct{}{}
+		default:
+			waiting = false
+		}
+	}
+	var usage []Usage
+	s.mu.Lock()
+	for acc, x := range s.users {
+		usage = append(usage, Usage{Account: acc, Allocations: x.allocations, Bytes: x.used.Load() - x.reported})
+		delete(gone, acc)
+	}
+	s.mu.Unlock()
+	for acc := range gone {
+		usage = append(usage, Usage{Account: acc})
+	}
+	if s.ledger == nil || len(usage) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), ledgerTimeout)
+	defer cancel()
+	if err := s.ledger.Report(ctx, usage); err != nil {
+		s.log().Warn("tell the ledger that the relay ends", "error", err)
 	}
 }
 

@@ -11,21 +11,43 @@ type ports struct {
 	min, max uint16
 
 	mu   sync.Mutex
-	used [65536 / 64]uint64
-	free int
+	used portSet
+	// Of them, those that have a socket: others, kept for a reservation or of
+	// the other protocol, may be somebody else's on this machine.
+	udp, tcp portSet
+	free     int
 }
+
+// A portSet is a bitmap of ports.
+type portSet [65536 / 64]uint64
+
+func (s *portSet) has(port uint16) bool { return s[port/64]&(1<<(port%64)) != 0 }
+func (s *portSet) add(port uint16)      { s[port/64] |= 1 << (port % 64) }
+func (s *portSet) remove(port uint16)   { s[port/64] &^= 1 << (port % 64) }
 
 func newPorts(min, max uint16) *ports {
 	return &ports{min: min, max: max, free: int(max) - int(min) + 1}
 }
 
-func (p *ports) isUsed(port uint16) bool { return p.used[port/64]&(1<<(port%64)) != 0 }
-
-// inUse says whether port belongs to an allocation.
-func (p *ports) inUse(port uint16) bool {
+// serve notes that a port which is taken has a socket now.
+func (p *ports) serve(port uint16, tcp bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isUsed(port)
+	p.served(tcp).add(port)
+}
+
+func (p *ports) served(tcp bool) *portSet {
+	if tcp {
+		return &p.tcp
+	}
+	return &p.udp
+}
+
+// open says whether port is the relayed address of an allocation of a protocol.
+func (p *ports) open(port uint16, tcp bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.served(tcp).has(port)
 }
 
 // take finds a free port, starting anywhere so that ports are hard to guess
@@ -56,7 +78,7 @@ func (p *ports) take(even, pair bool) (uint16, bool) {
 				continue
 			}
 			if pair {
-				if port == int(p.max) || p.isUsed(uint16(port+1)) {
+				if port == int(p.max) || p.used.has(uint16(port+1)) {
 					continue
 				}
 				p.mark(uint16(port + 1))
@@ -69,15 +91,17 @@ func (p *ports) take(even, pair bool) (uint16, bool) {
 }
 
 func (p *ports) mark(port uint16) {
-	p.used[port/64] |= 1 << (port % 64)
+	p.used.add(port)
 	p.free--
 }
 
 func (p *ports) release(port uint16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.isUsed(port) {
-		p.used[port/64] &^= 1 << (port % 64)
+	if p.used.has(port) {
+		p.used.remove(port)
+		p.udp.remove(port)
+		p.tcp.remove(port)
 		p.free++
 	}
 }

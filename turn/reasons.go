@@ -1,7 +1,9 @@
 package turn
 
 import (
+	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 )
@@ -47,6 +49,7 @@ const (
 	reasonPeerConnections = "too many connections to peers of this allocation"
 	reasonPending         = "too many requests wait for the ledger"
 	reasonNoPermission    = "no permission for the peer"
+	reasonUnreachable     = "the peer takes no connection"
 )
 
 // linesPerSecond bounds the log lines of one reason, so that a flood does not
@@ -104,14 +107,34 @@ func (r *reasons) snapshot() map[string]uint64 {
 // refuse counts and logs that something was refused: what is for example
 // "allocation refused".
 func (s *Server) refuse(what, reason string, attrs ...any) {
+	s.refuseFor(what, reason, reason, attrs...)
+}
+
+// refusePeer is refuse of a peer, with what the policy says of it.
+func (s *Server) refusePeer(why string, attrs ...any) {
+	s.refuseFor("peer refused", reasonPolicy, why, attrs...)
+}
+
+// refuseFor counts for a reason and logs why.
+func (s *Server) refuseFor(what, reason, why string, attrs ...any) {
 	s.refused.Add(1)
 	if say, skipped := s.reasons.count(reason, 1, time.Now()); say {
-		attrs = append(attrs, "reason", reason)
+		attrs = append(attrs, "reason", why)
 		if skipped > 0 {
 			attrs = append(attrs, "not-logged", skipped)
 		}
 		s.log().Info(what, attrs...)
 	}
+}
+
+// failure is a log attribute of an error. Those of the network name addresses,
+// which are left out when they are to be hidden.
+func (s *Server) failure(err error) slog.Attr {
+	var op *net.OpError
+	if s.config.Load().HideAddresses && errors.As(err, &op) {
+		err = op.Err
+	}
+	return slog.Any("error", err)
 }
 
 // addr is a log attribute that holds no address when they are to be hidden.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -235,7 +237,8 @@ func (s *Server) entranceAt(at netip.AddrPort) *entrance {
 // tickInterval is how often what needs no precision is looked at.
 const tickInterval = 10 * time.Second
 
-// tick says why packets were dropped, and begins new days.
+// tick says why packets were dropped, begins new days, and notes addresses that
+// the machine has got.
 func (s *Server) tick() {
 	t := time.NewTicker(tickInterval)
 	defer t.Stop()
@@ -250,12 +253,27 @@ func (s *Server) tick() {
 			today = d
 			s.newDay()
 		}
+		s.renewPolicy()
 		for _, a := range s.list() {
 			if a.forward != nil {
 				a.forward.count()
 			}
 			a.explain()
 		}
+	}
+}
+
+// renewPolicy makes a new policy when the addresses of this machine are others
+// than they were: nobody shall reach it by a new one.
+func (s *Server) renewPolicy() {
+	old := s.policy.Load()
+	p := newPolicy(*s.config.Load())
+	// Should Reload make one meanwhile, that is the newer.
+	if maps.Equal(p.own, old.own) || !s.policy.CompareAndSwap(old, p) {
+		return
+	}
+	for _, a := range s.list() {
+		a.judgeAgain(p)
 	}
 }
 
@@ -299,6 +317,7 @@ func (s *Server) Close() error {
 	for _, a := range s.list() {
 		a.close("the relay ends")
 	}
+	s.settleLedger()
 	s.mu.Lock()
 	for token, held := range s.reservations {
 		held.timer.Stop()
@@ -340,6 +359,8 @@ func (s *Server) Reload(c Config) error {
 	if what := fixed(s.config.Load(), &c); what != "" {
 		return fmt.Errorf("%s cannot change while the relay runs", what)
 	}
+	old := s.config.Load()
+	c.Listeners, c.Relays = old.Listeners, old.Relays
 	s.adopt(&c)
 	s.mu.Lock()
 	for _, x := range s.users {
@@ -363,24 +384,16 @@ func fixed(a, b *Config) string {
 		return "the realm"
 	case a.MinPort != b.MinPort || a.MaxPort != b.MaxPort:
 		return "the range of ports"
-	case len(a.Listeners) != len(b.Listeners):
+	case !slices.EqualFunc(a.asked.listeners, b.asked.listeners, func(x, y Listener) bool {
+		return x.Transport == y.Transport && x.Address == y.Address && x.Realm == y.Realm
+	}):
 		return "the listeners"
-	case len(a.Relays) != len(b.Relays):
+	case !slices.Equal(a.asked.relays, b.asked.relays):
 		return "the relay addresses"
 	case a.Discovery != b.Discovery:
 		return "the address for discovery"
 	case a.Portable != b.Portable || a.Loops != b.Loops || a.Gather != b.Gather || a.EBPF != b.EBPF:
 		return "the way of forwarding"
-	}
-	for i := range a.Listeners {
-		if x, y := a.Listeners[i], b.Listeners[i]; x.Transport != y.Transport || x.Address != y.Address || x.Realm != y.Realm {
-			return "the listeners"
-		}
-	}
-	for i := range a.Relays {
-		if a.Relays[i] != b.Relays[i] {
-			return "the relay addresses"
-		}
 	}
 	return ""
 }

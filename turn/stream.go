@@ -104,7 +104,7 @@ func (l *streamListener) run() {
 				return
 			}
 			// Out of descriptors, most likely: others need time to end.
-			s.refuse("connection refused", reasonSystem, "error", err)
+			s.refuse("connection refused", reasonSystem, s.failure(err))
 			select {
 			case <-s.ctx.Done():
 				return
@@ -188,7 +188,7 @@ func (c *clientConn) shake(handshake func(context.Context) error) bool {
 	defer cancel()
 	if err := handshake(ctx); err != nil {
 		if s.ctx.Err() == nil {
-			s.refuse("connection ended", reasonHandshake, s.addr("client", c.remote), "error", err)
+			s.refuse("connection ended", reasonHandshake, s.addr("client", c.remote), s.failure(err))
 		}
 		c.Close()
 		return false

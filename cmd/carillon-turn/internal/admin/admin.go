@@ -74,7 +74,8 @@ func (s *Server) Handler() http.Handler {
 		st := s.relay.Status()
 		if s.relay.HideAddresses() {
 			for i := range st.Allocations {
-				st.Allocations[i].Client, st.Allocations[i].Relayed = netip.AddrPort{}, netip.AddrPort{}
+				a := &st.Allocations[i]
+				a.Client, a.Relayed, a.Additional = netip.AddrPort{}, netip.AddrPort{}, netip.AddrPort{}
 			}
 		}
 		answer(w, st)

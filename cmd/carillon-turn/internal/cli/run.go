@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -47,7 +48,9 @@ type running struct {
 // Run serves until a signal.
 func (r *runCmd) Run(ctx context.Context, env Env) error {
 	n := &running{cmd: r, env: env, certs: &certificates{getenv: env.Getenv}}
-	n.out = config.Outside{Getenv: env.Getenv, Sockets: sd.Sockets(), ACME: n.certs.tls}
+	n.out = config.Outside{Getenv: env.Getenv, Sockets: sd.Sockets(), ACME: n.certs.tls, Uncertified: func(err error) {
+		n.log.Warn("going on with the certificate that there was", "error", err)
+	}}
 	var err error
 	if n.file, err = r.file(env); err != nil {
 		return err
@@ -252,8 +255,8 @@ func (n *running) reload() error {
 	}
 	conf.Ledger = n.conf.Ledger
 	old := n.config()
-	if file.Admin != old.Admin || file.Metrics != old.Metrics || file.Redis != old.Redis {
-		return errors.New("admin, metrics and redis cannot change while the relay runs")
+	if key := fixedKey(file, old); key != "" {
+		return fmt.Errorf("%s cannot change while the relay runs: restart it", key)
 	}
 	if err := n.server.Reload(conf); err != nil {
 		return err
@@ -263,4 +266,26 @@ func (n *running) reload() error {
 	n.file = file
 	n.mu.Unlock()
 	return nil
+}
+
+// fixedKey is a key that differs and is looked at only when the relay starts,
+// besides those that turn.Server.Reload knows of.
+func fixedKey(a, b config.File) string {
+	switch {
+	case a.Admin != b.Admin:
+		return "admin"
+	case a.Metrics != b.Metrics:
+		return "metrics"
+	case a.Redis != b.Redis:
+		return "[redis]"
+	case a.TLS != b.TLS: // the files themselves are read again
+		return "[tls]"
+	case !reflect.DeepEqual(a.ACME, b.ACME):
+		return "[acme]"
+	case a.LogLevel != b.LogLevel:
+		return "log-level"
+	case a.LogJSON != b.LogJSON:
+		return "log-json"
+	}
+	return ""
 }

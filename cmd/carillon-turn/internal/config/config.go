@@ -220,6 +220,9 @@ type Outside struct {
 	Sockets []*os.File
 	// ACME makes the TLS configuration of certificates that f.ACME asks for.
 	ACME func(ACME) (*tls.Config, error)
+	// Uncertified is told when the files of [tls] cannot be read any more; may
+	// be nil.
+	Uncertified func(error)
 	// Only checking: sockets and certificates that ACME would bring are
 	// taken to be there.
 	Check bool

@@ -137,5 +137,5 @@ func (f File) certificate(t turn.Transport, out Outside) (*tls.Config, error) {
 	case f.TLS.Cert == "" || f.TLS.Key == "":
 		return nil, errors.New("a certificate and its key are needed: [tls] names their files, [acme] obtains them")
 	}
-	return turn.CertificateFiles(f.TLS.Cert, f.TLS.Key)
+	return turn.CertificateFiles(f.TLS.Cert, f.TLS.Key, out.Uncertified)
 }
