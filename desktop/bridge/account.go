@@ -318,6 +318,7 @@ func (a *account) contact(ctx context.Context, client *signaling.Client, bare st
 
 // loadHistory shows what is past.
 func (a *account) loadHistory() {
+	defer a.b.showLeft(a.kept.JID)
 	db := a.b.db
 	if db == nil {
 		return

@@ -17,6 +17,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/media/video"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
@@ -48,7 +49,14 @@ func (u *user) ShowOwnPicture(string, image.Image) {}
 // newUser starts the app of somebody on a server.
 func newUser(t *testing.T, server *xmpptest.Server, name string) *user {
 	t.Helper()
+	return newUserWith(t, server, name, func(string) {})
+}
+
+// newUserWith calls before with the folder of what is kept, before the app starts.
+func newUserWith(t *testing.T, server *xmpptest.Server, name string, before func(state string)) *user {
+	t.Helper()
 	u := &user{t: t, dir: t.TempDir(), ui: make(chan func(), 1024)}
+	before(filepath.Join(u.dir, "state"))
 	store := accounts.Open(filepath.Join(u.dir, "data"), nil)
 	if name != "" {
 		if _, err := store.Save(accounts.Account{JID: name + "@example.org", Server: server.Addr()}, "s"); err != nil {
@@ -353,6 +361,54 @@ func TestImagesAreOfferedWithAThumbnail(t *testing.T) {
 	ben.until("shown once it is there", func(a state.App) bool {
 		return a.Transfers[0].Phase == state.Arrived && len(a.Transfers[0].Thumbnail) > 0
 	})
+}
+
+// What the command line left unfinished is shown, goes on, and is forgotten
+// once it is over.
+func TestTransfersOfTheCommandLineGoOn(t *testing.T) {
+	s := server(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.txt")
+	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ben := newUser(t, s, "ben")
+	ben.until("online", online)
+	anna := newUserWith(t, s, "anna", func(state string) {
+		box := outbox.Open(state)
+		for _, o := range []outbox.Outgoing{
+			{Account: "anna@example.org", To: "ben@example.org", Paths: []outbox.Path{outbox.Path(path)}, Bytes: 5, Began: time.Now()},
+			{Account: "anna@example.org", To: "ben@example.org", Paths: []outbox.Path{outbox.Path(path), outbox.Path(path)}, Bytes: 10, Limit: "5kB/s"},
+			{Account: "else@example.org", To: "ben@example.org", Paths: []outbox.Path{outbox.Path(path)}, Bytes: 5},
+		} {
+			if _, err := box.Put(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	anna.sees(key("anna", "ben"))
+	x := anna.until("shown", func(a state.App) bool { return len(a.Transfers) > 0 }).Transfers
+	if len(x) != 1 || x[0].Phase != state.Paused || x[0].Names[0] != "a.txt" || x[0].Size != 5 {
+		t.Fatalf("transfers = %+v", x)
+	}
+	anna.Do(state.ResumeFiles{ID: x[0].ID})
+	in := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	ben.Do(state.TakeFiles{ID: in.ID})
+	anna.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived })
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		left, err := outbox.Open(filepath.Join(anna.dir, "state")).Outgoing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 2 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the command line still has %+v", left)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func TestAccountIsCreatedWhereTheServerAllowsIt(t *testing.T) {

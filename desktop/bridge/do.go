@@ -108,8 +108,11 @@ func (b *Bridge) carryOut(c state.Command) {
 		b.verified(c.ID)
 	case state.SendFiles:
 		b.send(c.Key, c.Paths)
+		if b.app.Parcel.Key == c.Key {
+			b.apply(state.ParcelGone{})
+		}
 	case state.ChooseFiles:
-		b.choose(c.Folder, func(paths []string) { b.send(c.Key, paths) })
+		b.choose(c.Folder, func(paths []string) { b.apply(state.Packed{Key: c.Key, Paths: paths}) })
 	case state.TakeFiles:
 		b.answerOffer(c.ID, nil)
 	case state.RefuseFiles:

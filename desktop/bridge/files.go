@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
@@ -37,6 +38,8 @@ type sending struct {
 	key   state.Key
 	paths []string
 	stop  context.CancelCauseFunc // nil while it does not run
+	// left is what "carillon send" left unfinished; nil for what the app sends.
+	left *outbox.Outgoing
 }
 
 // An offer is something that somebody wants to send, until it is over.
@@ -74,7 +77,7 @@ func (b *Bridge) resume(id string, s *sending) {
 	ctx, stop := context.WithCancelCause(a.ctx)
 	s.stop = stop
 	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
-	c, hidden := a.courier, b.app.Settings.NoPreview
+	c, hidden := s.with(a.courier), b.app.Settings.NoPreview
 	b.wg.Go(func() {
 		src, err := exchange.Scan(ctx, s.paths...)
 		var done *courier.Done
@@ -93,13 +96,14 @@ func (b *Bridge) resume(id string, s *sending) {
 				small = nil
 			}
 			var at time.Time
-			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: small, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: small, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
 		}
 		cause := context.Cause(ctx)
 		stop(nil)
 		b.await(func() {
 			s.stop = nil
 			b.transferOver(id, done, err, cause, s.key.JID)
+			b.forgetLeft(id, s)
 		})
 	})
 }
@@ -132,6 +136,59 @@ func shown(t *filetransfer.Thumbnail) []byte {
 		return nil
 	}
 	return t.Data
+}
+
+// with returns the courier that carries s: one that keeps to what the command
+// line was told.
+func (s *sending) with(c *courier.Courier) *courier.Courier {
+	if s.left == nil {
+		return c
+	}
+	own := *c
+	own.RelayOnly = own.RelayOnly || s.left.RelayOnly
+	if len(s.left.Transport) > 0 {
+		own.Carriers = courier.Carriers(s.left.Transport...)
+	}
+	return &own
+}
+
+// showLeft shows what "carillon send" left unfinished from an account. What it
+// was to send slowly stays with it, as the app knows no limits.
+func (b *Bridge) showLeft(account string) {
+	list, err := outbox.Open(b.cfg.Paths.State).Outgoing()
+	b.wrong(err, account)
+	b.await(func() {
+		for _, o := range list {
+			to, err := jid.Parse(o.To)
+			id := "o:" + o.ID
+			if o.Account != account || o.Limit != "" || err != nil || b.sends[id] != nil {
+				continue
+			}
+			var names []string
+			var paths []string
+			for _, p := range o.Paths {
+				paths = append(paths, string(p))
+				names = append(names, filepath.Base(string(p)))
+			}
+			key := state.Key{Account: account, JID: to.Bare().String()}
+			b.sends[id] = &sending{key: key, paths: paths, left: &o}
+			b.apply(state.TransferBegan{Transfer: state.Transfer{
+				ID: id, Key: key, Names: names, Files: len(names), Size: o.Bytes, Phase: state.Paused, Resumable: !o.Plain, Began: o.Began,
+			}})
+		}
+	})
+}
+
+// forgetLeft takes what is over from the command line. Owner only.
+func (b *Bridge) forgetLeft(id string, s *sending) {
+	if s.left == nil {
+		return
+	}
+	for _, t := range b.app.Transfers {
+		if t.ID == id && (t.Phase == state.Arrived || t.Phase == state.Refused || t.Phase == state.Cancelled) {
+			b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
+		}
+	}
 }
 
 // changeTransfer changes what is known of one. Owner only.
@@ -379,6 +436,7 @@ func (b *Bridge) interrupt(id string, why error) {
 			s.stop(why)
 		} else if errors.Is(why, errCancelled) {
 			b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
+			b.forgetLeft(id, s)
 		}
 		return
 	}

@@ -388,6 +388,34 @@ func (e TransferGone) apply(a App) App {
 	return a
 }
 
+func (e Packed) apply(a App) App {
+	p := a.Parcel
+	if p.Key != e.Key {
+		p = Parcel{Key: e.Key}
+		if c, ok := a.Contact(e.Key); ok {
+			p.Name = c.Title()
+		}
+	}
+	p.Paths = slices.Clone(p.Paths)
+	for _, path := range e.Paths {
+		if len(p.Paths) < maxParcel && !slices.Contains(p.Paths, path) {
+			p.Paths = append(p.Paths, path)
+		}
+	}
+	a.Parcel = p
+	return a
+}
+
+func (e Unpacked) apply(a App) App {
+	a.Parcel.Paths = drop(a.Parcel.Paths, func(p string) bool { return p == e.Path })
+	if len(a.Parcel.Paths) == 0 {
+		a.Parcel = Parcel{}
+	}
+	return a
+}
+
+func (ParcelGone) apply(a App) App { a.Parcel = Parcel{}; return a }
+
 func (e DevicesFound) apply(a App) App {
 	d := e.Devices
 	d.Checking, d.MicLevel, d.SpeakerLevel = a.Devices.Checking, a.Devices.MicLevel, a.Devices.SpeakerLevel

@@ -90,7 +90,7 @@ type (
 		Key   Key
 		Paths []string
 	}
-	// ChooseFiles asks the user which, and sends them.
+	// ChooseFiles asks the user which, and puts them into the parcel for Key.
 	ChooseFiles struct {
 		Key    Key
 		Folder bool

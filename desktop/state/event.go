@@ -142,6 +142,15 @@ type (
 		Place    string
 		Verified bool
 	}
+	// Packed puts files and folders into the parcel for somebody.
+	Packed struct {
+		Key   Key
+		Paths []string
+	}
+	// Unpacked takes one out again; of the last, the parcel goes.
+	Unpacked struct{ Path string }
+	// ParcelGone puts it away, sent or not.
+	ParcelGone struct{}
 	// TransferGone takes one off the page.
 	TransferGone struct{ ID string }
 )

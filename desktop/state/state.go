@@ -16,6 +16,7 @@ const (
 	maxTransfers = 200 // lines; those that are over go first
 	maxCalls     = 8   // at once
 	maxDigits    = 32  // shown of what was typed
+	maxParcel    = 500 // files and folders chosen one after the other
 )
 
 // An App is everything that is shown.
@@ -33,6 +34,7 @@ type App struct {
 
 	History   []Line     // the newest first
 	Transfers []Transfer // the newest first
+	Parcel    Parcel     // what the user puts together to send
 	Devices   Devices
 	Doctor    Doctor
 	Settings  Settings

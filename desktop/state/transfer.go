@@ -25,6 +25,14 @@ type Transfer struct {
 	at time.Time // of the last progress
 }
 
+// A Parcel is files and folders that the user chooses one after the other, to
+// send them at once. The zero Parcel shows nothing.
+type Parcel struct {
+	Key
+	Name  string // of the person
+	Paths []string
+}
+
 // A Moving is the state of a transfer.
 type Moving string
 

@@ -300,6 +300,9 @@ func TestScreens(t *testing.T) {
 			return running(people()).Apply(state.DevicesFound{Devices: state.Devices{Screens: []state.Device{{ID: "0", Name: "Whole screen"}, {ID: "1", Name: "Terminal"}, {ID: "2", Name: "Quarterly figures — Spreadsheet"}}}})
 		}, func(d *desk) { c, _ := d.app.Front(); d.stage.toggle(c, state.Screen) }},
 		{"call-devices", func() state.App { return running(people()) }, func(d *desk) { d.options.soundSheet() }},
+		{"parcel", func() state.App { return people() }, func(d *desk) {
+			d.Draw(d.app.Apply(state.Packed{Key: key("ben@example.org"), Paths: []string{"/home/anna/plan.pdf", "/home/anna/holiday/lake.jpg"}}))
+		}},
 		{"add-contact", func() state.App { return people() }, func(d *desk) { d.side.addContact() }},
 		{"shortcuts", func() state.App { return people() }, func(d *desk) { d.options.showKeys() }},
 	} {

@@ -45,6 +45,7 @@ type View struct {
 	bar     *callBar
 	notices *notices
 	sheet   *sheet
+	parcel  *parcel
 
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
@@ -56,6 +57,7 @@ type View struct {
 func New(send func(state.Command), now func() time.Time) *View {
 	v := &View{send: send, now: now, tips: newTipLayer()}
 	v.sheet = newSheet(v)
+	v.parcel = &parcel{v: v}
 	v.side = newSide(v)
 	v.person = newPerson(v)
 	v.stage = newStage(v)
@@ -98,6 +100,7 @@ func (v *View) Draw(a state.App) {
 	}
 	v.notices.draw(a)
 	v.options.drawLevels(a)
+	v.parcel.draw(a)
 	if !first && !stage {
 		v.bar.draw(a)
 		v.side.draw(a)

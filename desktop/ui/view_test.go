@@ -301,6 +301,59 @@ func TestLevelsMoveWhileTheDevicesAreShown(t *testing.T) {
 	d.expect(t)
 }
 
+// Files are chosen one after the other and sent at once.
+func TestAParcelIsPutTogether(t *testing.T) {
+	d := newDesk(t, "light", people())
+	ben := key("ben@example.org")
+	pack := func(paths ...string) { d.Draw(d.app.Apply(state.Packed{Key: ben, Paths: paths})) }
+	pack("/a/one.txt")
+	pack("/a/two.txt")
+	pack("/a/two.txt", "/a/three.txt") // one of them is there already
+	if n := len(d.parcel.list.Objects); !d.sheet.root.Visible() || n != 3 {
+		t.Fatalf("%d rows, visible: %v", n, d.sheet.root.Visible())
+	}
+	d.Draw(d.app.Apply(state.Unpacked{Path: "/a/two.txt"}))
+	if n := len(d.parcel.list.Objects); n != 2 {
+		t.Errorf("%d rows after one was taken out", n)
+	}
+	test.Tap(button(t, d, tr("parcel.folder")))
+	d.expect(t, state.ChooseFiles{Key: ben, Folder: true})
+	test.Tap(button(t, d, tr("parcel.send")))
+	d.expect(t, state.SendFiles{Key: ben, Paths: []string{"/a/one.txt", "/a/three.txt"}})
+	d.Draw(d.app.Apply(state.ParcelGone{}))
+	if d.sheet.root.Visible() {
+		t.Error("the sheet stays")
+	}
+	d.expect(t)
+	// Who closes it does not send.
+	pack("/a/one.txt")
+	d.sheet.close()
+	d.expect(t, state.Look{Event: state.ParcelGone{}})
+}
+
+// button finds one of the sheet by its text.
+func button(t *testing.T, d *desk, text string) (found *widget.Button) {
+	t.Helper()
+	var walk func(fyne.CanvasObject)
+	walk = func(o fyne.CanvasObject) {
+		switch o := o.(type) {
+		case *widget.Button:
+			if o.Text == text {
+				found = o
+			}
+		case *fyne.Container:
+			for _, x := range o.Objects {
+				walk(x)
+			}
+		}
+	}
+	walk(d.sheet.root)
+	if found == nil {
+		t.Fatalf("no button %q", text)
+	}
+	return found
+}
+
 func BenchmarkDrawStatsOfACall(b *testing.B) {
 	d := newDesk(b, "dark", running(people()))
 	for i := range b.N {

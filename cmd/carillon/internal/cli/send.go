@@ -20,6 +20,7 @@ import (
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
 )
@@ -69,7 +70,7 @@ func (a *app) courier(ctx context.Context, f pathFlags, adjust func(*signaling.C
 }
 
 // box keeps what is needed to go on with interrupted transfers.
-func (a *app) box() files.Box { return files.OpenBox(a.paths.State) }
+func (a *app) box() outbox.Box { return outbox.Open(a.paths.State) }
 
 func (c sendCmd) Run(ctx context.Context, a *app) error {
 	paths, to, err := split(c.What)
@@ -162,12 +163,12 @@ func (c sendCmd) send(ctx context.Context, a *app, paths []string, to []jid.JID)
 		slots = make(chan struct{}, maxSendings)
 		errs  = make([]error, len(to))
 	)
-	var kept []files.Path
+	var kept []outbox.Path
 	for _, p := range paths {
-		kept = append(kept, files.Path(p))
+		kept = append(kept, outbox.Path(p))
 	}
 	for i, j := range to {
-		record := files.Outgoing{
+		record := outbox.Outgoing{
 			Account: id.jid.Bare().String(), To: j.String(), Paths: kept, Bytes: src.Manifest.Size(),
 			Transport: c.Transport, Limit: c.Limit, RelayOnly: c.RelayOnly, Plain: c.Plain, Began: time.Now().UTC(),
 		}

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/carillon-im/carillon/cmd/carillon/internal/files"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"mellium.im/xmpp/jid"
 )
 
@@ -102,19 +102,19 @@ func (c transfersResumeCmd) Run(ctx context.Context, a *app) error {
 	return errs
 }
 
-func find(list []files.Outgoing, id string) (files.Outgoing, error) {
+func find(list []outbox.Outgoing, id string) (outbox.Outgoing, error) {
 	for _, o := range list {
 		if o.ID == id {
 			return o, nil
 		}
 	}
 	if strings.HasPrefix(id, "r") {
-		return files.Outgoing{}, trouble.Usagef(`run "carillon receive" and ask them to send it again`, "what is received goes on when its sender offers it again")
+		return outbox.Outgoing{}, trouble.Usagef(`run "carillon receive" and ask them to send it again`, "what is received goes on when its sender offers it again")
 	}
-	return files.Outgoing{}, trouble.Usagef(`"carillon transfers" lists those that are`, "there is no transfer %s", screen.Escape(id))
+	return outbox.Outgoing{}, trouble.Usagef(`"carillon transfers" lists those that are`, "there is no transfer %s", screen.Escape(id))
 }
 
-func (c transfersResumeCmd) resume(ctx context.Context, a *app, o files.Outgoing) error {
+func (c transfersResumeCmd) resume(ctx context.Context, a *app, o outbox.Outgoing) error {
 	to, err := jid.Parse(o.To)
 	if err != nil {
 		return fmt.Errorf("transfer %s: %w", o.ID, err)

@@ -1,4 +1,4 @@
-package files
+package outbox
 
 import (
 	"slices"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestRecordKeepsNamesAsTheyAre(t *testing.T) {
-	b := OpenBox(t.TempDir())
+	b := Open(t.TempDir())
 	paths := []Path{"/a/plan.pdf", "/a/latin\xe9.txt", "/a/\ufffd"}
 	if _, err := b.Put(Outgoing{Account: "a@x", To: "b@x", Paths: paths}); err != nil {
 		t.Fatal(err)

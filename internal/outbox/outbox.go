@@ -1,4 +1,6 @@
-package files
+// Package outbox keeps what programs of the module need to go on with
+// transfers of files that were interrupted.
+package outbox
 
 import (
 	"bytes"
@@ -30,8 +32,8 @@ const maxRecord = 1 << 20
 // meet.
 type Box struct{ dir string }
 
-// OpenBox returns the box in a folder, which is made when needed.
-func OpenBox(dir string) Box { return Box{filepath.Join(dir, "transfers")} }
+// Open returns the box in a folder, which is made when needed.
+func Open(dir string) Box { return Box{filepath.Join(dir, "transfers")} }
 
 // An Outgoing is a transfer that was begun and has not arrived.
 type Outgoing struct {
