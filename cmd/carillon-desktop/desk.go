@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -63,6 +64,7 @@ type desk struct {
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
 	bell     *bell
+	last     string // folder of what was chosen last; of the UI thread
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
@@ -87,7 +89,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: fyne.Do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Quit: d.app.Quit,
+			Quit: d.app.Quit, Settle: debug.FreeOSMemory,
 		},
 	}
 	if d.file.CAFile != "" {
@@ -253,16 +255,18 @@ func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 				chosen <- nil
 				return
 			}
+			d.last = filepath.Dir(u.Path()) // where more may lie
 			chosen <- []string{u.Path()}
 		}
 		if folder {
-			dialog.ShowFolderOpen(func(l fyne.ListableURI, err error) {
+			o := dialog.NewFolderOpen(func(l fyne.ListableURI, err error) {
 				if err != nil || l == nil {
 					chosen <- nil
 					return
 				}
 				take(l)
 			}, d.window)
+			d.showDialog(o)
 			return
 		}
 		o := dialog.NewFileOpen(func(r fyne.URIReadCloser, err error) {
@@ -273,12 +277,7 @@ func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 			defer r.Close()
 			take(r.URI())
 		}, d.window)
-		if home, err := os.UserHomeDir(); err == nil {
-			if l, err := storage.ListerForURI(storage.NewFileURI(home)); err == nil {
-				o.SetLocation(l)
-			}
-		}
-		o.Show()
+		d.showDialog(o)
 	})
 	select {
 	case paths := <-chosen:
@@ -286,6 +285,18 @@ func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 	case <-ctx.Done():
 		return nil, nil
 	}
+}
+
+// showDialog shows one where the last choice was made, or at home.
+func (d *desk) showDialog(o *dialog.FileDialog) {
+	home, _ := os.UserHomeDir()
+	for _, folder := range []string{d.last, home} {
+		if l, err := storage.ListerForURI(storage.NewFileURI(folder)); folder != "" && err == nil {
+			o.SetLocation(l)
+			break
+		}
+	}
+	o.Show()
 }
 
 const notifyTime = 3 * time.Second

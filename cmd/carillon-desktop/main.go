@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/carillon-im/carillon/desktop/single"
@@ -40,7 +41,15 @@ func main() {
 	}
 }
 
+// gcPercent lets the heap grow by half of what is in use before it is
+// collected. Most of what the Go side holds is fonts, which stay: a call of 90
+// seconds went from 245 to 259 MB resident with nothing kept but garbage.
+const gcPercent = 50
+
 func run(args []string) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	var o options
 	f := flag.NewFlagSet("carillon-desktop", flag.ContinueOnError)
 	f.Usage = func() {

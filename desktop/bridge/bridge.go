@@ -35,6 +35,8 @@ import (
 const (
 	maxPosted   = 1024 // things that happened and are not dealt with
 	maxAccounts = 16
+
+	settleTime = 3 * time.Second // after the last call, for everything to stop
 )
 
 // A View draws. Its methods are called on the UI thread.
@@ -62,6 +64,8 @@ type Desktop struct {
 	// Notify says something outside the window. Actions are those of a call
 	// that rings; the returned function takes it away again.
 	Notify func(n Notice) (remove func())
+	// Settle is called when a call is over and nothing of it is needed any more.
+	Settle func()
 	// Quit ends the program.
 	Quit func()
 }
@@ -119,6 +123,7 @@ type Bridge struct {
 	checking  context.CancelFunc
 	examining context.CancelFunc
 	ringing   string
+	called    time.Time // when there was a call last; zero when its memory was given back
 
 	view    atomic.Pointer[View]
 	latest  atomic.Pointer[state.App]
@@ -232,8 +237,15 @@ func (b *Bridge) run() {
 			b.ring()
 			b.publish()
 		case <-ticker.C:
-			if len(b.app.Calls) > 0 {
+			switch {
+			case len(b.app.Calls) > 0:
+				b.called = time.Now()
 				b.onView(func(v View) { v.Tick() })
+			case !b.called.IsZero() && time.Since(b.called) >= settleTime:
+				b.called = time.Time{}
+				if b.cfg.Desktop.Settle != nil {
+					b.wg.Go(b.cfg.Desktop.Settle)
+				}
 			}
 		case <-b.ctx.Done():
 			b.end()
