@@ -89,7 +89,7 @@ func (a *app) line(ctx context.Context, s soundFlags, keys bool, wanted func(jid
 		return nil, err
 	}
 	l.phone = &talk.Phone{
-		Client: l.client, Sound: sound,
+		Client: l.client, Sound: sound, Sight: s.sight(a),
 		Relays: relays, RelayOnly: s.RelayOnly || a.config.RelayOnly, Duration: s.Duration,
 		Show: l.view.Show, Warn: a.screen.Warn, Log: a.log,
 		Media: func(cfg *media.Config) { cfg.RootCAs = roots },
