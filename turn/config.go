@@ -105,7 +105,8 @@ type Limits struct {
 
 	Connections           int // TCP, TLS and DTLS; default 4,096
 	ConnectionsPerAddress int // default 256
-	// Handshakes are those of TLS and DTLS in progress; default 512.
+	// Handshakes are those of TLS and DTLS in progress; default 512. One address
+	// may have an eighth of them.
 	Handshakes int
 
 	// Replies per second to requests without valid credentials that are larger

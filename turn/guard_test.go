@@ -2,6 +2,7 @@ package turn
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -180,4 +181,26 @@ func TestMappedPrefixes(t *testing.T) {
 	if v, _ := newPolicy(c).judge(netip.MustParseAddr("8.8.8.8")); v != verdictRefused {
 		t.Error("a v4-mapped prefix denies nothing")
 	}
+}
+
+// Handshakes that one address never ends leave room for others'.
+func TestHandshakesOfOneAddress(t *testing.T) {
+	conf := testConfig(t)
+	conf.Limits.Handshakes = 2 * handshakeShare
+	s := start(t, conf)
+	at := addressOf(t, s, TLS)
+	for range 3 {
+		conn, err := net.Dial("tcp4", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	await(t, "one too many", func() bool { return s.Status().Refusals[reasonHandshakes] == 1 })
+	other := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}
+	conn, err := tls.DialWithDialer(&other, "tcp4", at, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatalf("another address: %v", err)
+	}
+	conn.Close()
 }

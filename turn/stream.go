@@ -21,7 +21,12 @@ type connections struct {
 	count      int
 	handshakes int
 	of         map[netip.Addr]int
+	shaking    map[netip.Addr]int // those of handshakes
 }
+
+// handshakeShare is how much of the handshakes at once one address may have: a
+// part of so many, so that no two hold the door shut.
+const handshakeShare = 8
 
 // enter counts a connection, or says why there cannot be one.
 func (c *connections) enter(a netip.Addr, limits *Limits) (reason string) {
@@ -53,20 +58,29 @@ func (c *connections) leave(a netip.Addr) {
 }
 
 // begin counts a handshake, end takes it back.
-func (c *connections) begin(limits *Limits) bool {
+func (c *connections) begin(a netip.Addr, limits *Limits) bool {
+	a = block(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.handshakes >= limits.Handshakes {
+	if c.handshakes >= limits.Handshakes || c.shaking[a] >= max(1, limits.Handshakes/handshakeShare) {
 		return false
 	}
+	if c.shaking == nil {
+		c.shaking = map[netip.Addr]int{}
+	}
 	c.handshakes++
+	c.shaking[a]++
 	return true
 }
 
-func (c *connections) end() {
+func (c *connections) end(a netip.Addr) {
+	a = block(a)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handshakes--
+	if c.shaking[a]--; c.shaking[a] == 0 {
+		delete(c.shaking, a)
+	}
 }
 
 func (c *connections) number() int {
@@ -178,12 +192,12 @@ func newClientConn(e *entrance, conn net.Conn, remote netip.AddrPort) *clientCon
 // shake runs a handshake with its limits; when it fails the connection is closed.
 func (c *clientConn) shake(handshake func(context.Context) error) bool {
 	s := c.entrance.server
-	if !s.connections.begin(s.limits()) {
+	if !s.connections.begin(c.remote.Addr(), s.limits()) {
 		s.refuse("connection refused", reasonHandshakes, s.addr("client", c.remote))
 		c.Close()
 		return false
 	}
-	defer s.connections.end()
+	defer s.connections.end(c.remote.Addr())
 	ctx, cancel := context.WithTimeout(s.ctx, s.config.Load().HandshakeTimeout)
 	defer cancel()
 	if err := handshake(ctx); err != nil {

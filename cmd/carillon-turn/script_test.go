@@ -175,6 +175,10 @@ func TestReloadAndDrain(t *testing.T) {
 	write(base + "secrets = [\"new\"]\nwrong = 1\n")
 	r.cmd.Process.Signal(signalReload)
 	r.wait(`not reloaded.*relay.toml:4: unknown key`)
+	// What only a restart takes over is not said to have been.
+	write(base + "secrets = [\"new\"]\nlog-json = true\n")
+	r.cmd.Process.Signal(signalReload)
+	r.wait(`not reloaded.*log-json cannot change`)
 	write(base + "secrets = [\"new\"]\n")
 	r.cmd.Process.Signal(signalReload)
 	r.wait(`msg=(reloaded)`)
