@@ -208,3 +208,20 @@ func FuzzJournal(f *testing.F) {
 		}
 	})
 }
+
+// A transfer that ends before anything came leaves nothing, however many
+// files it was to have.
+func TestNothingIsLeftWhereNothingCame(t *testing.T) {
+	list := []Entry{{Path: "d", Dir: true, ModTime: time.Unix(1, 0)}}
+	for i := range 20 {
+		list = append(list, Entry{Path: fmt.Sprint(i), Size: 2 << 20, ModTime: time.Unix(1, 0)})
+	}
+	dir := t.TempDir()
+	_, err := receiveScript(t, script{}.hello().frame(frameManifest, entries(list...)).frame(frameEnd), dir)
+	if err == nil {
+		t.Fatal("a stream that ended early is no error")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%d files are left, %v", len(left), err)
+	}
+}

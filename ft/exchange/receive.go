@@ -75,6 +75,9 @@ func Receive(ctx context.Context, s Stream, opt ReceiveOptions) (*Result, error)
 		r.bufs <- nil
 	}
 	err := r.link.run(ctx, r.run)
+	if err != nil && r.now.Bytes == 0 && !r.committing && !slices.ContainsFunc(r.roots, func(c *root) bool { return c.resumed }) {
+		r.dropEmpty() // nothing came that could go on
+	}
 	r.close()
 	return r.res, err
 }
@@ -116,6 +119,8 @@ type receiver struct {
 	acked   int64
 	resends int
 	ended   bool
+
+	committing bool
 }
 
 func (r *receiver) run(ctx context.Context) error {
@@ -758,6 +763,7 @@ func (r *receiver) settle(i uint32, n int64) error {
 
 // commit makes everything durable and gives it its names.
 func (r *receiver) commit() error {
+	r.committing = true
 	if err := r.closeFile(); err != nil {
 		return err
 	}
@@ -799,7 +805,7 @@ func (r *receiver) commit() error {
 func (r *receiver) close() {
 	r.closeFile()
 	for _, c := range r.roots {
-		c.note()
+		c.note() // of one that was discarded it goes nowhere
 		c.file.Close()
 	}
 	if r.tree != nil {
