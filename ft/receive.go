@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle"
@@ -211,7 +212,14 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		} else if p, ok := d.(*filetransfer.Description); ok {
 			res, verified, err = t.receivePlain(ctx, s, p)
 		} else {
-			res, err = exchange.Receive(ctx, s, t.receiveOptions(cfg))
+			opt := t.receiveOptions(cfg)
+			opt.Accept = func(m exchange.Manifest) error {
+				if err := asOffered(d, m); err != nil || cfg.Accept == nil {
+					return err
+				}
+				return cfg.Accept(m)
+			}
+			res, err = exchange.Receive(ctx, s, opt)
 		}
 		t.mu.Lock()
 		res.Wire += t.result.Wire
@@ -220,6 +228,19 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		t.mu.Unlock()
 		return err
 	})
+}
+
+// asOffered compares a manifest with the offer, which is what a person, free
+// disk and quotas agreed to: no more may come, and under no other names.
+func asOffered(d jingle.Description, m exchange.Manifest) error {
+	offer, ok := ReadOffer(d)
+	if !ok || m.Size() > offer.Size || m.Files() > offer.Files || len(m)-m.Files() > offer.Folders {
+		return fmt.Errorf("%w: it is more than was offered", exchange.ErrManifest)
+	}
+	if !slices.Equal(Summary(m).Names, offer.Names) {
+		return fmt.Errorf("%w: it has other names than were offered", exchange.ErrManifest)
+	}
+	return nil
 }
 
 // refuse tells the sender that a replacement cannot be.

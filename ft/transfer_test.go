@@ -333,6 +333,35 @@ func TestWrongOffersAreRefused(t *testing.T) {
 	}
 }
 
+// What comes must be what a person was shown.
+func TestLiesAboutWhatComes(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*ft.Description)
+	}{
+		{"smaller", func(d *ft.Description) { d.Size = 9 }},
+		{"fewer files", func(d *ft.Description) { d.Files = 0 }},
+		{"another name", func(d *ft.Description) { d.Roots[0].Name = "holiday.jpg" }},
+		{"more names", func(d *ft.Description) { d.Roots = append(d.Roots, ft.Root{Name: "holiday.jpg"}) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newFile(t, 10)
+			x.tap = func(from jingle.Role, j *jingle.Jingle) {
+				if j.Action == jingle.ActionSessionInitiate {
+					tt.edit(j.Contents[0].Description.(*ft.Description))
+				}
+			}
+			_, r := x.run(t)
+			if _, err := r.Result(); !errors.Is(err, exchange.ErrManifest) {
+				t.Errorf("receiver: %v, want ErrManifest", err)
+			}
+			if left, err := os.ReadDir(x.take.Dir); err != nil || len(left) > 0 {
+				t.Errorf("%v is left, %v", left, err)
+			}
+		})
+	}
+}
+
 func xmlName(space, local string) xml.Name { return xml.Name{Space: space, Local: local} }
 
 func TestPlainTransfer(t *testing.T) {

@@ -45,7 +45,10 @@ func Scan(ctx context.Context, paths ...string) (*Source, error) {
 			return nil, err
 		}
 	}
-	if len(s.Manifest) == 0 {
+	switch {
+	case len(s.Manifest) == 0 && s.Skipped > 0:
+		return nil, errors.New("nothing to send: devices and sockets are not sent")
+	case len(s.Manifest) == 0:
 		return nil, errors.New("nothing to send: no file or folder is named")
 	}
 	return s, nil

@@ -170,8 +170,8 @@ func (r *Receiver) takeOld(o *si.Incoming) {
 func (in *incoming) config() ft.ReceiveConfig {
 	return ft.ReceiveConfig{
 		Dir: in.r.cfg.Dir, Carriers: in.r.c.carriers(), Env: in.r.c.env(), SHA256: in.r.cfg.SHA256,
-		Decide: func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
-		Accept: in.accept, Finished: in.finished, Arriving: in.arriving, OnEvent: in.event,
+		Decide:   func(ctx context.Context, _ ft.Offer) error { return in.decide(ctx) },
+		Finished: in.finished, Arriving: in.arriving, OnEvent: in.event,
 	}
 }
 
@@ -321,15 +321,6 @@ func (in *incoming) release(res *exchange.Result, err error) {
 	}
 	r.total -= back
 	r.used[in.peer()] -= back
-}
-
-// accept compares the manifest with what was offered: the offer is what a
-// person and the quotas agreed to.
-func (in *incoming) accept(m exchange.Manifest) error {
-	if m.Size() > in.offer.Size || m.Files() > in.offer.Files || len(m)-m.Files() > in.offer.Folders {
-		return fmt.Errorf("%w: it is more than was offered", exchange.ErrManifest)
-	}
-	return nil
 }
 
 func (in *incoming) arriving(m exchange.Manifest, res *exchange.Result) {

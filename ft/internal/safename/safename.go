@@ -32,8 +32,8 @@ func Name(s string) string {
 	}
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case r == utf8.RuneError, unicode.Is(unicode.Cc, r), unicode.Is(unicode.Cf, r) && !joiner(r), r == '\u2028', r == '\u2029':
-			return -1 // control characters, bidirectional overrides, invisible marks
+		case r == utf8.RuneError, r == '\uFFFE', r == '\uFFFF', unicode.Is(unicode.Cc, r), unicode.Is(unicode.Cf, r) && !joiner(r), r == '\u2028', r == '\u2029':
+			return -1 // what XML cannot carry, control characters, bidirectional overrides, invisible marks
 		case strings.ContainsRune(`<>:"|?*`, r):
 			return '_' // not allowed on Windows, and confusing in a shell
 		}

@@ -33,6 +33,7 @@ func TestName(t *testing.T) {
 		{"journal of a transfer", "a.pdf.part.journal", "a.pdf.part_journal"},
 		{"journal in capitals", "a.PART.Journal", "a.PART_journal"},
 		{"journal after cutting", strings.Repeat("a", 187) + ".part" + strings.Repeat("b", 50) + ".journal", strings.Repeat("a", 187) + ".part_journal"},
+		{"no characters", "a\uffffb\ufffec", "abc"},
 		{"wildcards", `a*b?c"d<e>f|g:h`, "a_b_c_d_e_f_g_h"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
