@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -127,8 +128,9 @@ type Config struct {
 	Listeners []Listener
 	// Realms are further ones; see [Realm]. Their Users and Secrets are their own.
 	Realms []Realm
-	// Relays default to the addresses of the listeners. The first of the
-	// family that a client asks for is used.
+	// Relays default to the addresses of the listeners, those that others can
+	// reach before private ones. The first of the family that a client asks for
+	// is used.
 	Relays []Relay
 	// MinPort and MaxPort bound the ports of allocations; default 49152 to 65535.
 	MinPort, MaxPort uint16
@@ -339,6 +341,9 @@ func (c Config) withDefaults() (Config, error) {
 				}
 			}
 		}
+		// Beside a public address stand those of bridges and private networks,
+		// where no peer would find the client.
+		slices.SortStableFunc(relays, func(a, b Relay) int { return cmp.Compare(hidden(a.Address), hidden(b.Address)) })
 	}
 	for i, r := range relays {
 		if !r.Address.IsValid() || r.Address.IsUnspecified() || r.Address.IsMulticast() {

@@ -204,3 +204,23 @@ func TestHandshakesOfOneAddress(t *testing.T) {
 	}
 	conn.Close()
 }
+
+// Clients are given the address that others can reach, whatever comes first.
+func TestRelaysArePublicFirst(t *testing.T) {
+	conf := testConfig(t)
+	conf.Listeners = nil
+	for _, a := range []string{"172.17.0.1:1", "8.8.4.4:1", "10.0.0.1:1", "9.9.9.9:1"} {
+		conf.Listeners = append(conf.Listeners, Listener{Transport: UDP, Address: netip.MustParseAddrPort(a)})
+	}
+	c, err := conf.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range c.Relays {
+		got = append(got, r.Address.String())
+	}
+	if want := "8.8.4.4 9.9.9.9 172.17.0.1 10.0.0.1"; strings.Join(got, " ") != want {
+		t.Errorf("relays %v, want %s", got, want)
+	}
+}

@@ -42,6 +42,16 @@ var refused = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 }
 
+// hidden is 1 for addresses that nobody may reach without AllowPeers, else 0.
+func hidden(a netip.Addr) int {
+	for _, r := range refused {
+		if r.prefix.Contains(a) {
+			return 1
+		}
+	}
+	return 0
+}
+
 // A verdict is what the policy says of a peer.
 type verdict uint8
 
