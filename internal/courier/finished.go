@@ -1,11 +1,9 @@
 package courier
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/ft/exchange"
+	"github.com/carillon-im/carillon/internal/safefile"
 )
 
 // Limits of what is remembered of transfers that are done.
@@ -149,8 +148,8 @@ func (f finished) result(m exchange.Manifest) *exchange.Result {
 // read returns what is not too old. A file that cannot be read says nothing:
 // the worst that follows is a second copy. l.mu is held.
 func (l *Ledger) read() (list []finished) {
-	b, err := os.ReadFile(l.path)
-	if err != nil || len(b) > maxLedgerSize || json.Unmarshal(b, &list) != nil {
+	b, err := safefile.Read(l.path, maxLedgerSize)
+	if err != nil || json.Unmarshal(b, &list) != nil {
 		return nil
 	}
 	now := time.Now()
@@ -163,25 +162,8 @@ func (l *Ledger) write(list []finished) error {
 	if err != nil {
 		return fmt.Errorf("remember a transfer: %w", err)
 	}
-	if err := replace(l.path, append(bytes.TrimSpace(b), '\n')); err != nil {
+	if err := safefile.Write(l.path, append(b, '\n')); err != nil {
 		return fmt.Errorf("remember a transfer: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file of our own so that a crash leaves the old or the new.
-func replace(path string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
