@@ -56,6 +56,9 @@ func TestStreamsThatAreNotTURNEnd(t *testing.T) {
 				expectClosed(t, conn)
 			}
 			conn, err := tls.Dial("tcp4", addressOf(t, s, TLS), &tls.Config{InsecureSkipVerify: true})
+			for try := 1; err != nil && try < 20; try++ { // a busy machine needs longer than the timeout for a handshake
+				conn, err = tls.Dial("tcp4", addressOf(t, s, TLS), &tls.Config{InsecureSkipVerify: true})
+			}
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -201,7 +201,7 @@ func (b *Bridge) post(f func()) {
 	}
 }
 
-// await is post for goroutines that may wait.
+// await is post for goroutines that may wait until there is room; f runs later.
 func (b *Bridge) await(f func()) {
 	select {
 	case b.do <- f:

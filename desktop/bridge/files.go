@@ -92,11 +92,12 @@ func (b *Bridge) resume(id string, s *sending) {
 					}
 				})
 			})
+			offered := small
 			if hidden {
-				small = nil
+				offered = nil
 			}
 			var at time.Time
-			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: small, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: offered, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
 		}
 		cause := context.Cause(ctx)
 		stop(nil)
