@@ -434,7 +434,6 @@ func (k *call) happened(e media.Event) {
 		k.tell(state.CallShown{ID: k.id, On: e.On})
 	case media.FirstFrame:
 		k.b.log.Info("first frame", "since_accept", e.SinceAccept)
-		k.tell(state.CallShown{ID: k.id, On: true})
 	case media.VideoSourceEnded:
 		k.tell(state.CallPictured{ID: k.id})
 		k.b.onView(func(v View) { v.ShowOwnPicture(k.id, nil) })
