@@ -26,20 +26,23 @@ const (
 const algorithm = "sha-256"
 
 // NewPlainSender returns a transfer of one file to a peer that knows XEP-0234
-// and not NS. Source.Each splits a source into files.
+// and not NS. Source.Each splits a source into files, see also
+// [NewSeveralSender].
 func NewPlainSender(cfg SendConfig) (*Transfer, error) {
 	if cfg.Source != nil && (len(cfg.Source.Manifest) != 1 || cfg.Source.Manifest[0].Dir) {
 		return nil, errors.New("other clients take one file in a session")
 	}
-	return newSender(cfg, func(t *Transfer) job {
-		e := cfg.Source.Manifest[0]
-		f := describeFile(e)
-		f.Thumbnail = cfg.Thumbnail
-		return job{
-			description: &filetransfer.Description{File: f},
-			use:         func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
-		}
-	})
+	return newSender(cfg, func(t *Transfer) job { return t.plainJob(cfg) })
+}
+
+// plainJob offers and sends the one file of a source.
+func (t *Transfer) plainJob(cfg SendConfig) job {
+	f := describeFile(cfg.Source.Manifest[0])
+	f.Thumbnail = cfg.Thumbnail
+	return job{
+		description: &filetransfer.Description{File: f},
+		use:         func(ctx context.Context, s Stream) (*exchange.Result, error) { return t.sendPlain(ctx, s, cfg) },
+	}
 }
 
 // describeFile says about a file what others may want to know before they take

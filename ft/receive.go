@@ -49,10 +49,14 @@ func NewReceiver(cfg ReceiveConfig) (*Transfer, error) {
 
 // take answers the offer and receives over whatever the sender brings.
 func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
-	content, err := t.awaitOffer(ctx)
+	contents, err := t.awaitOffer(ctx)
 	if err != nil {
 		return err
 	}
+	if len(contents) > 1 {
+		return t.takeSeveral(ctx, cfg, contents)
+	}
+	content := contents[0]
 	t.content = content.Name
 	c := t.carrier(content.Transport.Namespace())
 	if c == nil {
@@ -67,7 +71,9 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 		if description, err = t.give(ctx, cfg, d.File); err != nil {
 			return err
 		}
-	} else if err := t.decide(ctx, cfg, content.Description); err != nil {
+	} else if offer, ok := ReadOffer(content.Description); !ok {
+		return fmt.Errorf("%w: the offer makes no sense", ErrUnsupported)
+	} else if err := t.decide(ctx, cfg, offer); err != nil {
 		return err
 	} else if plain {
 		accept, err := t.openPlain(d, t.receiveOptions(cfg))
@@ -82,7 +88,13 @@ func (t *Transfer) take(ctx context.Context, cfg ReceiveConfig) error {
 		accept.Thumbnail = nil
 		description = &accept
 	}
-	transport, replacing := content.Transport, false
+	return t.takeOver(ctx, cfg, c, description, content.Transport)
+}
+
+// takeOver accepts with a description and receives by the carrier that the
+// sender offers, and by those that it brings instead.
+func (t *Transfer) takeOver(ctx context.Context, cfg ReceiveConfig, c Carrier, description jingle.Description, transport jingle.Transport) error {
+	replacing := false
 	for {
 		err := t.respond(ctx, c, description, transport, replacing, cfg)
 		if err == nil || !t.accepted || ctx.Err() != nil || t.ended != nil || !retry(err) {
@@ -108,29 +120,30 @@ func (t *Transfer) receiveOptions(cfg ReceiveConfig) exchange.ReceiveOptions {
 	}
 }
 
-func (t *Transfer) awaitOffer(ctx context.Context) (jingle.Content, error) {
+func (t *Transfer) awaitOffer(ctx context.Context) ([]jingle.Content, error) {
 	for {
 		e, err := t.next(ctx)
 		if err != nil {
-			return jingle.Content{}, err
+			return nil, err
 		}
 		o, ok := e.(jingle.Offered)
 		if !ok {
 			continue
 		}
-		if len(o.Jingle.Contents) != 1 || o.Jingle.Contents[0].Transport == nil || o.Jingle.Contents[0].Description == nil {
-			return jingle.Content{}, fmt.Errorf("%w: not one content with a transport", ErrUnsupported)
+		for _, c := range o.Jingle.Contents {
+			if c.Transport == nil || c.Description == nil {
+				return nil, fmt.Errorf("%w: a content without transport", ErrUnsupported)
+			}
 		}
-		return o.Jingle.Contents[0], nil
+		if len(o.Jingle.Contents) == 0 {
+			return nil, fmt.Errorf("%w: it offers nothing", ErrUnsupported)
+		}
+		return o.Jingle.Contents, nil
 	}
 }
 
 // decide asks about the offer, and stops asking when the peer takes it back.
-func (t *Transfer) decide(ctx context.Context, cfg ReceiveConfig, d jingle.Description) error {
-	offer, ok := ReadOffer(d)
-	if !ok {
-		return fmt.Errorf("%w: the offer makes no sense", ErrUnsupported)
-	}
+func (t *Transfer) decide(ctx context.Context, cfg ReceiveConfig, offer Offer) error {
 	if cfg.Decide == nil {
 		return nil
 	}
@@ -191,7 +204,7 @@ func (t *Transfer) respond(ctx context.Context, c Carrier, d jingle.Description,
 		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.AcceptTransport(j) })
 	} else {
 		j.Contents[0].Description = d
-		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Accept(j) })
+		err = t.begins(ctx, j, (*jingle.Session).Accept)
 	}
 	if err != nil {
 		return fmt.Errorf("accept transport %q: %w", c.Namespace(), err)

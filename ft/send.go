@@ -104,6 +104,9 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		if err == nil && t.senders == jingle.SendersResponder {
 			return nil // the receiver ends the session
 		}
+		if err == nil && t.group != nil {
+			return nil // the group waits for the end
+		}
 		if err == nil {
 			return t.awaitEnd(ctx)
 		}
@@ -158,7 +161,7 @@ func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description,
 	t.bundle(c, j)
 	if !*initiated {
 		j.Contents[0].Description = d
-		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.Initiate(j) })
+		err = t.begins(ctx, j, (*jingle.Session).Initiate)
 	} else {
 		err = t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return s.ReplaceTransport(j) })
 	}
@@ -180,6 +183,15 @@ func (t *Transfer) attempt(ctx context.Context, c Carrier, d jingle.Description,
 		return fmt.Errorf("%w: %w", ErrNoPath, err)
 	}
 	return t.carry(ctx, neg, t.patience(c), use)
+}
+
+// begins initiates or accepts the session: with j, or with what the others of
+// a group bring to it.
+func (t *Transfer) begins(ctx context.Context, j *jingle.Jingle, act func(*jingle.Session, *jingle.Jingle) ([]jingle.Effect, error)) error {
+	if t.group != nil {
+		return t.group.open(ctx, j.Contents[0], act)
+	}
+	return t.do(ctx, func(s *jingle.Session) ([]jingle.Effect, error) { return act(s, j) })
 }
 
 // patience is how long a carrier may look for a path: all the time there is,

@@ -106,6 +106,12 @@ type Transfer struct {
 	ended     *jingle.Ended       // the session is over
 	over      chan struct{}       // closed with it while a carrier runs
 
+	group     *bunch   // of one file among several in a session; nil when the session is its own
+	absent    bool     // its content was gone before the session was accepted
+	partly    bool     // of several files, some arrived, and the peer knows about the others
+	offered   int      // contents of the offer, if several
+	withdrawn []string // contents that the sender removed while the offer was thought about
+
 	mu       sync.Mutex
 	result   *exchange.Result
 	settled  int64 // the most bytes that a stream took, those kept included
@@ -197,7 +203,7 @@ func (t *Transfer) finish(err error) {
 	reason := jingle.Reason{Condition: jingle.Success}
 	var refused *RefusedError
 	switch {
-	case err == nil:
+	case err == nil, t.partly:
 	case errors.As(err, &refused):
 		reason.Condition, reason.Text = jingle.Decline, refused.Text
 	case errors.Is(err, exchange.ErrPaused):
@@ -212,6 +218,10 @@ func (t *Transfer) finish(err error) {
 		reason.Condition = jingle.ConnectivityError
 	default:
 		reason.Condition = jingle.FailedApplication
+	}
+	if t.group != nil {
+		t.group.leave(t, reason)
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
@@ -344,10 +354,16 @@ func (t *Transfer) transportOf(j *jingle.Jingle) jingle.Transport {
 	return nil
 }
 
-// keepEarly keeps a transport-info for the negotiation that there is not yet.
+// keepEarly keeps a transport-info for the negotiation that there is not yet,
+// and notes contents that are offered no more.
 func (t *Transfer) keepEarly(e jingle.Effect) {
-	if info, ok := e.(jingle.TransportInfoReceived); ok && len(t.early) < maxEarly {
-		t.early = append(t.early, info.Jingle)
+	switch e := e.(type) {
+	case jingle.TransportInfoReceived:
+		if len(t.early) < maxEarly*max(1, t.offered) {
+			t.early = append(t.early, e.Jingle)
+		}
+	case jingle.ContentRemoved:
+		t.withdrawn = append(t.withdrawn, e.Names...)
 	}
 }
 
@@ -392,6 +408,9 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, patience time.Dur
 	for {
 		select {
 		case err := <-result:
+			if err == nil && t.confirmed {
+				return nil // whatever came of the session
+			}
 			if interrupted != nil && !lastWord(err) && !own(err) {
 				return interrupted
 			}

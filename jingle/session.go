@@ -143,6 +143,10 @@ func (s *Session) SID() string { return s.cfg.SID }
 // Role returns our side.
 func (s *Session) Role() Role { return s.cfg.Role }
 
+// Unheard returns how many of our actions the peer has not acknowledged, those
+// that wait to be sent included.
+func (s *Session) Unheard() int { return len(s.flights) + len(s.queue) }
+
 // A ContentStatus describes a content of a session.
 type ContentStatus struct {
 	Name     string

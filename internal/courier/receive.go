@@ -122,7 +122,7 @@ func (r *Receiver) Close() {
 // take runs on the goroutine of the session and does not wait.
 func (r *Receiver) take(o signaling.Offer) jingle.Application {
 	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known}
-	in.offer, in.asked = ft.ReadOffer(o.Jingle.Contents[0].Description)
+	in.offer, in.asked = ft.ReadOffers(o.Jingle.Contents)
 	if o.Jingle.Contents[0].Senders == jingle.SendersResponder {
 		in.asked = false // it asks for a file, which we do not give
 	}

@@ -133,7 +133,7 @@ func (r *reception) serve(ctx context.Context, client *signaling.Client, news *s
 // stranger shows what somebody who is no contact offers. They were told that
 // nobody is here.
 func (r *reception) stranger(o signaling.Offer) {
-	offer, ok := ft.ReadOffer(o.Jingle.Contents[0].Description)
+	offer, ok := ft.ReadOffers(o.Jingle.Contents)
 	if !ok {
 		return
 	}
