@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -182,11 +183,13 @@ func TestOneOfSeveralFails(t *testing.T) {
 	}
 }
 
-// A brake holds back all streams of a sender but the first until it is let go.
+// A brake holds back the stream of one content until it is let go, and breaks
+// it then.
 type brake struct {
 	tcp.Carrier
 	content string
 	reached chan struct{} // closed when the stream would begin
+	letGo   chan struct{}
 }
 
 func (b brake) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
@@ -219,13 +222,17 @@ type brakeStream struct {
 // Write lets nothing through: the sender has second thoughts.
 func (b brakeStream) Write(p []byte) (int, error) {
 	close(b.brake.reached)
-	<-b.ctx.Done()
-	return 0, b.ctx.Err()
+	select {
+	case <-b.brake.letGo:
+		return 0, io.ErrClosedPipe
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	}
 }
 
 func TestSenderRemovesOneOfSeveral(t *testing.T) {
 	x, all := newFiles(t, 200_000, 300_000)
-	stuck := brake{content: "1", reached: make(chan struct{})}
+	stuck := brake{content: "1", reached: make(chan struct{}), letGo: make(chan struct{})}
 	x.send.Carriers = []ft.Carrier{stuck}
 	s, err := ft.NewSeveralSender(x.send)
 	if err != nil {
@@ -248,9 +255,28 @@ func TestSenderRemovesOneOfSeveral(t *testing.T) {
 	if !errors.Is(err, exchange.ErrCancelled) || len(res.Failed()) != 1 || !has(t, r, all[0]) {
 		t.Errorf("receiver: %+v, %v", res, err)
 	}
+	close(stuck.letGo)
 	<-s.Done()
 	if res, err := s.Result(); err == nil || len(res.Failed()) != 1 || res.Failed()[0].Path != "1.bin" {
 		t.Errorf("sender: %+v, %v", res, err)
+	}
+}
+
+// A file that the sender cannot go on with is removed by it, and the other
+// arrives.
+func TestSenderFailsAtOneOfSeveral(t *testing.T) {
+	x, all := newFiles(t, 200_000, 300_000)
+	stuck := brake{content: "0", reached: make(chan struct{}), letGo: make(chan struct{})}
+	close(stuck.letGo)
+	x.send.Carriers = []ft.Carrier{stuck}
+	s, r := x.runWith(t, ft.NewSeveralSender)
+	for _, x := range []*ft.Transfer{s, r} {
+		if res, err := x.Result(); err == nil || x.Verified() || len(res.Failed()) != 1 || res.Failed()[0].Path != "0.bin" || res.Files[1].Err != nil {
+			t.Errorf("%+v, %v", res, err)
+		}
+	}
+	if !has(t, r, all[1]) {
+		t.Error("the other file did not arrive")
 	}
 }
 
@@ -404,9 +430,10 @@ func TestSeveralSenderIsCancelled(t *testing.T) {
 	s.Cancel()
 	<-r.Done()
 	<-s.Done()
-	for _, x := range []*ft.Transfer{s, r} {
-		if _, err := x.Result(); !errors.Is(err, exchange.ErrCancelled) {
-			t.Errorf("ended with %v", err)
-		}
+	if _, err := s.Result(); !errors.Is(err, exchange.ErrCancelled) {
+		t.Errorf("sender: %v", err)
+	}
+	if _, err := r.Result(); err == nil || r.Verified() { // its stream may end before the session does
+		t.Error("the receiver thinks it is done")
 	}
 }
