@@ -18,7 +18,8 @@ import (
 // one; each works alone. What else there is to know of one, optional methods
 // say: NeedsNoServices (see Env), Features (see the function of that name), Bundled
 // (offered in a BUNDLE group, XEP-0338), Patience (how long it needs to look for
-// a path when another carrier comes after it).
+// a path when another carrier comes after it), Covers (the namespaces of carriers
+// that need not be tried after this one found no path).
 type Carrier interface {
 	// Namespace is that of the jingle transport the carrier negotiates.
 	Namespace() string

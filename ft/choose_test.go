@@ -9,6 +9,7 @@ import (
 	"github.com/carillon-im/carillon/ft/datachannel"
 	"github.com/carillon-im/carillon/ft/ibb"
 	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/race"
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
@@ -26,6 +27,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{"ours", append(ft.Features(all...), ft.NS, filetransfer.NS), all, "tcp/0 quic/0 webrtc-datachannel:1 ice-udp:1 s5b:1 ibb:1", true},
 		{"ours, asked for one way", append(ft.Features(all...), ft.NS), all[2:4], "webrtc-datachannel:1 ice-udp:1", true},
+		{"ours, before there was a race", append(ft.Features(all...), ft.NS), append([]ft.Carrier{race.Carrier{}}, all[:2]...), "tcp/0 quic/0", true},
 		{"Conversations", []string{filetransfer.NS, s5bNS, ibbNS, iceNS, "urn:xmpp:jingle:transports:webrtc-datachannel:1"}, all, "webrtc-datachannel:1 s5b:1 ibb:1", false},
 		{"stanza.js", []string{filetransfer.NS, ibbNS, iceNS, "urn:xmpp:jingle:transports:dtls-sctp:1"}, all, "ice-udp:1 ibb:1", false},
 		{"Dino", []string{filetransfer.NS, s5bNS, ibbNS, iceNS}, all, "s5b:1 ibb:1", false},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carillon-im/carillon/ft/exchange"
@@ -98,8 +99,13 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		t.mu.Unlock()
 		return err
 	}
+	var covered []string // transports that were tried within others
 	for i := 0; i < len(t.carriers); {
 		c := t.carriers[i]
+		if slices.Contains(covered, c.Namespace()) {
+			i++
+			continue
+		}
 		err := t.attempt(ctx, c, j.description, &initiated, use)
 		if err == nil && t.senders == jingle.SendersResponder {
 			return nil // the receiver ends the session
@@ -115,6 +121,10 @@ func (t *Transfer) offer(ctx context.Context, j job) error {
 		}
 		t.onEvent(Failing{c.Namespace(), err})
 		last = err
+		var closed *openError
+		if v, ok := c.(interface{ Covers() []string }); ok && errors.As(err, &closed) {
+			covered = v.Covers()
+		}
 		t.mu.Lock()
 		before := settled
 		settled = t.settled

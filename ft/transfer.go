@@ -383,6 +383,12 @@ func (t *Transfer) hear(neg Negotiation, j *jingle.Jingle) {
 	}
 }
 
+// An openError reports that a carrier was tried and found no path.
+type openError struct{ err error }
+
+func (e *openError) Error() string { return e.err.Error() }
+func (e *openError) Unwrap() error { return e.err }
+
 // carry opens the stream of a negotiation and runs use on it, while it passes
 // transport-infos both ways. It returns errReplaced when the peer changes the
 // transport meanwhile.
@@ -395,7 +401,7 @@ func (t *Transfer) carry(ctx context.Context, neg Negotiation, patience time.Dur
 		defer stop()
 		s, err := neg.Open(octx)
 		if err != nil {
-			result <- err
+			result <- &openError{err}
 			return
 		}
 		t.onEvent(Carrying{s.Info()})

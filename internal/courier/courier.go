@@ -23,6 +23,7 @@ import (
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/ft/ibb"
 	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/race"
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
@@ -38,7 +39,8 @@ import (
 // servicesTimeout bounds how long a server may think about its relays.
 const servicesTimeout = 5 * time.Second
 
-// A way is a carrier with its name for people.
+// A way is a carrier with its name for people; a combination of others has
+// none.
 type way struct {
 	name     string
 	carrier  ft.Carrier
@@ -47,6 +49,7 @@ type way struct {
 
 // ways are all carriers, best first.
 var ways = []way{
+	{"", race.Carrier{}, race.Register},
 	{"tcp", tcp.Carrier{}, tcp.Register},
 	{"quic", quic.Carrier{}, quic.Register},
 	{"datachannel", datachannel.Carrier{}, jdc.Register},
@@ -58,7 +61,9 @@ var ways = []way{
 // Names returns the names of all carriers, best first.
 func Names() (names []string) {
 	for _, w := range ways {
-		names = append(names, w.name)
+		if w.name != "" {
+			names = append(names, w.name)
+		}
 	}
 	return slices.Compact(names)
 }
@@ -67,11 +72,13 @@ func Names() (names []string) {
 // best first, when no name is given. A name that means nothing is skipped.
 func Carriers(names ...string) (list []ft.Carrier) {
 	if len(names) == 0 {
-		names = Names()
+		for _, w := range ways {
+			list = append(list, w.carrier)
+		}
 	}
 	for _, n := range names {
 		for _, w := range ways {
-			if w.name == n {
+			if n != "" && w.name == n {
 				list = append(list, w.carrier)
 			}
 		}
@@ -120,7 +127,7 @@ func (c *Courier) carriers() []ft.Carrier {
 		list = Carriers()
 	}
 	if c.RelayOnly {
-		list = slices.DeleteFunc(slices.Clone(list), func(c ft.Carrier) bool { return c.Namespace() == tcp.NS })
+		list = slices.DeleteFunc(slices.Clone(list), func(c ft.Carrier) bool { return c.Namespace() == tcp.NS || c.Namespace() == race.NS })
 	}
 	return list
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/ft/ibb"
 	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/race"
 	"github.com/carillon-im/carillon/ft/s5b"
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/internal/courier"
@@ -80,6 +81,37 @@ func (c s5bWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 	}}, err
 }
 
+// A raceWall blocks one of those that race, or both, or leads TCP elsewhere.
+type raceWall struct {
+	race.Carrier
+	tcp, quic bool
+	lead      func(*tcp.Transport)
+}
+
+// Patience keeps the test short: nothing can come.
+func (c raceWall) Patience() time.Duration {
+	if c.tcp && c.quic {
+		return time.Second
+	}
+	return 10 * time.Second
+}
+
+func (c raceWall) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
+	n, err := c.Carrier.New(env, role)
+	return walled{n, func(t jingle.Transport) {
+		r := t.(*race.Transport)
+		if c.tcp && r.TCP != nil {
+			r.TCP.Candidates = nil
+		}
+		if c.lead != nil && r.TCP != nil {
+			c.lead(r.TCP)
+		}
+		if c.quic && r.QUIC != nil {
+			r.QUIC.ICE.Candidates = nil
+		}
+	}}, err
+}
+
 var blockedTCP = tcpWall{edit: func(t *tcp.Transport) { t.Candidates = nil }}
 
 // stalling leads every connection through a network that takes n bytes and then
@@ -138,6 +170,10 @@ func list(c ...ft.Carrier) func(*testing.T) []ft.Carrier {
 var failovers = []failover{
 	{name: "from TCP to QUIC", try: list(blockedTCP, quic.Carrier{}), want: "tcp failed, quic"},
 	{name: "from TCP and QUIC to SOCKS5", try: list(blockedTCP, quicWall{}, s5b.Carrier{}), want: "tcp failed, quic failed, s5b"},
+	{name: "TCP before QUIC in a race", try: list(race.Carrier{}, tcp.Carrier{}, quic.Carrier{}, ibb.Carrier{}), want: "tcp"},
+	{name: "QUIC in a race without TCP", try: list(raceWall{tcp: true}, tcp.Carrier{}, quic.Carrier{}, ibb.Carrier{}), want: "quic"},
+	{name: "from a race to in band", try: list(raceWall{tcp: true, quic: true}, tcp.Carrier{}, quic.Carrier{}, s5bWall{}, ibb.Carrier{}), want: "race failed, s5b failed, ibb"},
+	{name: "without a race, to another client", plain: true, try: list(race.Carrier{}, tcp.Carrier{}, ibb.Carrier{}), want: "tcp"},
 	{name: "from SOCKS5 to in band", try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
 	{name: "from SOCKS5 to in band, to another client", plain: true, try: list(s5bWall{}, ibb.Carrier{}), want: "s5b failed, ibb"},
 	{name: "from everything to in band", try: list(blockedTCP, quicWall{}, s5bWall{}, ibb.Carrier{}), want: "tcp failed, quic failed, s5b failed, ibb"},
@@ -145,6 +181,9 @@ var failovers = []failover{
 	{name: "to the proxy, to another client", server: true, plain: true, try: list(s5bWall{proxies: true}, ibb.Carrier{}), want: "s5b relayed"},
 	{name: "from a network that goes silent", server: true, want: "tcp, tcp failed, tcp, tcp failed, quic", try: func(t *testing.T) []ft.Carrier {
 		return []ft.Carrier{stalling(t, 100_000), quic.Carrier{}}
+	}},
+	{name: "from a network that goes silent after a race", server: true, want: "tcp, race failed, tcp, race failed, quic", try: func(t *testing.T) []ft.Carrier {
+		return []ft.Carrier{raceWall{lead: stalling(t, 100_000).edit}, tcp.Carrier{}, quic.Carrier{}, ibb.Carrier{}}
 	}},
 }
 
@@ -190,7 +229,7 @@ func (f failover) run(t *testing.T, alice, bob *signaling.Client) {
 				}
 			case ft.Failing:
 				i := slices.IndexFunc(carriers, func(c ft.Carrier) bool { return c.Namespace() == e.Kind })
-				names := map[string]string{tcp.NS: "tcp", quic.NS: "quic", js5b.NS: "s5b"}
+				names := map[string]string{tcp.NS: "tcp", quic.NS: "quic", race.NS: "race", js5b.NS: "s5b"}
 				events = append(events, names[carriers[i].Namespace()]+" failed")
 			}
 		}

@@ -12,7 +12,9 @@ import (
 	"github.com/carillon-im/carillon/ft/datachannel"
 	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/ft/quic"
+	"github.com/carillon-im/carillon/ft/race"
 	"github.com/carillon-im/carillon/ft/si"
+	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/signaling"
@@ -187,6 +189,7 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 		s.done.Files, s.done.Bytes = nil, 0
 		return s.session(ctx, t, s.src, ft.NewSender)
 	}
+	t.Carriers = without(t.Carriers, race.NS) // no other client has it
 	for _, one := range s.src.Each()[s.sent:] {
 		err := error(nil)
 		if t.SI {
@@ -206,9 +209,18 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 	return nil
 }
 
+// without leaves out a carrier.
+func without(list []ft.Carrier, ns string) []ft.Carrier {
+	return slices.DeleteFunc(slices.Clone(list), func(c ft.Carrier) bool { return c.Namespace() == ns })
+}
+
 // withoutDetours leaves data channels out where there is QUIC: it finds the same
-// paths and is faster on them.
+// paths and is faster on them; and TCP alone where it races with QUIC. QUIC
+// alone stays: it comes next when a stream over TCP breaks.
 func withoutDetours(list []ft.Carrier) []ft.Carrier {
+	if slices.ContainsFunc(list, func(c ft.Carrier) bool { return c.Namespace() == race.NS }) {
+		list = without(list, tcp.NS)
+	}
 	if !slices.Contains(list, ft.Carrier(quic.Carrier{})) {
 		return list
 	}

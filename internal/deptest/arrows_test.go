@@ -72,6 +72,16 @@ func arrows(t *testing.T, g *deptest.Graph) {
 	}
 	g.ForbidDeps(t, "./media/...", map[string]string{"./ft/...": "calls and files are two applications"})
 	g.ForbidDeps(t, "./ft/...", map[string]string{"./media/...": "calls and files are two applications"})
+	carriers := []string{"./ft/tcp/...", "./ft/quic/...", "./ft/datachannel/...", "./ft/s5b/...", "./ft/ibb/..."}
+	for _, c := range carriers {
+		others := map[string]string{"./ft/race/...": "each carrier works alone"}
+		for _, other := range carriers {
+			if other != c {
+				others[other] = "each carrier works alone; race joins two"
+			}
+		}
+		g.ForbidDeps(t, c, others)
+	}
 	for _, relay := range []string{"./turn/...", "./cmd/carillon-turn/..."} {
 		g.ForbidDeps(t, relay, map[string]string{
 			"mellium.im/...":                standsAlone,
