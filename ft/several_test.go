@@ -332,7 +332,9 @@ func TestHostileOffersOfSeveral(t *testing.T) {
 		edit func(*jingle.Jingle)
 		ok   bool
 	}{
-		{name: "a file and something else", edit: func(j *jingle.Jingle) { j.Contents[1].Description = &ft.Description{Files: 1, Roots: []ft.Root{{Name: "x"}}} }},
+		{name: "a file and something else", edit: func(j *jingle.Jingle) {
+			j.Contents[1].Description = &ft.Description{Files: 1, Roots: []ft.Root{{Name: "x"}}}
+		}},
 		{name: "a file and something unknown", edit: func(j *jingle.Jingle) {
 			j.Contents[1].Description = &jingle.Unknown{XMLName: xmlName("urn:example:game", "description")}
 		}},
