@@ -3,9 +3,13 @@ package jingle
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"mellium.im/xmpp/stanza"
 )
+
+// lastWordTimeout is how long a peer that knows a session no more has to say why.
+const lastWordTimeout = 2 * time.Second
 
 // Sent reports how the peer answered one of our actions: nil when it was
 // acknowledged, an *Error when refused, any other error when no answer came.
@@ -48,6 +52,16 @@ func (s *Session) sentWell(f *flight) []Effect {
 
 // sentInVain undoes what the action had begun.
 func (s *Session) sentInVain(f *flight, err error) []Effect {
+	if isUnknownSession(err) && f.j.Action == ActionTransportInfo {
+		// Candidates cross the end of a session: why it ended is on its way, and
+		// a driver that handles answers at once hears of this first.
+		if s.lastWord != 0 {
+			return nil
+		}
+		var out []Effect
+		s.lastWord, out = s.startTimer(timer{kind: timerLastWord, name: text(err)}, lastWordTimeout)
+		return out
+	}
 	if isUnknownSession(err) {
 		return s.end(nil, Reason{Condition: Gone, Text: text(err)}, true)
 	}

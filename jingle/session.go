@@ -87,6 +87,7 @@ type Session struct {
 	lastID   ActionID
 	timers   map[TimerID]timer
 	lastTime TimerID
+	lastWord TimerID // see timerLastWord; zero while the peer knows the session
 	// acceptTimer runs while our session-initiate is not accepted.
 	acceptTimer TimerID
 	// changed is set by our content actions. It tells a session-accept that
@@ -235,7 +236,7 @@ func (s *Session) end(before []Effect, r Reason, remote bool) []Effect {
 // A timer is a running timer and what it is for.
 type timer struct {
 	kind timerKind
-	name string // content
+	name string // content; of timerLastWord what the peer said
 }
 
 type timerKind uint8
@@ -244,6 +245,7 @@ const (
 	timerAccept  timerKind = iota // session-accept is due
 	timerAnswer                   // the answer to content-add is due
 	timerReplace                  // the answer to transport-replace is due
+	timerLastWord                 // the session-terminate of a peer that has ended is due
 )
 
 func (s *Session) startTimer(t timer, after time.Duration) (TimerID, []Effect) {
@@ -294,6 +296,8 @@ func (s *Session) timerFired(id TimerID) []Effect {
 			return out
 		}
 		return append(out, ContentRejected{Names: []string{t.name}, Reason: r})
+	case timerLastWord:
+		return s.end(nil, Reason{Condition: Gone, Text: t.name}, true)
 	case timerReplace:
 		if c := s.content(t.name); c != nil && c.replace == replaceOurs {
 			c.replace, c.replTime = replaceNone, 0
