@@ -152,6 +152,7 @@ func (n *negotiation) Open(ctx context.Context) (ft.Stream, error) {
 // XEP-0047#create
 func (n *negotiation) dial(ctx context.Context, s *stream, size uint16) error {
 	for {
+		s.expect(int(size))
 		_, err := n.env.IQ(ctx, n.env.Peer, stanza.SetIQ, &ibb.Open{SID: n.sid, BlockSize: size, Stanza: "iq"})
 		var e stanza.Error
 		switch {
@@ -216,6 +217,7 @@ type stream struct {
 
 	mu     sync.Mutex
 	size   int    // of a block; 0 before it is open
+	most   int    // bytes of a block that comes; 0 while none may
 	in     []byte // received and not yet read
 	inSeq  uint16
 	inErr  error // io.EOF after the peer's close
@@ -265,11 +267,19 @@ func (s *stream) wait(deadline time.Time) {
 	}
 }
 
+// expect takes blocks from now on: the peer may send its first one right behind
+// its answer to our open element, which others have to hear of yet.
+func (s *stream) expect(most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most = most
+}
+
 func (s *stream) opened(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.size == 0 {
-		s.size = size
+		s.size, s.most = size, size
 		close(s.open)
 	}
 }
@@ -327,10 +337,10 @@ func (s *stream) handle(from jid.JID, r xml.TokenReader) error {
 func (s *stream) receive(b *ibb.Data) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if b.SID != s.sid || s.size == 0 || s.inErr != nil {
+	if b.SID != s.sid || s.most == 0 || s.inErr != nil {
 		return stanzaError(stanza.ItemNotFound)
 	}
-	data, err := b.Bytes(s.size)
+	data, err := b.Bytes(s.most)
 	if err != nil || b.Seq != s.inSeq {
 		s.inErr = fmt.Errorf("in-band stream: block %d comes where %d should: %w", b.Seq, s.inSeq, errors.Join(err, io.ErrUnexpectedEOF))
 		s.signal()

@@ -255,3 +255,55 @@ func TestDeadlines(t *testing.T) {
 	}
 	close(hold)
 }
+
+// A block of the responder may be there before the initiator has heard that
+// its stream is open.
+func TestFirstBlockRightBehindTheAnswer(t *testing.T) {
+	p := newPost()
+	ours, said := p.env(alice, bob), make(chan struct{})
+	ask := ours.Ask
+	ours.Ask = func(ctx context.Context, to jid.JID, typ stanza.IQType, payload any) (func(context.Context) (xml.TokenReader, error), error) {
+		wait, err := ask(ctx, to, typ, payload)
+		return func(ctx context.Context) (xml.TokenReader, error) { <-said; return wait(ctx) }, err
+	}
+	na, err := Carrier{}.New(ours, jingle.Initiator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nb, err := Carrier{}.New(p.env(bob, alice), jingle.Responder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer na.Close()
+	defer nb.Close()
+	offer, _ := na.Local(t.Context())
+	if err := nb.Remote(offer); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := nb.Local(t.Context())
+	if err := na.Remote(answer); err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		defer close(said)
+		b, err := nb.Open(t.Context())
+		if err != nil {
+			sent <- err
+			return
+		}
+		t.Cleanup(func() { b.Close() })
+		_, err = io.WriteString(b, "hello")
+		sent <- err
+	}()
+	a, err := na.Open(t.Context())
+	if err := errors.Join(err, <-sent); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	a.SetReadDeadline(time.Now().Add(5 * time.Second))
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(a, got); err != nil || string(got) != "hello" {
+		t.Errorf("received %q, %v", got, err)
+	}
+}
