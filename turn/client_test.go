@@ -195,6 +195,28 @@ func (c *client) read() []byte {
 	return b[:n]
 }
 
+// readAgain is read, and sends a datagram again for which there is no answer: a
+// relay that is flooded may lose it. RFC 8489#section-6.2.1
+func (c *client) readAgain(request []byte) []byte {
+	c.t.Helper()
+	if c.conn.LocalAddr().Network() != "udp" {
+		return c.read()
+	}
+	b := make([]byte, 65536)
+	for deadline := time.Now().Add(patience); ; c.write(request) {
+		if err := c.conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			c.t.Fatal(err)
+		}
+		n, _, err := c.conn.ReadFrom(b)
+		if err == nil {
+			return b[:n]
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(deadline) {
+			c.t.Fatalf("read from relay: %v", err)
+		}
+	}
+}
+
 // request sends a request, authenticates when asked to, and returns the answer.
 func (c *client) request(method stun.Method, attrs ...stun.Setter) *stun.Message {
 	c.t.Helper()
@@ -210,7 +232,7 @@ func (c *client) request(method stun.Method, attrs ...stun.Setter) *stun.Message
 		c.write(m.Raw)
 		answer := &stun.Message{}
 		for {
-			b := c.read()
+			b := c.readAgain(m.Raw)
 			answer.Raw = b
 			if stun.IsMessage(b) && answer.Decode() == nil && answer.TransactionID == m.TransactionID {
 				break
