@@ -242,10 +242,10 @@ type timer struct {
 type timerKind uint8
 
 const (
-	timerAccept  timerKind = iota // session-accept is due
-	timerAnswer                   // the answer to content-add is due
-	timerReplace                  // the answer to transport-replace is due
-	timerLastWord                 // the session-terminate of a peer that has ended is due
+	timerAccept   timerKind = iota // session-accept is due
+	timerAnswer                    // the answer to content-add is due
+	timerReplace                   // the answer to transport-replace is due
+	timerLastWord                  // the session-terminate of a peer that has ended is due
 )
 
 func (s *Session) startTimer(t timer, after time.Duration) (TimerID, []Effect) {
