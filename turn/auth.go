@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -90,7 +91,10 @@ func (k *keyring) realm(listener, serverName string) *realm {
 	return k.first
 }
 
-// nonces makes and checks nonces without remembering them.
+// nonces makes and checks nonces without remembering them. Each is good for one
+// address, so that one which was overheard is of no use elsewhere. The port is
+// left out: a connection of RFC 6062 has another, and so has who a NAT has
+// forgotten; neither shall have to ask again.
 type nonces struct {
 	key      []byte
 	random   bool
@@ -107,26 +111,28 @@ const (
 	nonceSkew = time.Minute
 )
 
-func (n *nonces) append(to []byte, at uint32, features byte) []byte {
+func (n *nonces) append(to []byte, at uint32, client netip.Addr, features byte) []byte {
 	var head [5]byte
 	head[0] = features
 	binary.BigEndian.PutUint32(head[1:], at)
+	address := client.As16() // of IPv4 the v4-mapped one
 	mac := hmac.New(sha256.New, n.key)
 	mac.Write(head[:])
+	mac.Write(address[:])
 	var sum [sha256.Size]byte
 	to = append(to, nonceCookie...)
 	to = base64.StdEncoding.AppendEncode(to, []byte{features, 0, 0})
 	return base64.URLEncoding.AppendEncode(to, append(head[1:5:5], mac.Sum(sum[:0])[:nonceTag]...))
 }
 
-// make returns a nonce that says what a realm takes.
-func (n *nonces) make(now time.Time, features byte) []byte {
-	return n.append(make([]byte, 0, nonceLength), uint32(now.Unix()), features)
+// make returns a nonce for a client that says what a realm takes.
+func (n *nonces) make(now time.Time, client netip.Addr, features byte) []byte {
+	return n.append(make([]byte, 0, nonceLength), uint32(now.Unix()), client, features)
 }
 
 // good says whether a nonce is one of ours or of a relay with our secret, for
-// a realm with these features, and not too old.
-func (n *nonces) good(nonce []byte, now time.Time, features byte) bool {
+// this client and a realm with these features, and not too old.
+func (n *nonces) good(nonce []byte, now time.Time, client netip.Addr, features byte) bool {
 	if len(nonce) != nonceLength {
 		return false
 	}
@@ -136,7 +142,7 @@ func (n *nonces) good(nonce []byte, now time.Time, features byte) bool {
 	}
 	at := binary.BigEndian.Uint32(b[:])
 	age := now.Sub(time.Unix(int64(at), 0))
-	return age <= n.lifetime && age >= -nonceSkew && hmac.Equal(nonce, n.append(nil, at, features))
+	return age <= n.lifetime && age >= -nonceSkew && hmac.Equal(nonce, n.append(nil, at, client, features))
 }
 
 // Password algorithms, RFC 8489#section-18.5.
@@ -213,7 +219,7 @@ func (k *keyring) named(m *message) (who Account) {
 
 // check follows RFC 8489#section-9.2.4. A code that is not 0 is the answer; a
 // reason says that it is a failed login of user.
-func (k *keyring) check(m *message, now time.Time, announced *realm) (l login, c code, user, reason string) {
+func (k *keyring) check(m *message, now time.Time, client netip.Addr, announced *realm) (l login, c code, user, reason string) {
 	if m.integrity == 0 && m.integrity256 == 0 {
 		return l, codeUnauthenticated, "", ""
 	}
@@ -228,7 +234,7 @@ func (k *keyring) check(m *message, now time.Time, announced *realm) (l login, c
 	if r == nil {
 		return l, codeUnauthenticated, "", reasonUnknownRealm
 	}
-	if !k.nonces.good(nonce, now, r.features) && !k.nonces.good(nonce, now, announced.features) {
+	if !k.nonces.good(nonce, now, client, r.features) && !k.nonces.good(nonce, now, client, announced.features) {
 		return l, codeStaleNonce, "", ""
 	}
 	// Whoever removes algorithms from our offer shows it here: the nonce says

@@ -122,7 +122,7 @@ func (r *request) send() {
 func (r *request) challenge(c code) {
 	a := r.failure(c)
 	a.add(attrRealm, []byte(r.realm.name))
-	a.add(attrNonce, r.keys.nonces.make(time.Now(), r.realm.features))
+	a.add(attrNonce, r.keys.nonces.make(time.Now(), r.from.Addr(), r.realm.features))
 	a.add(attrPasswordAlgorithms, algorithms)
 	r.send()
 }
@@ -139,7 +139,7 @@ func (r *request) authenticate() bool {
 		s.refuse("login not checked", reasonLogins, "user", who.User, s.addr("client", r.from))
 		return false
 	}
-	l, c, user, reason := r.keys.check(&r.message, time.Now(), r.realm)
+	l, c, user, reason := r.keys.check(&r.message, time.Now(), r.from.Addr(), r.realm)
 	if reason != "" {
 		s.failures.Add(1)
 		s.logins.take(guess{r.from.Addr(), who.User}, now)

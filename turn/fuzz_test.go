@@ -134,7 +134,7 @@ func FuzzServer(f *testing.F) {
 			if signed {
 				a.add(attrUsername, []byte("u"))
 				a.add(attrRealm, []byte(testRealm))
-				a.add(attrNonce, keys.nonces.make(time.Now(), keys.first.features))
+				a.add(attrNonce, keys.nonces.make(time.Now(), loopback, keys.first.features))
 				a.sign(longTermKey(algorithmMD5, "u", testRealm, "p"), false)
 			}
 			out.sent = nil

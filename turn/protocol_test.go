@@ -313,12 +313,12 @@ func TestSHA256(t *testing.T) {
 	}
 	// Whoever changes what the nonce says of us makes it void.
 	k := s.keyring.Load()
-	nonce := k.nonces.make(time.Now(), k.first.features)
+	nonce := k.nonces.make(time.Now(), loopback, k.first.features)
 	if k.first.features != featureAlgorithms|featureAnonymity || withSecret.keyring.Load().first.features != featureAlgorithms {
 		t.Error("names are anonymous where all are known, and only there")
 	}
 	copy(nonce[len(nonceCookie):], "AAAA")
-	if k.nonces.good(nonce, time.Now(), k.first.features) {
+	if k.nonces.good(nonce, time.Now(), loopback, k.first.features) {
 		t.Error("a nonce that promises less is good")
 	}
 }
@@ -330,7 +330,7 @@ func TestNonces(t *testing.T) {
 	conf.NonceSecret = ""
 	other := start(t, conf)
 	now := time.Now()
-	nonce := one.keyring.Load().nonces.make(now, featureAlgorithms)
+	nonce := one.keyring.Load().nonces.make(now, loopback, featureAlgorithms)
 	if len(nonce) != nonceLength {
 		t.Errorf("a nonce of %d bytes, want %d", len(nonce), nonceLength)
 	}
@@ -343,8 +343,14 @@ func TestNonces(t *testing.T) {
 		"in an hour": {one, now.Add(time.Hour - 2*time.Second), true}, "later": {one, now.Add(time.Hour + 2*time.Second), false},
 		"a clock behind": {two, now.Add(-nonceSkew / 2), true}, "a clock far behind": {two, now.Add(-2 * nonceSkew), false},
 	} {
-		if got := c.s.keyring.Load().nonces.good(nonce, c.at, featureAlgorithms); got != c.good {
+		if got := c.s.keyring.Load().nonces.good(nonce, c.at, loopback, featureAlgorithms); got != c.good {
 			t.Errorf("%s: good is %v", name, got)
+		}
+	}
+	// It is of one address, however that is written, and of all its ports.
+	for from, good := range map[string]bool{"127.0.0.1": true, "::ffff:127.0.0.1": true, "127.0.0.9": false, "::1": false, "2600::1": false} {
+		if got := one.keyring.Load().nonces.good(nonce, now, netip.MustParseAddr(from), featureAlgorithms); got != good {
+			t.Errorf("from %s: good is %v", from, got)
 		}
 	}
 	// A client goes on at another relay with the nonce it has.
@@ -370,6 +376,22 @@ func TestNonces(t *testing.T) {
 	if c.nonce.String() != before {
 		t.Error("a reload made nonces stale")
 	}
+	// From another address it is stale, and the nonce that comes with that is good.
+	elsewhere, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})
+	if err != nil {
+		t.Skipf("127.0.0.9: %v", err)
+	}
+	moved := connect(t, one, UDP, "u", "p")
+	moved.conn.Close()
+	moved.conn = elsewhere
+	t.Cleanup(func() { elsewhere.Close() })
+	m = stun.MustBuild(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest), wantUDP, stun.NewUsername("u"), d.realm, d.nonce, d.key)
+	moved.write(m.Raw)
+	answer = &stun.Message{Raw: moved.read()}
+	if err := answer.Decode(); err != nil || codeOf(answer) != stun.CodeStaleNonce {
+		t.Errorf("with the nonce of another address: %v, %v", answer, err)
+	}
+	moved.allocate()
 }
 
 func TestRealms(t *testing.T) {
