@@ -17,6 +17,15 @@ func lock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// lockedByOther reports whether a transfer has f.
+func lockedByOther(f *os.File) (bool, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) // shared: two who look do not mislead each other
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // renameNew renames without replacing anything.
 func renameNew(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)

@@ -89,6 +89,7 @@ func appendEntry(b []byte, e Entry) []byte {
 type manifestReader struct {
 	entries Manifest
 	kind    map[string]bool // path -> is a folder
+	number  map[string]int  // path that came more than once -> the highest number given to it
 	bytes   int             // of names
 	total   int64           // of files
 }
@@ -145,12 +146,14 @@ func (r *manifestReader) check(name string, e *Entry) error {
 		return fmt.Errorf("%w: folder %q has a size", ErrManifest, name)
 	}
 	// Two names may become one when they are made safe; the later one gives way.
-	for i, base := 1, safe; ; i++ {
-		if _, taken := r.kind[safe]; !taken {
-			break
+	// The number goes on where the last one ended, so that many cost no more each.
+	if base := safe; r.taken(safe) {
+		if r.number == nil {
+			r.number = make(map[string]int)
 		}
-		if safe = numbered(base, i); i > maxNumber {
-			return fmt.Errorf("%w: %q comes too often", ErrManifest, name)
+		for r.taken(safe) {
+			r.number[base]++
+			safe = numbered(base, r.number[base])
 		}
 	}
 	if safe != name && e.Dir {
@@ -163,11 +166,20 @@ func (r *manifestReader) check(name string, e *Entry) error {
 	return nil
 }
 
-// maxNumber is the highest number tried to make a name unique.
-const maxNumber = 999
+func (r *manifestReader) taken(name string) bool {
+	_, taken := r.kind[name]
+	return taken
+}
 
-// numbered returns the name with " (i)" before its extension.
+// maxNumber is the highest number tried to make a name unique.
+const maxNumber = 1 << 20
+
+// numbered returns the name with " (i)" before its extension; the name itself
+// for 0.
 func numbered(name string, i int) string {
+	if i == 0 {
+		return name
+	}
 	dir, base := path.Split(name)
 	ext := path.Ext(base)
 	if ext == base || len(ext) > 12 {

@@ -176,13 +176,13 @@ func ReceivePlain(offer PlainOffer, opt ReceiveOptions) (*PlainFile, error) {
 	if n := Free(opt.Dir); n >= 0 && offer.Size > n {
 		return nil, fmt.Errorf("%w: %d bytes are missing", ErrDiskFull, offer.Size-n)
 	}
-	r, err := claim(opt.Dir, opt.Peer, e, 0, e.Size)
+	r, err := newClaimer(opt.Dir, opt.Peer, e.Size).claim(e, 0)
 	if err != nil {
 		return nil, err
 	}
 	p := &PlainFile{opt: opt, offer: offer, root: r}
 	if p.file, err = os.OpenFile(r.part, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
-		r.file.Close()
+		r.close()
 		return nil, fmt.Errorf("write %q: %w", e.Path, err)
 	}
 	// What is there can be kept only if the hash of the whole shows in the end
@@ -330,6 +330,6 @@ func (p *PlainFile) Close() error {
 			p.root.discard()
 		}
 	}
-	p.root.file.Close()
+	p.root.close()
 	return p.file.Close()
 }

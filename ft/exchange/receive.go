@@ -213,12 +213,13 @@ func (r *receiver) prepare(ctx context.Context) error {
 	r.owner = make([]*root, len(r.man))
 	r.left = r.man.Files()
 	var held int64
+	claims := newClaimer(r.opt.Dir, r.opt.Peer, r.total)
 	for i, e := range r.man {
 		if !isRoot(e) {
 			r.owner[i] = r.owner[i-1]
 			continue
 		}
-		c, err := claim(r.opt.Dir, r.opt.Peer, e, i, r.total)
+		c, err := claims.claim(e, i)
 		if err != nil {
 			return err
 		}
@@ -260,9 +261,10 @@ func (r *receiver) prepare(ctx context.Context) error {
 	return nil
 }
 
-// dropEmpty removes journals of roots that have nothing yet.
+// dropEmpty removes journals of roots that have nothing yet, the one whose lock
+// stands for others last.
 func (r *receiver) dropEmpty() {
-	for _, c := range r.roots {
+	for _, c := range slices.Backward(r.roots) {
 		if !c.resumed {
 			c.discard()
 		}
@@ -784,29 +786,36 @@ func (r *receiver) commit() error {
 		}
 		r.opt.Arriving(r.man, &will)
 	}
-	for _, c := range r.roots {
+	paths := make([]string, len(r.roots))
+	defer func() {
+		r.res.Paths = slices.DeleteFunc(paths, func(p string) bool { return p == "" })
+	}()
+	commit := func(i int, c *root) error {
 		if r.files[c.first].skipped != nil {
 			c.discard()
-			continue
+			return nil
 		}
 		if c.resumed {
 			r.res.Resent += max(0, c.prior-c.kept)
 		}
-		to, err := c.commit(r.opt.Dir)
-		if err != nil {
+		var err error
+		paths[i], err = c.commit(r.opt.Dir)
+		return err
+	}
+	for i, c := range r.roots[1:] {
+		if err := commit(i+1, c); err != nil {
 			return err
 		}
-		r.res.Paths = append(r.res.Paths, to)
 	}
-	return nil
+	return commit(0, r.roots[0]) // its lock may stand for those of the others
 }
 
 // close ends what is open; partial data stays.
 func (r *receiver) close() {
 	r.closeFile()
 	for _, c := range r.roots {
-		c.note() // of one that was discarded it goes nowhere
-		c.file.Close()
+		c.note()
+		c.close()
 	}
 	if r.tree != nil {
 		r.tree.close()

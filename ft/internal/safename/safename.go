@@ -16,7 +16,7 @@ import (
 
 // Limits of what is accepted.
 const (
-	MaxName  = 200  // bytes of one name: 255 less room for " (999)", ".part" and the journal
+	MaxName  = 200  // bytes of one name: 255 less room for "_", " (1048576)", ".part" and the journal
 	MaxDepth = 64   // folders in one path
 	MaxPath  = 4000 // bytes of one path
 )
@@ -52,6 +52,17 @@ func Name(s string) string {
 	}
 	if s == "" {
 		return "file"
+	}
+	return s
+}
+
+// Visible returns the name that a file or folder with a safe name gets in the
+// folder that receives. A leading dot would hide it, and programs look for such
+// names where people may receive files: .bashrc, .ssh, .config. Inside a folder
+// that was sent dots mean nothing to anybody else, as in .git, and stay.
+func Visible(s string) string {
+	if strings.HasPrefix(s, ".") {
+		return "_" + s
 	}
 	return s
 }

@@ -48,6 +48,14 @@ func TestName(t *testing.T) {
 	}
 }
 
+func TestVisible(t *testing.T) {
+	for in, want := range map[string]string{".bashrc": "_.bashrc", ".ssh": "_.ssh", "...": "_...", "a.b": "a.b", "_x": "_x"} {
+		if got := Visible(in); got != want {
+			t.Errorf("Visible(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestPath(t *testing.T) {
 	for _, tt := range []struct {
 		name, in, want string
