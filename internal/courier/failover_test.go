@@ -187,6 +187,10 @@ var failovers = []failover{
 	}},
 }
 
+// closing bounds the end of a receiver whose transfer is done or paused. Its own
+// limits end it earlier.
+const closing = 30 * time.Second
+
 func (f failover) run(t *testing.T, alice, bob *signaling.Client) {
 	t.Parallel()
 	carriers := f.try(t)
@@ -206,10 +210,17 @@ func (f failover) run(t *testing.T, alice, bob *signaling.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	defer func() { // not for ever, where a transfer does not end
+		closed := make(chan struct{})
+		go func() { r.Close(); close(closed) }()
+		select {
+		case <-closed:
+		case <-time.After(closing):
+			t.Errorf("the receiver is not closed within %v", closing)
+		}
+	}()
 	src, err := exchange.Scan(ctx, path)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
@@ -59,10 +60,12 @@ type Receiver struct {
 	remove []func()
 	wg     sync.WaitGroup
 
+	free func(dir string) int64 // bytes on the disk; -1 when not known
+
 	mu     sync.Mutex
 	closed bool
 	open   map[*incoming]struct{}
-	used   map[string]int64 // bytes received or expected, by bare JID
+	used   map[string]int64 // bytes received or accepted, by bare JID
 	total  int64
 }
 
@@ -75,7 +78,9 @@ type incoming struct {
 	x        running
 	asked    bool // the offer may be shown: it makes sense
 	reserved int64
-	again    bool // it had come before
+	left     atomic.Int64  // bytes that are accepted and not on the disk yet
+	over     chan struct{} // closed when nothing is reserved any more
+	again    bool          // it had come before
 	accepted time.Time
 	kind     string
 }
@@ -93,7 +98,7 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 	if cfg.OnDone == nil {
 		cfg.OnDone = func(*Done, error) {}
 	}
-	r := &Receiver{c: c, cfg: cfg, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
+	r := newReceiver(c, cfg)
 	r.remove = append(r.remove, c.Client.Advertise(append(ft.Features(c.carriers()...), jingle.NS)...))
 	for _, ns := range []string{ft.NS, filetransfer.NS} {
 		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
@@ -103,6 +108,10 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 		r.remove = append(r.remove, c.Client.Advertise(old...), si.Listen(c.env(), r.takeOld))
 	}
 	return r, nil
+}
+
+func newReceiver(c *Courier, cfg ReceiveConfig) *Receiver {
+	return &Receiver{c: c, cfg: cfg, free: exchange.Free, open: make(map[*incoming]struct{}), used: make(map[string]int64)}
 }
 
 // Close takes nothing new, pauses what runs, and waits for its end.
@@ -121,7 +130,7 @@ func (r *Receiver) Close() {
 
 // take runs on the goroutine of the session and does not wait.
 func (r *Receiver) take(o signaling.Offer) jingle.Application {
-	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known}
+	in := &incoming{r: r, id: Session{o.SID, o.From}, known: o.Known, over: make(chan struct{})}
 	in.offer, in.asked = ft.ReadOffers(o.Jingle.Contents)
 	if o.Jingle.Contents[0].Senders == jingle.SendersResponder {
 		in.asked = false // it asks for a file, which we do not give
@@ -141,7 +150,7 @@ func (r *Receiver) take(o signaling.Offer) jingle.Application {
 // takeOld takes the offer of a client without Jingle. It does not wait.
 func (r *Receiver) takeOld(o *si.Incoming) {
 	contact, ok := r.c.Client.Contact(o.From)
-	in := &incoming{r: r, id: Session{o.SID, o.From}, offer: o.Offer, asked: true,
+	in := &incoming{r: r, id: Session{o.SID, o.From}, offer: o.Offer, asked: true, over: make(chan struct{}),
 		known: ok && contact.SeesUs() || sameBare(o.From, r.c.Client.JID())}
 	r.mu.Lock()
 	full := r.closed || len(r.open) >= maxTransfers
@@ -207,9 +216,13 @@ func (in *incoming) peer() string { return in.id.Peer.Bare().String() }
 func (in *incoming) event(e ft.Event) {
 	switch e := e.(type) {
 	case ft.Accepted:
+		in.r.mu.Lock() // others look whether it runs
 		in.accepted = time.Now()
+		in.r.mu.Unlock()
 	case ft.Carrying:
 		in.kind = e.Stream.Kind
+	case ft.Progressing:
+		in.left.Store(max(0, e.Total-e.Bytes))
 	}
 	in.r.cfg.OnEvent(Happened{in.id, e})
 }
@@ -224,10 +237,7 @@ func (in *incoming) decide(ctx context.Context) error {
 	resumed, held := in.begun()
 	shown := Offered{Session: in.id, Offer: in.offer, Incoming: true, Known: in.known, Resumed: resumed}
 	r.cfg.OnEvent(shown)
-	if free := exchange.Free(r.cfg.Dir); free >= 0 && in.offer.Size-held > free {
-		return &ft.RefusedError{Text: exchange.ErrDiskFull.Error()}
-	}
-	if err := in.reserve(); err != nil {
+	if err := in.reserve(held, false); err != nil {
 		return err
 	}
 	if r.cfg.Decide != nil && !resumed {
@@ -236,7 +246,7 @@ func (in *incoming) decide(ctx context.Context) error {
 		}
 	}
 	in.supersede(ctx)
-	return nil
+	return in.reserve(held, true)
 }
 
 // begun reports whether everything in the offer was accepted before from this
@@ -265,7 +275,7 @@ func (in *incoming) supersede(ctx context.Context) {
 	r.mu.Lock()
 	var old []*incoming
 	for o := range r.open {
-		if o != in && !o.accepted.IsZero() && o.peer() == in.peer() && sameOffer(o.offer, in.offer) {
+		if in.supersedes(o) {
 			old = append(old, o)
 		}
 	}
@@ -273,19 +283,26 @@ func (in *incoming) supersede(ctx context.Context) {
 	for _, o := range old {
 		o.x.Stop(errSuperseded)
 		select {
-		case <-o.x.Done():
+		case <-o.over:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+// supersedes reports whether in is what o was, begun anew.
+func (in *incoming) supersedes(o *incoming) bool {
+	return o != in && !o.accepted.IsZero() && o.peer() == in.peer() && sameOffer(o.offer, in.offer)
+}
+
 func sameOffer(a, b ft.Offer) bool {
 	return a.Size == b.Size && a.Files == b.Files && a.Folders == b.Folders && slices.Equal(a.Names, b.Names)
 }
 
-// reserve counts an offer against the quotas.
-func (in *incoming) reserve() error {
+// reserve counts an offer against the quotas and the free disk, of which held
+// bytes are used by it already. Without take it only looks whether there is
+// room: what nobody has accepted takes none from others.
+func (in *incoming) reserve(held int64, take bool) error {
 	r := in.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -294,12 +311,28 @@ func (in *incoming) reserve() error {
 		return &ft.RefusedError{Text: "files of unknown size are not taken"}
 	}
 	size = max(0, size)
-	if over(r.total, size, r.cfg.Quota) || over(r.used[in.peer()], size, r.cfg.QuotaPerContact) {
+	total, used, free := r.total, r.used[in.peer()], r.free(r.cfg.Dir)
+	for o := range r.open {
+		left := o.left.Load() // what runs will still write
+		switch {
+		case in.supersedes(o): // it will end, with what it has
+			total, used = total-min(left, o.reserved), used-min(left, o.reserved)
+		case free >= 0:
+			free = max(0, free-left)
+		}
+	}
+	if free >= 0 && size-held > free {
+		return &ft.RefusedError{Text: exchange.ErrDiskFull.Error()}
+	}
+	if over(total, size, r.cfg.Quota) || over(used, size, r.cfg.QuotaPerContact) {
 		return &ft.RefusedError{Text: ErrQuota.Error()}
 	}
-	in.reserved = size
-	r.total += size
-	r.used[in.peer()] += size
+	if take {
+		in.reserved = size
+		in.left.Store(max(0, size-held))
+		r.total += size
+		r.used[in.peer()] += size
+	}
 	return nil
 }
 
@@ -311,6 +344,7 @@ func (in *incoming) release(res *exchange.Result, err error) {
 	r := in.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer close(in.over)
 	delete(r.open, in)
 	back := int64(0)
 	switch {
