@@ -72,10 +72,14 @@ func (p *Path) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// keyBytes is so long that no two transfers have the same key by chance: one
+// would take the place of the other.
+const keyBytes = 8
+
 // key is the same for the same files to the same person.
 func key(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:3])
+	return hex.EncodeToString(sum[:keyBytes])
 }
 
 // Put keeps a transfer, in place of the one of the same files to the same
@@ -158,11 +162,13 @@ type Incoming struct {
 
 // Incoming returns what has been received in part.
 func (b Box) Incoming() (list []Incoming, err error) {
+	seen := make(map[Path]bool)
 	err = b.read("d", func(id string, text []byte) {
 		var f folder
-		if json.Unmarshal(text, &f) != nil || f.Dir == "" {
+		if json.Unmarshal(text, &f) != nil || f.Dir == "" || seen[f.Dir] {
 			return
 		}
+		seen[f.Dir] = true
 		partials, err := exchange.Partials(string(f.Dir))
 		if err != nil {
 			return // the folder may be on a disk that is not there now

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -14,5 +15,17 @@ func TestRecordKeepsNamesAsTheyAre(t *testing.T) {
 	list, err := b.Outgoing()
 	if err != nil || len(list) != 1 || !slices.Equal(list[0].Paths, paths) {
 		t.Errorf("read %+v, %v; want %q", list, err, paths)
+	}
+}
+
+// The keys of many transfers differ. With 24 bits some of these would be the same.
+func TestKeysDoNotMeet(t *testing.T) {
+	seen := make(map[string]int)
+	for i := range 100_000 {
+		k := key("a@example.org", "b@example.org", fmt.Sprint("/home/a/", i))
+		if other, ok := seen[k]; ok {
+			t.Fatalf("files %d and %d have the key %s", other, i, k)
+		}
+		seen[k] = i
 	}
 }
