@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/carillon-im/carillon/ft/internal/safename"
 )
@@ -15,7 +16,11 @@ import (
 type Source struct {
 	Manifest Manifest
 	Skipped  int // symbolic links, sockets, devices: not sent
-	local    []string
+	// Unread are the folders, and files whose attributes are not told, that
+	// cannot be read: not sent, nor what is in them. Send adds them to its
+	// result as failed.
+	Unread []FileResult
+	local  []string
 }
 
 // Local returns where entry i lies on this machine.
@@ -23,9 +28,15 @@ func (s *Source) Local(i int) string { return s.local[i] }
 
 // Scan lists the files and folders named by paths, folders with everything in
 // them. Symbolic links inside folders are skipped and counted; one named
-// itself is followed, as the person means what it points to.
+// itself is followed, as the person means what it points to. What cannot be read
+// inside a folder is left out and told in Source.Unread; one named itself is an
+// error.
 func Scan(ctx context.Context, paths ...string) (*Source, error) {
-	s := &Source{}
+	return scanWith(ctx, os.ReadDir, paths)
+}
+
+func scanWith(ctx context.Context, readDir func(string) ([]os.DirEntry, error), paths []string) (*Source, error) {
+	s := &scanner{Source: &Source{}, readDir: readDir}
 	roots := make(map[string]bool)
 	for _, p := range paths {
 		abs, err := filepath.Abs(p)
@@ -51,11 +62,16 @@ func Scan(ctx context.Context, paths ...string) (*Source, error) {
 	case len(s.Manifest) == 0:
 		return nil, errors.New("nothing to send: no file or folder is named")
 	}
-	return s, nil
+	return s.Source, nil
+}
+
+type scanner struct {
+	*Source
+	readDir func(string) ([]os.DirEntry, error)
 }
 
 // add appends what lies at local under the given name, depth first.
-func (s *Source) add(ctx context.Context, local, name string, info fs.FileInfo) error {
+func (s *scanner) add(ctx context.Context, local, name string, info fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -69,6 +85,17 @@ func (s *Source) add(ctx context.Context, local, name string, info fs.FileInfo) 
 	if _, err := safename.Path(name); err != nil {
 		return fmt.Errorf("%w: %w", ErrManifest, err)
 	}
+	var children []os.DirEntry
+	if info.IsDir() {
+		var err error
+		if children, err = s.readDir(local); err != nil {
+			if !strings.Contains(name, "/") {
+				return fmt.Errorf("list folder: %w", err)
+			}
+			s.Unread = append(s.Unread, FileResult{Path: name, Err: err})
+			return nil
+		}
+	}
 	e := Entry{Path: name, Dir: info.IsDir(), ModTime: info.ModTime()}
 	if !e.Dir {
 		e.Size, e.Exec = info.Size(), info.Mode()&0o111 != 0
@@ -78,24 +105,21 @@ func (s *Source) add(ctx context.Context, local, name string, info fs.FileInfo) 
 	if !e.Dir {
 		return nil
 	}
-	children, err := os.ReadDir(local)
-	if err != nil {
-		return fmt.Errorf("list folder: %w", err)
-	}
 	used := make(map[string]bool, len(children))
 	for _, c := range children {
 		info, err := c.Info()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // gone since the folder was read
 		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", filepath.Join(local, c.Name()), err)
-		}
 		safe := safename.Name(c.Name())
 		for i, base := 1, safe; used[safe]; i++ {
 			safe = numbered(base, i)
 		}
 		used[safe] = true
+		if err != nil {
+			s.Unread = append(s.Unread, FileResult{Path: name + "/" + safe, Err: err})
+			continue
+		}
 		if err := s.add(ctx, filepath.Join(local, c.Name()), name+"/"+safe, info); err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ func Send(ctx context.Context, s Stream, src *Source, opt SendOptions) (*Result,
 	}
 	snd.link.slow(opt.Limit)
 	err := snd.link.run(ctx, snd.run)
+	snd.res.Files = append(snd.res.Files, src.Unread...)
 	return snd.res, err
 }
 

@@ -206,6 +206,7 @@ func (s *sending) deliver(ctx context.Context, t Target) error {
 		}
 		s.sent++
 	}
+	s.done.Files = append(s.done.Files, s.src.Unread...) // the whole source has them, its parts do not
 	return nil
 }
 
@@ -425,12 +426,22 @@ func (s *sending) add(res *exchange.Result, verified bool, kind string) {
 // came to its end. It unwraps to their errors.
 type IncompleteError struct{ Files []exchange.FileResult }
 
+// maxNamed is how many files the text of an IncompleteError names.
+const maxNamed = 5
+
 func (e *IncompleteError) Error() string {
 	first := e.Files[0]
 	if len(e.Files) == 1 {
 		return fmt.Sprintf("%q was not transferred: %v", first.Path, first.Err)
 	}
-	return fmt.Sprintf("%d files were not transferred, the first is %q: %v", len(e.Files), first.Path, first.Err)
+	text := fmt.Sprintf("%d files or folders were not transferred", len(e.Files))
+	for i, f := range e.Files[:min(len(e.Files), maxNamed)] {
+		text += fmt.Sprintf("%c %q: %v", ":;"[min(i, 1)], f.Path, f.Err)
+	}
+	if more := len(e.Files) - maxNamed; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }
 
 func (e *IncompleteError) Unwrap() (errs []error) {

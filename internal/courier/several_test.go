@@ -114,3 +114,48 @@ func TestSeveralPlainFilesAreReceived(t *testing.T) {
 		})
 	}
 }
+
+// What could not be read when the source was made is in the result, however it
+// is sent.
+func TestWhatCannotBeReadIsNamedInTheResult(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		srv := xmpptest.Run(t, xmpptest.Config{Accounts: map[string]string{"alice@example.org": "pw", "bob@example.org": "pw"}})
+		srv.Befriend("alice@example.org", "bob@example.org")
+		dial := func(account string) *signaling.Client {
+			return login(t, signaling.Config{JID: jid.MustParse(account), Password: "pw", Server: srv.Addr(), RootCAs: srv.CertPool()})
+		}
+		alice, bob := dial("alice@example.org"), dial("bob@example.org")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		dir := filepath.Join(t.TempDir(), "docs")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src, err := exchange.Scan(ctx, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.Unread = []exchange.FileResult{{Path: "docs/secret", Err: os.ErrPermission}}
+		theirs := courier.Courier{Client: bob, Loopback: true}
+		r, err := theirs.Receive(courier.ReceiveConfig{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := courier.Courier{Client: alice, Loopback: true}
+		done, err := ours.Send(ctx, bob.JID(), src, courier.SendOptions{Plain: plain})
+		r.Close()
+		if err != nil || done.Bytes != 1 {
+			t.Fatalf("plain %t: %d bytes, %v", plain, done.Bytes, err)
+		}
+		failed := done.Failed()
+		if len(failed) != 1 || failed[0].Path != "docs/secret" {
+			t.Fatalf("plain %t: not transferred: %+v, want docs/secret", plain, failed)
+		}
+		if text := (&courier.IncompleteError{Files: append(failed, failed...)}).Error(); text != `2 files or folders were not transferred: "docs/secret": permission denied; "docs/secret": permission denied` {
+			t.Error(text)
+		}
+	}
+}
