@@ -2,6 +2,7 @@ package ft
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -112,6 +113,8 @@ type Env struct {
 	// method NeedsNoServices.
 	Services     []Service
 	FindServices func(context.Context) []Service
+	// RootCAs verify TURN servers over TLS. Nil means those of the system.
+	RootCAs *x509.CertPool
 	// Ask sends an IQ and returns a function that waits for the payload of its
 	// answer; an error answer comes back as an error. Stanzas leave in the
 	// order of the calls. Nil when the carrier has no way to send stanzas.

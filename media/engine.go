@@ -1,11 +1,13 @@
 package media
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
 	"time"
 
+	"github.com/carillon-im/carillon/internal/relaydial"
 	"github.com/carillon-im/carillon/media/audio"
 	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/ice/v4"
@@ -181,7 +183,11 @@ func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
 	case cfg.Net != nil:
 		s.SetNet(cfg.Net)
 	case cfg.RootCAs != nil:
-		s.SetICEProxyDialer(newRelayDialer(cfg.ICEServers, cfg.RootCAs))
+		var urls []string
+		for _, i := range cfg.ICEServers {
+			urls = append(urls, i.URL)
+		}
+		s.SetICEProxyDialer(relaydial.New(context.Background(), urls, cfg.RootCAs))
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 }

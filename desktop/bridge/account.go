@@ -138,7 +138,7 @@ func (a *account) online() error {
 	}
 	a.b.await(func() {
 		a.client = client
-		a.courier = &courier.Courier{Client: client, RelayOnly: a.b.app.Settings.RelayOnly, Loopback: a.b.cfg.Loopback, Relays: services, Log: a.b.log}
+		a.courier = &courier.Courier{Client: client, RelayOnly: a.b.app.Settings.RelayOnly, Loopback: a.b.cfg.Loopback, Relays: services, RootCAs: cfg.RootCAs, Log: a.b.log}
 		a.receiveAnew()
 	})
 	defer func() {

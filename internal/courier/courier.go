@@ -14,6 +14,7 @@ package courier
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
 	"slices"
 	"time"
@@ -110,7 +111,9 @@ type Courier struct {
 	Loopback bool
 	// Relays are used besides those that the server names.
 	Relays []ft.Service
-	Log    *slog.Logger // nil discards
+	// RootCAs verify relays over TLS. Nil means those of the system.
+	RootCAs *x509.CertPool
+	Log     *slog.Logger // nil discards
 }
 
 func (c *Courier) log() *slog.Logger {
@@ -134,7 +137,7 @@ func (c *Courier) carriers() []ft.Carrier {
 
 func (c *Courier) env() ft.Env {
 	return ft.Env{
-		RelayOnly: c.RelayOnly, Loopback: c.Loopback, Services: c.Relays, FindServices: c.services,
+		RelayOnly: c.RelayOnly, Loopback: c.Loopback, Services: c.Relays, FindServices: c.services, RootCAs: c.RootCAs,
 		Ask: c.Client.Ask, HandleIQ: c.Client.HandleIQ, ServeIQ: c.Client.ServeIQ, Logger: c.log(),
 	}
 }

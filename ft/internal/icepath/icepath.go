@@ -22,6 +22,7 @@ import (
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/internal/addr"
+	"github.com/carillon-im/carillon/internal/relaydial"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/pion/ice/v4"
@@ -212,6 +213,13 @@ func (p *Path) options() ([]ice.AgentOption, error) {
 		ice.WithKeepaliveInterval(keepalive),
 		ice.WithDisconnectedTimeout(disconnected),
 		ice.WithFailedTimeout(gone),
+	}
+	if env.RootCAs != nil {
+		var urls []string
+		for _, s := range env.Services {
+			urls = append(urls, s.URL)
+		}
+		opts = append(opts, ice.WithProxyDialer(relaydial.New(p.ctx, urls, env.RootCAs)))
 	}
 	if env.Loopback {
 		opts = append(opts, ice.WithIncludeLoopback())

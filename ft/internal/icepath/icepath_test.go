@@ -2,8 +2,14 @@ package icepath
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/netip"
 	"slices"
@@ -130,6 +136,58 @@ func TestRelayOnlyTellsOneThing(t *testing.T) {
 	}
 	if len(el.Candidates) != 1 || el.Candidates[0].Type != iceudp.Relay || el.Candidates[0].RelAddr != "0.0.0.0" || el.Candidates[0].RelPort != 0 {
 		t.Errorf("candidates: %+v", el.Candidates)
+	}
+}
+
+// A relay over TLS is trusted when its authority is one that we are given.
+func TestRelayOverTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := turn.NewServer(turn.ServerConfig{
+		Realm: "test",
+		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
+			return ra.Username, turn.GenerateAuthKey(ra.Username, ra.Realm, "secret"), true
+		},
+		ListenerConfigs: []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
+			RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for _, tt := range []struct {
+		name  string
+		roots *x509.CertPool
+		want  int
+	}{{"ours", roots, 1}, {"another", x509.NewCertPool(), 0}} {
+		p := newPath(t, Config{Inline: true, Env: ft.Env{RelayOnly: true, Loopback: true, RootCAs: tt.roots, Services: []ft.Service{
+			{URL: "turns:" + l.Addr().String() + "?transport=tcp", Username: "ab", Password: "secret"},
+		}}})
+		el, err := p.Local(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(el.Candidates) != tt.want {
+			t.Errorf("with %s authority: %d relays, want %d", tt.name, len(el.Candidates), tt.want)
+		}
 	}
 }
 

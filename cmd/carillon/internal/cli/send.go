@@ -65,6 +65,7 @@ func (a *app) courier(ctx context.Context, f pathFlags, adjust func(*signaling.C
 		cfg.Registry, cfg.NoCalls, cfg.CatchUp = courier.NewRegistry(), true, -1
 		cfg.Priority = -1 // messages are for devices that show them. RFC 6121 §4.7.2.3
 		adjust(cfg)
+		c.RootCAs = cfg.RootCAs
 	})
 	return c, err
 }

@@ -1,4 +1,4 @@
-package media
+package relaydial
 
 import (
 	"crypto/ecdsa"
@@ -14,7 +14,7 @@ import (
 
 // Relays over TLS are verified by the authorities of the config, those over TCP
 // are left alone.
-func TestRelayDialer(t *testing.T) {
+func TestDialer(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +58,7 @@ func TestRelayDialer(t *testing.T) {
 		{"turns:" + at, x509.NewCertPool(), true, true},
 		{"turn:" + at + "?transport=tcp", roots, false, false},
 	} {
-		conn, err := newRelayDialer([]ICEServer{{URL: tt.url}}, tt.roots).Dial("tcp4", at)
+		conn, err := New(t.Context(), []string{tt.url}, tt.roots).Dial("tcp4", at)
 		if (err != nil) != tt.fails {
 			t.Errorf("%s: %v, want failure %v", tt.url, err, tt.fails)
 		}
