@@ -10,8 +10,9 @@ const (
 	delayRecent = 32              // packets that make the base
 	delayMaxAge = 15 * SampleRate // what is older does not count
 	delayMargin = SampleRate / 200
-	delayOf     = 33 // one packet in so many may come too late
-	delayEvery  = 8  // packets between two looks at all of them
+	delayOf     = 33              // one packet in so many may come too late
+	delayFirst  = SampleRate / 50 // the least to aim at while little is known
+	delayEvery  = 8               // packets between two looks at all of them
 )
 
 // A delayHistory knows how late the packets of the last seconds were and from
@@ -28,11 +29,24 @@ type delayHistory struct {
 }
 
 func (d *delayHistory) init(least, most int64) {
-	d.min, d.max, d.target = least, most, least
+	d.min, d.max = least, most
+	d.target = d.least()
 	d.sorted = make([]int64, 0, delayKept)
 }
 
-func (d *delayHistory) reset() { d.n, d.i, d.pending, d.target = 0, 0, 0, d.min }
+func (d *delayHistory) reset() {
+	d.n, d.i, d.pending = 0, 0, 0
+	d.target = d.least()
+}
+
+// least is the least delay to aim at. A path must have shown itself to be
+// steady before little is risked on it.
+func (d *delayHistory) least() int64 {
+	if d.n < delayRecent {
+		return min(max(d.min, delayFirst), d.max)
+	}
+	return d.min
+}
 
 // add notes a packet that arrived at the given time.
 func (d *delayHistory) add(at, transit int64) {
@@ -63,7 +77,7 @@ func (d *delayHistory) look(now int64) {
 		d.base = min(d.base, d.ring[(d.i-1-k+delayKept)%delayKept].transit)
 	}
 	late := d.sorted[len(d.sorted)-1-len(d.sorted)/delayOf] - d.base
-	d.target = min(max(late+delayMargin, d.min), d.max)
+	d.target = min(max(late+delayMargin, d.least()), d.max)
 }
 
 // meterSpan is how long each half of a delayMeter is.

@@ -264,7 +264,7 @@ func FuzzJitterBuffer(f *testing.F) {
 			if st.Samples != got {
 				t.Fatalf("%d samples given, %d counted", got, st.Samples)
 			}
-			if st.Target < 20*time.Millisecond || st.Target > 400*time.Millisecond {
+			if st.Target < 10*time.Millisecond || st.Target > 400*time.Millisecond {
 				t.Fatalf("target = %v", st.Target)
 			}
 			if n := len(b.queue); n > maxQueue {

@@ -23,7 +23,7 @@ type JitterConfig struct {
 	// else, so it should be put, too.
 	Decoders map[uint8]Codec
 	// MinDelay and MaxDelay bound the delay the buffer aims at. Zero means
-	// 20 ms and 400 ms.
+	// 10 ms, and 20 ms during the first half second of a stream, and 400 ms.
 	MinDelay, MaxDelay time.Duration
 }
 

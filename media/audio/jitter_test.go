@@ -366,7 +366,7 @@ func TestJitterFollowsClockSkew(t *testing.T) {
 			t.Errorf("skew %v: %d clicks", skew, c)
 		}
 		for i, d := range r.delay[100:] {
-			if d < 12*time.Millisecond || d > 40*time.Millisecond {
+			if d < 6*time.Millisecond || d > 40*time.Millisecond {
 				t.Fatalf("skew %v: delay at %d ms = %v", skew, i*10, d)
 			}
 		}

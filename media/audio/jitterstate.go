@@ -100,7 +100,7 @@ type jitterState struct {
 
 func (s *jitterState) init(cfg JitterConfig) {
 	if cfg.MinDelay <= 0 {
-		cfg.MinDelay = 20 * time.Millisecond
+		cfg.MinDelay = 10 * time.Millisecond
 	}
 	if cfg.MaxDelay <= 0 {
 		cfg.MaxDelay = 400 * time.Millisecond

@@ -1,10 +1,12 @@
 package device
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -40,20 +42,52 @@ const (
 
 func (pulse) name() string { return "pulse" }
 
+// A conn is a connection to a server. A Write waits at most pulseTimeout.
+type conn io.ReadWriteCloser
+
+// dial connects to a socket of any kind.
+func dial(ctx context.Context, network, address string) (conn, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return timedConn{c}, nil
+}
+
+// A timedConn does not wait long for a server that hangs.
+type timedConn struct{ net.Conn }
+
+func (c timedConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(pulseTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
 // A pulseConn is one connection to the server.
 type pulseConn struct {
-	net.Conn
+	conn
 	c    *proto.Client
+	in   *bufio.Reader
 	done chan struct{} // closed when nothing is read any more
+	head []byte        // of a message, until the rest of it comes
 
 	once sync.Once
 	err  error // valid after done
 }
 
+const (
+	// pulseHead is the size of what precedes each message in the protocol.
+	pulseHead = 20
+	// pulseRead holds what a server has to say at once, in one piece.
+	pulseRead = 8 << 10
+)
+
 // Read is where the protocol's goroutine reads. That goroutine ends when Read
 // fails, and says so only when the failure is io.EOF; so it is noted here.
 func (p *pulseConn) Read(b []byte) (int, error) {
-	n, err := p.Conn.Read(b)
+	n, err := p.in.Read(b)
 	if err != nil {
 		p.once.Do(func() {
 			p.err = err
@@ -63,21 +97,26 @@ func (p *pulseConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write does not wait long for a server that hangs.
+// Write sends a message in one piece, though the encoder gives it in two: the
+// server is woken once. One goroutine writes at a time, the encoder sees to it.
 func (p *pulseConn) Write(b []byte) (int, error) {
-	if err := p.SetWriteDeadline(time.Now().Add(pulseTimeout)); err != nil {
+	if len(p.head) == 0 && len(b) == pulseHead {
+		p.head = append(p.head, b...)
+		return len(b), nil
+	}
+	p.head = append(p.head, b...)
+	_, err := p.conn.Write(p.head)
+	p.head = p.head[:0]
+	if err != nil {
+		p.conn.Close() // half a message was sent: nothing can follow
 		return 0, err
 	}
-	n, err := p.Conn.Write(b)
-	if err != nil {
-		p.Conn.Close() // half a message was sent: nothing can follow
-	}
-	return n, err
+	return len(b), nil
 }
 
 // close ends the connection and waits for its goroutine's last read.
 func (p *pulseConn) close() {
-	p.Conn.Close()
+	p.conn.Close()
 	<-p.done
 }
 
@@ -85,15 +124,19 @@ func (p *pulseConn) close() {
 func dialPulse(ctx context.Context, on func(any)) (*pulseConn, error) {
 	var err error
 	for _, s := range pulseServers() {
-		var conn net.Conn
-		var d net.Dialer
-		if conn, err = d.DialContext(ctx, s.network, s.address); err != nil {
+		var to conn
+		if s.network == "unix" {
+			to, err = dialUnix(ctx, s.address)
+		} else {
+			to, err = dial(ctx, s.network, s.address)
+		}
+		if err != nil {
 			continue
 		}
-		p := &pulseConn{Conn: conn, c: &proto.Client{Callback: on}, done: make(chan struct{})}
+		p := &pulseConn{conn: to, in: bufio.NewReaderSize(to, pulseRead), c: &proto.Client{Callback: on}, done: make(chan struct{})}
 		p.c.SetTimeout(pulseTimeout)
 		p.c.Open(p)
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		stop := context.AfterFunc(ctx, func() { to.Close() })
 		err = p.login()
 		if !stop() || err != nil {
 			p.close()
@@ -209,7 +252,7 @@ func (pulse) list(ctx context.Context) ([]Device, error) {
 		return nil, err
 	}
 	defer p.close()
-	stop := context.AfterFunc(ctx, func() { p.Conn.Close() })
+	stop := context.AfterFunc(ctx, func() { p.conn.Close() })
 	defer stop()
 	var server proto.GetServerInfoReply
 	if err := p.c.Request(&proto.GetServerInfo{}, &server); err != nil {
@@ -270,7 +313,7 @@ func (pulse) open(ctx context.Context, kind Kind, id string, t target) (stream, 
 		return nil, err
 	}
 	s.pulseConn = p
-	stop := context.AfterFunc(ctx, func() { p.Conn.Close() })
+	stop := context.AfterFunc(ctx, func() { p.conn.Close() })
 	defer stop()
 	if kind == Capture {
 		err = s.record(id)

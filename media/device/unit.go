@@ -19,7 +19,7 @@ const (
 	// time, and so does an idle virtual device, which has gone to sleep for 2 s.
 	silentFirst = 3 * time.Second
 	// watchEvery is how often that is looked at.
-	watchEvery = 100 * time.Millisecond
+	watchEvery = 250 * time.Millisecond
 	// firstRetry and lastRetry bound the pauses between attempts to open again.
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 3 * time.Second
@@ -49,8 +49,10 @@ type unit struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when keep has returned
 
+	alarm chan struct{} // wakes keep
+
 	mu      sync.Mutex
-	signal  chan struct{} // closed and replaced when something below changes
+	signal  chan struct{} // closed and replaced when Read or Write may go on
 	ended   bool
 	stream  stream    // nil while the device is lost
 	turn    int       // which stream this is; older ones are not listened to
@@ -83,7 +85,7 @@ func open(ctx context.Context, kind Kind, name string, o Options) (*unit, error)
 
 // newUnit opens a device and keeps it working.
 func newUnit(ctx context.Context, b backend, kind Kind, name, id string, o Options) (*unit, error) {
-	u := &unit{back: b, kind: kind, name: name, id: id, opts: o, log: o.Logger, done: make(chan struct{}), signal: make(chan struct{})}
+	u := &unit{back: b, kind: kind, name: name, id: id, opts: o, log: o.Logger, done: make(chan struct{}), alarm: make(chan struct{}, 1), signal: make(chan struct{})}
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
@@ -122,6 +124,15 @@ func (u *unit) changed() {
 	u.signal = make(chan struct{})
 }
 
+// ring wakes keep. Being woken costs, and sound comes and goes a hundred times
+// a second, so only what concerns keep rings.
+func (u *unit) ring() {
+	select {
+	case u.alarm <- struct{}{}:
+	default:
+	}
+}
+
 // A turn is a target for one stream.
 type turn struct {
 	u *unit
@@ -148,7 +159,9 @@ func (t *turn) captured(pcm []int16) {
 		}
 		u.pcm = u.pcm[:copy(u.pcm, u.pcm[over:])]
 	}
-	u.changed()
+	if len(u.pcm) >= audio.FrameSize {
+		u.changed()
+	}
 }
 
 func (t *turn) wanted(samples int) {
@@ -159,8 +172,8 @@ func (t *turn) wanted(samples int) {
 		u.spoke = u.stream != nil // not by what it wants to begin with
 		if u.credit += samples; u.credit >= audio.HalfFrame {
 			u.hungry = time.Time{}
+			u.changed()
 		}
-		u.changed()
 	}
 }
 
@@ -170,7 +183,7 @@ func (t *turn) moved(id string) {
 	defer u.mu.Unlock()
 	if u.turn == t.n {
 		u.movedTo = id
-		u.changed()
+		u.ring()
 	}
 }
 
@@ -180,7 +193,7 @@ func (t *turn) closed(err error) {
 	defer u.mu.Unlock()
 	if u.turn == t.n && u.failed == nil {
 		u.failed = err
-		u.changed()
+		u.ring()
 	}
 }
 
@@ -191,7 +204,7 @@ func (u *unit) keep(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		u.mu.Lock()
-		signal, err, to := u.signal, u.failed, u.movedTo
+		err, to := u.failed, u.movedTo
 		u.movedTo = ""
 		if err == nil && u.stream != nil && u.overdue() {
 			err = errSilent
@@ -206,13 +219,10 @@ func (u *unit) keep(ctx context.Context) {
 		if to != "" {
 			u.event(Event{Kind: u.whyMoved(ctx, to), To: to})
 		}
-		if u.kind == Capture {
-			signal = nil // changes with every piece; failures are seen soon enough
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-signal:
+		case <-u.alarm:
 		case <-tick.C:
 		}
 	}
@@ -444,7 +454,7 @@ func (s *sink) hand(f audio.Frame) error {
 		defer s.mu.Unlock()
 		if s.turn == turn && s.failed == nil {
 			s.failed = err
-			s.changed()
+			s.ring()
 		}
 	}
 	return nil

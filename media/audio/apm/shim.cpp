@@ -18,6 +18,9 @@ extern "C" carillon_apm *carillon_apm_new(int rate, int echo, int noise, int gai
 	webrtc::Config config;
 	config.Set<webrtc::ExtendedFilter>(new webrtc::ExtendedFilter(true));
 	config.Set<webrtc::DelayAgnostic>(new webrtc::DelayAgnostic(true));
+	// It turns the volume of the microphone, which we do not let it, and
+	// listens for voices all the time to do so.
+	config.Set<webrtc::ExperimentalAgc>(new webrtc::ExperimentalAgc(false));
 	std::unique_ptr<webrtc::AudioProcessing> p(webrtc::AudioProcessing::Create(config));
 	if (!p)
 		return nullptr;
