@@ -113,7 +113,10 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	c.s = stream.New(below, stream.Handler{Stanza: c.onStanza, Online: c.onOnline, Offline: c.onOffline})
 	err := c.loadMark(ctx)
 	if err == nil {
-		err = c.s.Connect(ctx)
+		if err := c.s.Connect(ctx); err != nil {
+			c.Close()
+			return nil, err // it says that we were logging in, and as whom
+		}
 	}
 	if err == nil {
 		c.start(c.watch)

@@ -3,6 +3,7 @@ package signaling
 import (
 	"errors"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,6 +133,9 @@ func TestWrongPassword(t *testing.T) {
 	_, err := Dial(ctx(t), Config{JID: jid.MustParse(alice), Password: "wrong",
 		Server: "tls://" + srv.TLSAddr(), RootCAs: srv.CertPool()})
 	var auth *AuthError
+	if err != nil && strings.Count(err.Error(), "log in as") != 1 {
+		t.Errorf("it does not say once what was being done: %v", err)
+	}
 	if !errors.As(err, &auth) || !auth.WrongPassword() || Hint(err) == "" {
 		t.Errorf("err = %v, hint %q", err, Hint(err))
 	}

@@ -3,7 +3,7 @@
 // be survived, and takes what others offer within limits.
 //
 //	Send                                      Receive
-//	  Find: a device by its features            advertises what it has
+//	  find: a device by its features            advertises what it has
 //	  offer, in one session or file by file  ->  Decide, quotas, free disk
 //	  <== bytes, by the first carrier that works ==>
 //	  begin again when the device comes back    goes on from NAME.part

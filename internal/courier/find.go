@@ -36,15 +36,11 @@ type NobodyError struct {
 
 func (e *NobodyError) Error() string { return e.Why }
 
-// Find returns the device of somebody that takes files best: one of ours
-// before others, then by priority. A full JID names the device. It waits at
-// most so long for a device to come online; negative means for ever.
-func (c *Courier) Find(ctx context.Context, to jid.JID, patience time.Duration) (Target, error) {
-	return c.find(ctx, to, patience, false)
-}
-
-// find is Find. With sure it returns no device that does not answer: the
-// server goes on for minutes to show one that crashed.
+// find returns the device of somebody that takes files best: one of ours before
+// others, then by priority. A full JID names the device. It waits at most so
+// long for a device to come online; negative means for ever. With sure it
+// returns no device that does not answer: the server goes on for minutes to
+// show one that crashed.
 func (c *Courier) find(ctx context.Context, to jid.JID, patience time.Duration, sure bool) (Target, error) {
 	news := c.Client.Subscribe(maxEvents) // before the first look, so that nothing is missed
 	defer news.Close()

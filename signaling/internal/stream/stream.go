@@ -104,15 +104,6 @@ func New(cfg Config, h Handler) *Stream {
 	return s
 }
 
-// Dial is [New] and [Stream.Connect].
-func Dial(ctx context.Context, cfg Config, h Handler) (*Stream, error) {
-	s := New(cfg, h)
-	if err := s.Connect(ctx); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // Connect logs in and returns once online, or with the reason why not. The
 // context is for the connecting only. After an error the stream is over.
 func (s *Stream) Connect(ctx context.Context) error {

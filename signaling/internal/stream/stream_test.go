@@ -67,6 +67,15 @@ func within[T any](t testing.TB, what string, c <-chan T) (v T) {
 	return v
 }
 
+// Dial is [New] and [Stream.Connect].
+func Dial(ctx context.Context, cfg Config, h Handler) (*Stream, error) {
+	s := New(cfg, h)
+	if err := s.Connect(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 func dialTest(t testing.TB, cfg Config) (*Stream, *recorder) {
 	t.Helper()
 	r := newRecorder()
