@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/ft/exchange"
@@ -23,6 +24,7 @@ import (
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 	"github.com/carillon-im/carillon/jingle/jingletest"
+	js5b "github.com/carillon-im/carillon/jingle/s5b"
 )
 
 // newFiles is a transfer of files of these sizes, named 0.bin and on.
@@ -259,6 +261,53 @@ func TestSenderRemovesOneOfSeveral(t *testing.T) {
 	<-s.Done()
 	if res, err := s.Result(); err == nil || len(res.Failed()) != 1 || res.Failed()[0].Path != "1.bin" {
 		t.Errorf("sender: %+v, %v", res, err)
+	}
+}
+
+// What is added to a session is refused, and what was agreed to goes on.
+func TestMoreFilesAreRefused(t *testing.T) {
+	x, all := newFiles(t, 200_000, 300_000)
+	stuck := brake{content: "1", reached: make(chan struct{}), letGo: make(chan struct{})}
+	x.send.Carriers = []ft.Carrier{stuck}
+	s, err := ft.NewSeveralSender(x.send)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ft.NewReceiver(x.take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan *jingle.Jingle, 4)
+	a, _ := jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: func(_ jingle.Role, j *jingle.Jingle) {
+		if j.Action == jingle.ActionContentReject || j.Action == jingle.ActionContentAccept {
+			answers <- j
+		}
+	}}, s, r)
+	<-stuck.reached
+	size := int64(5)
+	err = a.Do(t.Context(), func(s *jingle.Session) ([]jingle.Effect, error) {
+		return s.AddContent(&jingle.Jingle{Contents: []jingle.Content{{
+			Name: "2", Senders: jingle.SendersInitiator,
+			Description: &filetransfer.Description{File: filetransfer.File{Name: "2.bin", Size: &size}},
+			Transport:   &js5b.Transport{SID: "more"},
+		}}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case j := <-answers:
+		if j.Action != jingle.ActionContentReject || len(j.Contents) != 1 || j.Contents[0].Name != "2" || j.Reason == nil || j.Reason.Condition != jingle.Decline {
+			t.Errorf("answered by %s %+v, %+v; want content-reject of 2", j.Action, j.Contents, j.Reason)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no answer to content-add")
+	}
+	close(stuck.letGo)
+	<-s.Done()
+	<-r.Done()
+	if !has(t, r, all[0]) {
+		t.Error("the file that was agreed to did not arrive")
 	}
 }
 

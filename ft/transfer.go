@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,11 +146,34 @@ func (t *Transfer) Attach(conn jingle.Conn) {
 
 // Handle implements jingle.Application.
 func (t *Transfer) Handle(e jingle.Effect) {
+	if added, ok := e.(jingle.ContentOffered); ok {
+		t.refuseMore(added.Jingle)
+		return
+	}
 	select {
 	case t.effects <- e:
 	default: // no honest peer says so much
 		t.cancel(fmt.Errorf("more than %d actions wait", maxEffects))
 	}
+}
+
+// refuseMore declines contents that are added to a session that is there. What
+// somebody agreed to is the offer; more is another one, for a session of its
+// own. XEP-0166#def-action-content-reject
+func (t *Transfer) refuseMore(j *jingle.Jingle) {
+	var names []string
+	for _, c := range j.Contents {
+		names = append(names, c.Name)
+	}
+	t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
+		names = slices.DeleteFunc(names, func(name string) bool { // taken back meanwhile
+			return !slices.ContainsFunc(s.Contents(), func(c jingle.ContentStatus) bool { return c.Name == name })
+		})
+		if len(names) == 0 {
+			return nil, nil
+		}
+		return s.RejectContent(&jingle.Reason{Condition: jingle.Decline, Text: "more files need a session of their own"}, names...)
+	})
 }
 
 // Done is closed when the transfer is over and nothing of it runs any more.
