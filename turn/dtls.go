@@ -2,8 +2,8 @@ package turn
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -15,39 +15,36 @@ import (
 
 // Bounds of DTLS clients.
 const (
-	// maxUnproven bounds those that have not shown that they receive what is
-	// sent to their address (RFC 6347#section-4.2.1). When they are too many,
-	// any one of them gives way: a flood from spoofed addresses leaves a real
-	// client the time of its round trip.
-	maxUnproven = 256
-	// hellosPerSecond bounds what a flood of first messages costs.
-	hellosPerSecond = 2000
 	// dtlsQueue bounds what waits to be read of one client, in bytes.
 	dtlsQueue = 256 << 10
+	// maxHeld bounds the datagrams of one client that wait until its session
+	// asks for them: fragments of its ClientHello.
+	maxHeld = 8
 )
 
 // A dtlsListener serves clients over DTLS, RFC 7350: one socket, a session for
-// each address.
+// each address that has returned a cookie.
 type dtlsListener struct {
 	socket   *net.UDPConn
 	entrance *entrance
 	options  []dtls.ServerOption
+	cookies  cookies
 
-	mu       sync.Mutex
-	peers    map[netip.AddrPort]*dtlsPeer
-	unproven map[netip.AddrPort]*dtlsPeer
-	second   int64
-	hellos   int
+	mu    sync.Mutex
+	peers map[netip.AddrPort]*dtlsPeer
 }
 
 func newDTLSListener(s *Server, l Listener) (*dtlsListener, error) {
+	if !pionTakesCookies() {
+		return nil, errors.New("this version of pion/dtls takes no cookies of ours")
+	}
 	socket, err := listenUDP(l)
 	if err != nil {
 		return nil, err
 	}
 	return &dtlsListener{
 		socket: socket, entrance: newEntrance(s, l, addrPort(socket.LocalAddr())), options: dtlsOptions(l.TLS),
-		peers: map[netip.AddrPort]*dtlsPeer{}, unproven: map[netip.AddrPort]*dtlsPeer{},
+		cookies: newCookies(s.now), peers: map[netip.AddrPort]*dtlsPeer{},
 	}, nil
 }
 
@@ -76,8 +73,7 @@ func (l *dtlsListener) run() {
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		if p := l.peer(from, b[:n]); p != nil {
-			// A full queue drops, as a full socket would.
-			_, _ = p.in.Write(b[:n], nil)
+			p.take(b[:n])
 		}
 	}
 	l.mu.Lock()
@@ -91,59 +87,44 @@ func (l *dtlsListener) run() {
 	}
 }
 
-// What DTLS 1.2 records begin with, RFC 6347#section-4.1 and #section-4.2.2.
-const (
-	recordHeader        = 13
-	recordHandshake     = 22
-	handshakeHeader     = 12
-	clientHello         = 1
-	helloVerifyRequest  = 3
-	helloVerifyCookieAt = recordHeader + handshakeHeader + 3
-)
-
-func isHandshake(b []byte, typ byte) bool {
-	return len(b) > helloVerifyCookieAt && b[0] == recordHandshake && b[recordHeader] == typ
-}
-
-// peer finds or makes the session that a datagram belongs to.
+// peer finds or makes the session that a datagram belongs to. Whoever has no
+// cookie is sent one, and forgotten.
 func (l *dtlsListener) peer(from netip.AddrPort, b []byte) *dtlsPeer {
 	s := l.entrance.server
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.peers[from]; p != nil {
-		if l.unproven[from] == p && isHandshake(b, clientHello) && p.knows(b) {
-			delete(l.unproven, from)
-			if reason := s.connections.enter(from.Addr(), s.limits()); reason != "" {
-				s.refuse("connection refused", reason, s.addr("client", from))
-				delete(l.peers, from)
-				s.wait.Go(func() { p.Close() })
-				return nil
-			}
-			close(p.proven)
+	p := l.peers[from]
+	h, ok := parseHello(b)
+	switch {
+	case !ok:
+		return p // nil for who has no session: what he sends goes unanswered
+	case h.sequence == 0:
+		// Also from an address with a session, which goes on until it turns out
+		// that this is no stranger, RFC 6347#section-4.2.8.
+		if !h.spoken() {
+			_, _ = l.socket.WriteToUDPAddrPort(h.unspoken(), from)
+		} else if len(h.cookie) == 0 {
+			_, _ = l.socket.WriteToUDPAddrPort(h.verify(l.cookies.make(from, &h)), from)
 		}
+		return nil
+	case p != nil && p.cookie == string(h.cookie):
+		return p // again, or more of it
+	case h.sequence != 1 || s.ctx.Err() != nil || !l.cookies.good(from, &h):
 		return p
 	}
-	if !isHandshake(b, clientHello) || s.ctx.Err() != nil {
+	if p != nil {
+		// The client has begun anew and knows nothing of its old session.
+		delete(l.peers, from)
+		s.wait.Go(p.end)
+	}
+	if reason := s.connections.enter(from.Addr(), s.limits()); reason != "" {
+		s.refuse("connection refused", reason, s.addr("client", from))
 		return nil
 	}
-	if second := s.now() / int64(time.Second); second != l.second {
-		l.second, l.hellos = second, 0
-	}
-	if l.hellos++; l.hellos > hellosPerSecond {
-		s.refuse("connection refused", reasonHandshakes, s.addr("client", from))
-		return nil
-	}
-	if len(l.unproven) >= maxUnproven {
-		for at, p := range l.unproven {
-			delete(l.unproven, at)
-			delete(l.peers, at)
-			s.wait.Go(func() { p.Close() })
-			break
-		}
-	}
-	p := &dtlsPeer{listener: l, remote: from, in: packetio.NewBuffer(), proven: make(chan struct{}), gone: make(chan struct{})}
+	p = &dtlsPeer{listener: l, remote: from, in: packetio.NewBuffer(), cookie: string(h.cookie)}
 	p.in.SetLimitSize(dtlsQueue)
-	l.peers[from], l.unproven[from] = p, p
+	_, _ = p.in.Write(h.first(), nil)
+	l.peers[from] = p
 	s.wait.Go(p.run)
 	return p
 }
@@ -153,12 +134,28 @@ type dtlsPeer struct {
 	listener *dtlsListener
 	remote   netip.AddrPort
 	in       *packetio.Buffer
-	proven   chan struct{} // closed when the address has shown itself; counted since
-	gone     chan struct{}
+	cookie   string // that it has returned
 	once     sync.Once
 
 	mu     sync.Mutex
-	cookie []byte // that we sent
+	conn   *dtls.Conn
+	client *clientConn
+	asked  bool     // pion waits for the cookie
+	held   [][]byte // what has come before
+	mute   bool     // nothing is sent any more
+}
+
+// take gives the session a datagram. pion takes the ClientHello with the cookie
+// only when it has asked for it, and both at once confuse it.
+func (p *dtlsPeer) take(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked {
+		// A full queue drops, as a full socket would.
+		_, _ = p.in.Write(b, nil)
+	} else if len(p.held) < maxHeld {
+		p.held = append(p.held, bytes.Clone(b))
+	}
 }
 
 // run shakes hands and serves the session to its end.
@@ -178,55 +175,37 @@ func (p *dtlsPeer) run() {
 	}, l.options...)...)
 	if err != nil {
 		s.refuse("connection ended", reasonHandshake, s.addr("client", p.remote), s.failure(err))
+		s.connections.leave(p.remote.Addr())
 		return
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(s.ctx, s.config.Load().HandshakeTimeout)
-	defer cancel()
-	// Until the address has shown itself this costs little and is bounded
-	// otherwise; from then on it is a handshake like others.
-	shaken := make(chan error, 1)
-	s.wait.Go(func() { shaken <- conn.HandshakeContext(ctx) })
-	var result error
-	over := false
-	select {
-	case <-p.proven:
-	case <-p.gone:
-	case result = <-shaken:
-		over = true
-	}
-	select {
-	case <-p.proven:
-	default: // and nobody has counted it
-		cancel()
-		if !over {
-			<-shaken
-		}
-		return
-	}
-	if over { // between then and now
-		shaken <- result
-	}
 	c := newClientConn(l.entrance, conn, p.remote)
 	c.datagrams = true
+	p.mu.Lock()
+	p.conn, p.client = conn, c
+	p.mu.Unlock()
 	if !l.entrance.add(c) {
 		c.Close()
-		cancel()
-		<-shaken
 		return
 	}
-	if !c.shake(func(context.Context) error { return <-shaken }) {
+	if !c.shake(conn.HandshakeContext) {
 		return
 	}
 	c.serverName = serverName
 	c.serve()
 }
 
-// knows says whether a ClientHello has our cookie.
-func (p *dtlsPeer) knows(b []byte) bool {
+// end ends a session whose client has another, with its allocation. That other
+// shall not hear it.
+func (p *dtlsPeer) end() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.cookie) > 0 && bytes.Contains(b, p.cookie)
+	c := p.client
+	p.mute = true
+	p.mu.Unlock()
+	p.Close()
+	if c != nil {
+		c.Close()
+	}
 }
 
 // ReadFrom implements net.PacketConn.
@@ -235,16 +214,25 @@ func (p *dtlsPeer) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(p.remote), err
 }
 
-// WriteTo implements net.PacketConn.
+// WriteTo implements net.PacketConn. pion's own request for a cookie goes
+// nowhere: the client has one.
 func (p *dtlsPeer) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if isHandshake(b, helloVerifyRequest) {
-		if n := int(b[helloVerifyCookieAt-1]); helloVerifyCookieAt+n <= len(b) {
-			p.mu.Lock()
-			p.cookie = append([]byte(nil), b[helloVerifyCookieAt:helloVerifyCookieAt+n]...)
-			p.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.mute:
+		return len(b), nil
+	case !isHandshake(b, helloVerifyRequest):
+		return p.listener.socket.WriteToUDPAddrPort(b, p.remote)
+	case !p.asked && p.conn != nil:
+		copy(pionCookie(p.conn), p.cookie)
+		p.asked = true
+		for _, b := range p.held {
+			_, _ = p.in.Write(b, nil)
 		}
+		p.held = nil
 	}
-	return p.listener.socket.WriteToUDPAddrPort(b, p.remote)
+	return len(b), nil
 }
 
 // Close implements net.PacketConn.
@@ -255,11 +243,7 @@ func (p *dtlsPeer) Close() error {
 		if l.peers[p.remote] == p {
 			delete(l.peers, p.remote)
 		}
-		if l.unproven[p.remote] == p {
-			delete(l.unproven, p.remote)
-		}
 		l.mu.Unlock()
-		close(p.gone)
 		p.in.Close()
 	})
 	return nil

@@ -216,3 +216,27 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// What begins like a ClientHello neither makes the listener panic nor is it
+// answered with more than it has.
+func FuzzClientHello(f *testing.F) {
+	f.Add(clientHelloOf(f))
+	c := newCookies(func() int64 { return 0 })
+	from := netip.MustParseAddrPort("192.0.2.1:1")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, ok := parseHello(b)
+		if !ok {
+			return
+		}
+		if n := len(h.verify(c.make(from, &h))); len(h.cookie) == 0 && n > len(b) {
+			t.Errorf("%d bytes for %d", n, len(b))
+		}
+		if n := len(h.unspoken()); n > len(b) {
+			t.Errorf("%d bytes for %d", n, len(b))
+		}
+		first, ok := parseHello(h.first())
+		if !ok || string(first.start) != string(h.start) || string(first.rest) != string(h.rest) || len(first.cookie) != 0 {
+			t.Errorf("%+v becomes %+v", h, first)
+		}
+	})
+}

@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/pion/dtls/v3"
 	"github.com/pion/stun/v4"
 )
 
@@ -375,13 +377,15 @@ func TestCertificatesVanish(t *testing.T) {
 	files.mu.Unlock()
 }
 
-// Hellos from addresses that never answer keep no real client out of DTLS.
+// Hellos from addresses that never answer cost nothing that stays, send nobody
+// more than was sent, and keep no real client out of DTLS.
 func TestDTLSFlood(t *testing.T) {
 	conf := testConfig(t)
 	s := start(t, conf)
 	at := netip.MustParseAddrPort(addressOf(t, s, DTLS))
+	listener := dtlsOf(t, s)
 	hello := clientHelloOf(t)
-	for i := range 2 * maxUnproven {
+	for i := range 600 {
 		u, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, byte(i/250), byte(5+i%250))}, net.UDPAddrFromAddrPort(at))
 		if err != nil {
 			t.Skipf("addresses of loopback: %v", err)
@@ -389,8 +393,19 @@ func TestDTLSFlood(t *testing.T) {
 		if _, err := u.Write(hello); err != nil {
 			t.Fatal(err)
 		}
+		b := make([]byte, 2000)
+		u.SetReadDeadline(time.Now().Add(patience))
+		n, err := u.Read(b)
+		if err != nil || n > len(hello) || n != len(handshakeRecord([6]byte{}, helloVerifyRequest, make([]byte, 3+cookieLength))) {
+			t.Fatalf("%d bytes for a hello of %d, %v", n, len(hello), err)
+		}
 		u.Close()
 	}
+	listener.mu.Lock()
+	if n := len(listener.peers); n != 0 {
+		t.Errorf("%d of those who never answered are remembered", n)
+	}
+	listener.mu.Unlock()
 	if n := s.Status().Connections; n != 0 {
 		t.Errorf("%d connections of those who never answered", n)
 	}
@@ -399,6 +414,177 @@ func TestDTLSFlood(t *testing.T) {
 		t.Errorf("%d connections, want that of the real one", n)
 	}
 }
+
+func dtlsOf(t *testing.T, s *Server) *dtlsListener {
+	t.Helper()
+	for _, c := range s.sockets {
+		if l, ok := c.(*dtlsListener); ok {
+			return l
+		}
+	}
+	t.Fatal("no DTLS")
+	return nil
+}
+
+// withCookie is the second hello of a client, from its first.
+func withCookie(t testing.TB, first []byte, cookie []byte) []byte {
+	t.Helper()
+	h, ok := parseHello(first)
+	if !ok {
+		t.Fatal("the hello of a client is not understood")
+	}
+	h.record[5]++
+	b := handshakeRecord(h.record, clientHello, h.start, append([]byte{byte(len(cookie))}, cookie...), h.rest)
+	b[recordHeader+5] = 1
+	return b
+}
+
+// A cookie is good for one address and port, one hello and two minutes.
+func TestCookies(t *testing.T) {
+	first := clientHelloOf(t)
+	now := int64(0)
+	c := newCookies(func() int64 { return now })
+	from := netip.MustParseAddrPort("192.0.2.1:1")
+	h, ok := parseHello(first)
+	if !ok || len(h.cookie) != 0 || h.sequence != 0 {
+		t.Fatalf("%+v, %v", h, ok)
+	}
+	if verify := h.verify(c.make(from, &h)); len(verify) > len(first) || verify[10] != h.record[5] {
+		t.Errorf("a request for a cookie of %d bytes, number %d", len(verify), verify[10])
+	}
+	again, ok := parseHello(withCookie(t, first, c.make(from, &h)))
+	if !ok || again.sequence != 1 {
+		t.Fatalf("%+v, %v", again, ok)
+	}
+	other := again
+	other.start = append([]byte(nil), again.start...)
+	other.start[5]++
+	weaker := again
+	weaker.rest = again.rest[:len(again.rest)-1]
+	for name, x := range map[string]struct {
+		from  string
+		hello *hello
+		after time.Duration
+		good  bool
+	}{
+		"itself": {"192.0.2.1:1", &again, 0, true}, "another address": {"192.0.2.2:1", &again, 0, false}, "another port": {"192.0.2.1:2", &again, 0, false},
+		"another random": {"192.0.2.1:1", &other, 0, false}, "other suites": {"192.0.2.1:1", &weaker, 0, false},
+		"in a minute": {"192.0.2.1:1", &again, cookieTime + time.Second, true}, "later": {"192.0.2.1:1", &again, 2 * cookieTime, false},
+	} {
+		now = int64(x.after)
+		if got := c.good(netip.MustParseAddrPort(x.from), x.hello); got != x.good {
+			t.Errorf("%s: good is %v", name, got)
+		}
+	}
+	// Whatever is cut off, and whatever length lies.
+	for n := range len(first) {
+		if h, ok := parseHello(first[:n]); ok {
+			t.Errorf("%d bytes of %d are a hello: %+v", n, len(first), h)
+		}
+	}
+	if !pionTakesCookies() {
+		t.Error("pion's cookie is not where it was")
+	}
+}
+
+// A cookie that another address was sent makes no session, and neither does a
+// made-up one.
+func TestCookiesOfOthers(t *testing.T) {
+	s := start(t, testConfig(t))
+	listener := dtlsOf(t, s)
+	first := clientHelloOf(t)
+	var sockets [2]net.Conn
+	for i := range sockets {
+		u, err := net.Dial("udp4", addressOf(t, s, DTLS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		u.SetReadDeadline(time.Now().Add(patience))
+		sockets[i] = u
+	}
+	cookieFor := func(u net.Conn) []byte {
+		t.Helper()
+		b := make([]byte, 2000)
+		if _, err := u.Write(first); err != nil {
+			t.Fatal(err)
+		}
+		n, err := u.Read(b)
+		if err != nil || !isHandshake(b[:n], helloVerifyRequest) {
+			t.Fatalf("no cookie: %x, %v", b[:n], err)
+		}
+		return b[n-cookieLength : n]
+	}
+	// Who speaks another version is told so, in fewer bytes than he sent.
+	old := bytes.Clone(first)
+	old[recordHeader+handshakeHeader+1] = 0xFF
+	sockets[0].Write(old)
+	alert := make([]byte, 100)
+	if n, err := sockets[0].Read(alert); err != nil || n != recordHeader+2 || alert[0] != recordAlert {
+		t.Errorf("to DTLS 1.0: %x, %v", alert[:n], err)
+	}
+	cookie := cookieFor(sockets[0])
+	sockets[1].Write(withCookie(t, first, cookie))
+	sockets[1].Write(withCookie(t, first, make([]byte, cookieLength)))
+	cookieFor(sockets[1]) // what came before has been read
+	listener.mu.Lock()
+	if n := len(listener.peers); n != 0 {
+		t.Errorf("%d sessions by cookies of others", n)
+	}
+	listener.mu.Unlock()
+	sockets[0].Write(withCookie(t, first, cookie))
+	await(t, "a session by a cookie", func() bool { return s.Status().Connections == 1 })
+}
+
+// A DTLS client that has lost its session begins anew from the same port; its
+// old allocation ends. RFC 6347#section-4.2.8
+func TestDTLSBeginsAnew(t *testing.T) {
+	s := start(t, testConfig(t))
+	at, err := net.ResolveUDPAddr("udp4", addressOf(t, s, DTLS))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	var before netip.AddrPort
+	for range 2 {
+		// Closing a session must not close the socket, nor say goodbye.
+		silent := &forgetful{PacketConn: u}
+		u.SetReadDeadline(time.Time{})
+		conn, err := dtls.ClientWithOptions(silent, at, dtls.WithInsecureSkipVerify(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{t: t, conn: &packets{conn}, server: at, user: "u", password: "p"}
+		now := c.allocate()
+		if now == before {
+			t.Errorf("relayed at %v again", now)
+		}
+		before = now
+		silent.gone.Store(true)
+		u.SetReadDeadline(time.Now()) // ends pion's reading
+		conn.Close()
+	}
+	await(t, "the old session ended", func() bool { st := s.Status(); return len(st.Allocations) == 1 && st.Connections == 1 })
+}
+
+// A forgetful is a socket of a client that has crashed: what it sends then is lost.
+type forgetful struct {
+	net.PacketConn
+	gone atomic.Bool
+}
+
+func (f *forgetful) WriteTo(b []byte, to net.Addr) (int, error) {
+	if f.gone.Load() {
+		return len(b), nil
+	}
+	return f.PacketConn.WriteTo(b, to)
+}
+
+func (f *forgetful) Close() error { return nil }
 
 // Requests from thousands of addresses leave nothing behind.
 func TestSpoofedFloodLeavesNothing(t *testing.T) {
