@@ -25,6 +25,8 @@ type stage struct {
 	call state.Call
 
 	theirs, ours *canvas.Image
+	ground       *canvas.Rectangle // behind everything, when no picture is
+	curtains     *fyne.Container   // beside a picture that is not as wide or as high as the window
 	own          *fyne.Container // the self-view with its frame
 
 	face         *avatar
@@ -68,6 +70,8 @@ func newStage(v *View) *stage {
 		return i
 	}
 	s.theirs, s.ours = picture(), picture()
+	s.ground = canvas.NewRectangle(paint(colorStage))
+	s.curtains = container.New(beyond{s.theirs}, canvas.NewRectangle(paint(colorStage)), canvas.NewRectangle(paint(colorStage)))
 	frame := canvas.NewRectangle(paint(colorControl))
 	frame.CornerRadius = 10
 	s.own = container.New(floating{1, 0.86, 18}, container.New(exactly(fyne.NewSize(196, 147)), frame, padded(s.ours, 3)))
@@ -117,13 +121,12 @@ func newStage(v *View) *stage {
 	s.makePad()
 	s.makeWaiting()
 	s.details = newDetails(v)
-	ground := canvas.NewRectangle(paint(colorStage))
 	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
 	shade := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0))
 	s.chrome = container.NewBorder(top, container.NewStack(shade, bottom), nil, nil)
-	s.root = container.NewStack(ground,
+	s.root = container.NewStack(s.ground,
 		container.NewBorder(nil, nil, nil, s.details.root, container.NewStack(
-			s.theirs, s.centre, s.own, newMover(s.wake),
+			s.curtains, s.theirs, s.centre, s.own, newMover(s.wake),
 			s.chrome,
 			container.New(floating{1, 0.6, 24}, s.pad),
 			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
@@ -212,8 +215,10 @@ func (s *stage) draw(a state.App) {
 	toggle(s.screen, c.Picture == state.Screen, iconScreen, iconScreen, "call.screen.off", "call.screen.on")
 	toggle(s.hold, c.Held, iconResume, iconHold, "call.resume", "call.hold")
 	picture := c.TheirPicture && live && !c.TheyHeld
-	show(s.theirs, picture && s.theirs.Image != nil)
-	show(s.centre, !picture || s.theirs.Image == nil)
+	film := picture && s.theirs.Image != nil
+	show(s.theirs, film)
+	show(s.centre, !film)
+	s.uncover()
 	show(s.own, c.Picture != state.NoPicture && s.ours.Image != nil)
 	note := ""
 	switch {
@@ -371,7 +376,10 @@ func (s *stage) pickScreen(c state.Call) {
 	s.v.sheet.open(tr("screen.title"), container.New(atLeast(fyne.NewSize(0, 240)), container.NewVScroll(list)), "", false, nil)
 }
 
-func (s *stage) switchDetails() { show(s.details.root, !s.details.root.Visible()) }
+func (s *stage) switchDetails() {
+	show(s.details.root, !s.details.root.Visible())
+	s.uncover()
+}
 
 // Show shows a picture of theirs, or none with nil. The caller must not change
 // it before another one was shown. Between the first and the last picture
@@ -401,14 +409,60 @@ const stillTime = 250 * time.Millisecond
 
 func setPicture(c *canvas.Image, i image.Image, changed func()) {
 	first := (c.Image == nil) != (i == nil)
+	turned := !first && i != nil && c.Image.Bounds().Size() != i.Bounds().Size()
 	c.Image = i
 	if first {
 		show(c, i != nil)
+	}
+	if first || turned {
 		changed()
 	}
 	if i != nil {
 		c.Refresh()
 	}
+}
+
+// uncover takes the ground away from under a picture: to draw what nobody sees
+// is a good part of what a call with a picture costs without a graphics card.
+func (s *stage) uncover() {
+	film := s.theirs.Visible() && s.theirs.Image != nil && !s.details.root.Visible()
+	show(s.ground, !film)
+	show(s.curtains, film)
+	if film {
+		s.curtains.Refresh()
+	}
+}
+
+// beyond lays two objects where a picture leaves its place empty, which it
+// fills as far as its shape allows.
+type beyond struct{ of *canvas.Image }
+
+// MinSize implements [fyne.Layout].
+func (beyond) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.Size{} }
+
+// Layout implements [fyne.Layout]. The picture is above and covers a unit of
+// each, so that no line shows between them.
+func (b beyond) Layout(two []fyne.CanvasObject, size fyne.Size) {
+	if b.of.Image == nil {
+		return
+	}
+	is := b.of.Image.Bounds()
+	w, h := float32(is.Dx()), float32(is.Dy())
+	if w == 0 || h == 0 || size.Height == 0 {
+		return
+	}
+	left := fyne.NewSize(max(0, size.Width-size.Height*w/h)/2, size.Height)
+	if size.Width/size.Height < w/h {
+		left = fyne.NewSize(size.Width, (size.Height-size.Width*h/w)/2)
+		left.Height = min(size.Height, left.Height+1)
+	} else {
+		left.Width = min(size.Width, left.Width+1)
+	}
+	for _, o := range two {
+		o.Resize(left)
+	}
+	two[0].Move(fyne.NewPos(0, 0))
+	two[1].Move(fyne.NewPos(size.Width-left.Width, size.Height-left.Height))
 }
 
 // relay decides anew what is visible.

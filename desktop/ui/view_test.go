@@ -2,10 +2,12 @@ package ui
 
 import (
 	"image"
+	"image/color"
 	"testing"
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
@@ -358,5 +360,28 @@ func BenchmarkDrawStatsOfACall(b *testing.B) {
 	d := newDesk(b, "dark", running(people()))
 	for i := range b.N {
 		d.Draw(d.app.Apply(state.CallMeasured{ID: "1", Stats: state.Stats{Path: state.PathNAT, LevelIn: float64(-i % 60)}}))
+	}
+}
+
+// What a picture leaves empty is covered, and nothing else is drawn twice.
+func TestCurtainsMeetThePicture(t *testing.T) {
+	window := fyne.NewSize(1000, 600)
+	for _, shape := range []image.Point{{640, 480}, {480, 640}, {1920, 1080}, {100, 10}, {1, 1000}} {
+		picture := canvas.NewImageFromImage(image.NewRGBA(image.Rectangle{Max: shape}))
+		one, two := canvas.NewRectangle(color.Black), canvas.NewRectangle(color.Black)
+		beyond{picture}.Layout([]fyne.CanvasObject{one, two}, window)
+		scale := min(window.Width/float32(shape.X), window.Height/float32(shape.Y))
+		w, h := scale*float32(shape.X), scale*float32(shape.Y)
+		wide := one.Size().Height == window.Height
+		gap, reach := (window.Height-h)/2, one.Size().Height
+		if wide {
+			gap, reach = (window.Width-w)/2, one.Size().Width
+		}
+		if one.Size() != two.Size() || reach < gap || reach > gap+1.01 {
+			t.Errorf("%v: %v wide or high, want %v", shape, reach, gap)
+		}
+		if end := two.Position().AddXY(two.Size().Width, two.Size().Height); one.Position() != (fyne.Position{}) || end != fyne.NewPos(window.Width, window.Height) {
+			t.Errorf("%v: from %v to %v", shape, one.Position(), end)
+		}
 	}
 }
