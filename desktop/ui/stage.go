@@ -27,7 +27,7 @@ type stage struct {
 	theirs, ours *canvas.Image
 	ground       *canvas.Rectangle // behind everything, when no picture is
 	curtains     *fyne.Container   // beside a picture that is not as wide or as high as the window
-	own          *fyne.Container // the self-view with its frame
+	own          *fyne.Container   // the self-view with its frame
 
 	face         *avatar
 	name, status *line
