@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"testing"
@@ -78,4 +79,53 @@ func percent(d *lab.Desktop, during time.Duration) float64 {
 	before := d.CPU()
 	time.Sleep(during)
 	return 100 * float64(d.CPU()-before) / float64(during)
+}
+
+// longCall is how long the call is in which the app's memory is watched. An
+// hour of it is asked for by CARILLON_BENCH_CALL=1h (and -timeout 2h).
+func longCall(t *testing.T) time.Duration {
+	text := os.Getenv("CARILLON_BENCH_CALL")
+	if text == "" {
+		return 2 * time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("CARILLON_BENCH_CALL: %v", err)
+	}
+	return d
+}
+
+// Whether the app grows in a long call with pictures both ways.
+func TestBenchDesktopLongCall(t *testing.T) {
+	path := lab.DesktopPath(t)
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	start := func(user string) *lab.Desktop {
+		return lab.StartDesktop(t, path, lab.DesktopConfig{Server: server, User: user, Display: lab.StartDisplay(t, "1100x760x24"),
+			Args: []string{"--mic", "speech", "--speaker", "null", "--camera", "pattern:320x240@10"}})
+	}
+	anna, ben := start("anna"), start("ben")
+	for _, d := range []*lab.Desktop{anna, ben} {
+		d.Until("sees the other", func(s state.App) bool { return len(s.Contacts) == 1 && s.Contacts[0].Video })
+	}
+	anna.Do("PlaceCall", state.PlaceCall{Key: state.Key{Account: server.JID("anna"), JID: server.JID("ben")}, Video: true})
+	in := ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
+	ben.Do("AnswerCall", state.AnswerCall{ID: in.ID, Video: true})
+	sees := func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].TheirPicture }
+	anna.Until("sees ben", sees)
+	ben.Until("sees anna", sees)
+
+	length := longCall(t)
+	const looks = 12
+	began := time.Now()
+	for range looks {
+		time.Sleep(length / looks)
+		t.Logf("after %v: %.0f and %.0f MB resident", time.Since(began).Round(time.Second), float64(anna.Resident())/1e6, float64(ben.Resident())/1e6)
+	}
+	for _, d := range []*lab.Desktop{anna, ben} {
+		s := d.State()
+		if len(s.Calls) != 1 || !s.Calls[0].TheirPicture {
+			t.Fatalf("the call is over, or without a picture: %+v", s.Calls)
+		}
+		t.Logf("at the end: %.0f pictures a second, %d freezes", s.Calls[0].Stats.FPS, s.Calls[0].Stats.Freezes)
+	}
 }
