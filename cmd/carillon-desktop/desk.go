@@ -53,6 +53,7 @@ type desk struct {
 	view   *ui.View
 	bridge *bridge.Bridge
 	begin  time.Time
+	dozer  *dozer
 
 	mu       sync.Mutex
 	notifier *notify.Notifier // nil before it was needed, or where there is none
@@ -68,7 +69,9 @@ type desk struct {
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
-	return &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), bell: newBell(log)}
+	d := &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), bell: newBell(log)}
+	d.dozer = newDozer(d.moves)
+	return d
 }
 
 // run shows the window and returns when the user quits.
@@ -86,7 +89,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	cfg := bridge.Config{
 		Store: d.store, Paths: d.paths, File: d.file, Account: d.o.account,
 		Mic: first(d.o.mic, d.file.Mic), Speaker: first(d.o.speaker, d.file.Speaker), Camera: d.o.camera, Loopback: d.o.loopback,
-		OnUI: fyne.Do, Version: version(), Log: d.log,
+		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
 			Quit: d.app.Quit, Settle: debug.FreeOSMemory,
@@ -132,6 +135,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		d.log.Info("window is there", "after", time.Since(d.begin))
 		// Making a window leaves much behind that is not needed again.
 		time.AfterFunc(settleTime, debug.FreeOSMemory)
+		d.dozer.start()
 		close(d.shown)
 	})
 	stop := d.serve(instance)
@@ -156,6 +160,13 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		n.Close()
 	}
 	return nil
+}
+
+// moves says whether something in the window moves by itself: the cursor of a
+// field, what spins, the clock of a call.
+func (d *desk) moves() bool {
+	a := d.bridge.State()
+	return len(a.Calls) > 0 || a.SignIn.Busy || a.Doctor.Running || d.window.Canvas().Focused() != nil
 }
 
 // fill puts the view into the window.
@@ -237,7 +248,7 @@ func (d *desk) tray() {
 // open shows a folder with the program of the system.
 func (d *desk) open(path string) error {
 	failed := make(chan error, 1)
-	fyne.Do(func() { failed <- d.app.OpenURL(&url.URL{Scheme: "file", Path: path}) })
+	d.dozer.do(func() { failed <- d.app.OpenURL(&url.URL{Scheme: "file", Path: path}) })
 	select {
 	case err := <-failed:
 		return err
@@ -249,7 +260,7 @@ func (d *desk) open(path string) error {
 // choose asks for files or a folder.
 func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 	chosen := make(chan []string, 1)
-	fyne.Do(func() {
+	d.dozer.do(func() {
 		take := func(u fyne.URI) {
 			if u == nil {
 				chosen <- nil
@@ -340,7 +351,7 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 					return
 				case chosen == notify.Accept && n.Accept != nil:
 					n.Accept()
-					fyne.Do(d.raise)
+					d.dozer.do(d.raise)
 				case chosen == notify.Decline && n.Decline != nil:
 					n.Decline()
 				case chosen == notify.Default && n.Open != nil:
@@ -369,7 +380,7 @@ func (d *desk) serve(instance *single.Instance) (stop func()) {
 		defer close(done)
 		for m := range instance.Messages() {
 			d.obey(m.Args)
-			fyne.Do(d.raise)
+			d.dozer.do(d.raise)
 		}
 	}()
 	return func() {
