@@ -46,7 +46,7 @@ func TestBenchDesktop(t *testing.T) {
 		d.Until("sees the other", func(s state.App) bool { return len(s.Contacts) == 1 && s.Contacts[0].Video })
 	}
 	time.Sleep(2 * time.Second)
-	t.Logf("idle: %.2f %% of a core, %.0f MB resident", percent(anna, idleTime), float64(anna.Resident())/1e6)
+	t.Logf("idle: %.2f %% of a core, %.0f MB resident, %.0f of them its own", percent(anna, idleTime), float64(anna.Resident())/1e6, float64(anna.Own())/1e6)
 
 	for range videoCall {
 		anna.Do("PlaceCall", state.PlaceCall{Key: state.Key{Account: server.JID("anna"), JID: server.JID("ben")}, Video: true})

@@ -187,13 +187,25 @@ func (d *Desktop) Log() string { return d.readLog() }
 // Resident returns the memory of the app that is in use, in bytes.
 func (d *Desktop) Resident() int64 {
 	d.t.Helper()
+	return d.memory("VmRSS")
+}
+
+// Own returns the part of Resident, in bytes, that is no page of a program or
+// library as it is on disk: what would be free without the app.
+func (d *Desktop) Own() int64 {
+	d.t.Helper()
+	return d.memory("RssAnon")
+}
+
+func (d *Desktop) memory(what string) int64 {
+	d.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		var kB int64
-		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kB); err == nil {
+		if _, err := fmt.Sscanf(line, what+": %d kB", &kB); err == nil {
 			return kB << 10
 		}
 	}
