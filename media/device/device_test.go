@@ -266,6 +266,56 @@ func TestSilentMicrophoneIsReplaced(t *testing.T) {
 	})
 }
 
+// A microphone that takes its time, like one on Bluetooth, slows nothing down.
+func TestSilenceTakesAsLongAsSound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		u, _ := newTest(t, f, Capture, "mic")
+		s := &source{unit: u}
+		close(f.last().silent)
+		start := time.Now()
+		for i := range 20 {
+			frame, err := s.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if frame[0] != 0 {
+				t.Fatal("the microphone said something")
+			}
+			should := time.Duration(i+1) * audio.FrameDuration
+			if took := time.Since(start); took < should || took > max(should, deadAfter) {
+				t.Errorf("frame %d after %v, want %v", i, took, should)
+			}
+		}
+		s.Close()
+		f.wg.Wait()
+	})
+}
+
+// Neither does a speaker that takes its time.
+func TestDeafSpeakerTakesAsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		u, _ := newTest(t, f, Playback, "speaker")
+		s := &sink{unit: u}
+		close(f.last().silent)
+		synctest.Wait()
+		start := time.Now()
+		const wants = 2 // pieces, before it falls silent
+		for i := range 40 {
+			if err := s.Write(make(audio.Frame, audio.HalfFrame)); err != nil {
+				t.Fatal(err)
+			}
+			should := time.Duration(i+2-wants) * halfFrame
+			if took := time.Since(start); took < should || took > max(should+halfFrame, deadAfter) {
+				t.Errorf("piece %d after %v, want %v", i, took, should)
+			}
+		}
+		s.Close()
+		f.wg.Wait()
+	})
+}
+
 func TestSpeakerThatIsGoneFallsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{gone: map[string]bool{}}

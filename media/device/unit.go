@@ -345,14 +345,20 @@ type source struct {
 	*unit
 	cleaner *cleaner // nil when nothing is to be done with the sound
 	frame   [audio.FrameSize]int16
+	due     time.Time // when the next frame is complete if all goes well
+	late    bool      // the last one was made up
 }
 
 // deadAfter is how long Read waits for a device before it gives silence, and
-// Write before it discards.
+// Write before it discards. Silence then comes as fast as sound would have, the
+// wait included: who listens must not take time that went by for a slow network.
 const deadAfter = 60 * time.Millisecond
 
 func (s *source) Read(ctx context.Context) (audio.Frame, error) {
-	wait := deadAfter
+	now := time.Now()
+	if now.Sub(s.due) > captureWait { // it begins, or was away
+		s.due, s.late = now.Add(audio.FrameDuration), false
+	}
 	for first := true; ; first = false {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -372,20 +378,23 @@ func (s *source) Read(ctx context.Context) (audio.Frame, error) {
 			s.pcm = s.pcm[:copy(s.pcm, s.pcm[len(s.frame):])]
 			st, waited := s.stream, audio.FrameDuration+audio.Frame(s.pcm).Duration()
 			s.mu.Unlock()
+			s.due, s.late = time.Now().Add(audio.FrameDuration), false
 			if s.cleaner != nil && st != nil {
 				s.cleaner.capture(s.frame[:], st.latency()+waited)
 			}
 			return s.frame[:], nil
 		}
-		if s.stream == nil {
-			wait = audio.FrameDuration
+		end := s.due
+		if s.stream != nil && !s.late {
+			end = end.Add(deadAfter - audio.FrameDuration)
 		}
 		signal := s.signal
 		s.mu.Unlock()
-		switch late, err := pause(ctx, signal, wait); {
+		switch late, err := pause(ctx, signal, time.Until(end)); {
 		case err != nil:
 			return nil, err
 		case late:
+			s.due, s.late = s.due.Add(audio.FrameDuration), true
 			clear(s.frame[:])
 			return s.frame[:], nil
 		}
@@ -412,7 +421,8 @@ func (s *source) Close() error { return s.close() }
 type sink struct {
 	*unit
 	cleaner *cleaner  // nil when nobody wants to know what is played
-	due     time.Time // without a device: when the next frame would be wanted
+	due     time.Time // when the next piece is wanted if all goes well
+	late    bool      // the device did not want the last one in time
 }
 
 func (s *sink) Write(f audio.Frame) error {
@@ -460,44 +470,42 @@ func (s *sink) hand(f audio.Frame) error {
 	return nil
 }
 
-// room waits until the device wants 10 ms more, but not for a dead one.
+// room waits until the device wants 10 ms more, but not for a dead one: that
+// takes nothing as fast as a good one takes sound.
 func (s *sink) room() error {
-	var timer *time.Timer
+	now := time.Now()
+	if now.Sub(s.due) > captureWait { // it begins, or was away
+		s.due, s.late = now, false
+	}
+	s.due = s.due.Add(halfFrame)
 	for {
 		s.mu.Lock()
 		if s.ended {
 			s.mu.Unlock()
 			return net.ErrClosed
 		}
-		live := s.stream != nil
-		if live {
-			s.due = time.Time{}
+		end := s.due
+		if s.stream != nil {
 			if s.credit >= audio.HalfFrame {
 				s.mu.Unlock()
+				s.due, s.late = time.Now(), false
 				return nil
 			}
 			if s.hungry.IsZero() {
 				s.hungry = time.Now()
 			}
+			if !s.late {
+				end = end.Add(deadAfter - halfFrame)
+			}
 		}
 		signal := s.signal
 		s.mu.Unlock()
-		if timer == nil {
-			wait := deadAfter
-			if !live {
-				now := time.Now()
-				if s.due.Before(now.Add(-deadAfter)) {
-					s.due = now
-				}
-				s.due = s.due.Add(halfFrame)
-				wait = s.due.Sub(now)
-			}
-			timer = time.NewTimer(wait)
-			defer timer.Stop()
+		late, err := pause(context.Background(), signal, time.Until(end))
+		if err != nil {
+			return err
 		}
-		select {
-		case <-signal:
-		case <-timer.C:
+		if late {
+			s.late = true
 			return nil
 		}
 	}
