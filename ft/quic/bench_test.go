@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,12 +137,13 @@ func BenchmarkSetup(b *testing.B) {
 func BenchmarkLongLine(b *testing.B) {
 	const rate = 500e6 / 8
 	for b.Loop() {
-		w := wire.New(b, wire.Config{Delay: 20 * time.Millisecond, Rate: rate, Queue: rate * 40 / 1000})
+		var lost atomic.Int64
+		w := wire.New(b, wire.Config{Delay: 20 * time.Millisecond, Rate: rate, Queue: rate * 40 / 1000, Lost: &lost})
 		from, to := streams(b, ft.Env{Loopback: true}, func(role jingle.Role, el *Transport) *Transport {
 			el.ICE.Candidates = w.Candidates(role, el.ICE.Candidates)
 			return el
 		})
-		const size = 256 << 20
+		const size = 1 << 30
 		start := time.Now()
 		go func() {
 			buf := make([]byte, chunk)
@@ -156,6 +158,7 @@ func BenchmarkLongLine(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(size/time.Since(start).Seconds()/rate, "of-the-line")
+		b.ReportMetric(float64(lost.Load()), "lost")
 		b.StopTimer()
 		closeBoth(from, to)
 		b.StartTimer()

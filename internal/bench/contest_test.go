@@ -155,6 +155,51 @@ func (c *contest) rsync(args ...string) tool {
 	}}
 }
 
+// crocDelay is how long croc's receiver waits for its sender: one that comes
+// first finds no room at the relay and fails.
+const crocDelay = 500 * time.Millisecond
+
+// croc is what it says, through a relay of its own on this machine. ok is false
+// when it is not installed.
+func (c *contest) croc(args ...string) (to tool, ok bool) {
+	c.t.Helper()
+	path, err := exec.LookPath("croc")
+	if err != nil {
+		c.t.Log("croc is not on the PATH and does not take part")
+		return tool{}, false
+	}
+	var ports []string
+	for range 5 {
+		ports = append(ports, strconv.Itoa(lab.FreePort(c.t, "127.0.0.1")))
+	}
+	home := filepath.Join(c.dir, "home", "croc")
+	if err := os.MkdirAll(home, 0o777); err != nil {
+		c.t.Fatal(err)
+	}
+	program := func(args ...string) *exec.Cmd {
+		cmd := exec.Command(path, args...)
+		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "CROC_SECRET=1234-carillon-bench")
+		return cmd
+	}
+	relay := c.begin(program("relay", "--host", "127.0.0.1", "--ports", strings.Join(ports, ",")))
+	c.t.Cleanup(relay.kill)
+	options := []string{"--relay", net.JoinHostPort("127.0.0.1", ports[0]), "--yes", "--ignore-stdin", "--disable-clipboard", "--overwrite"}
+	options = append(options, args...)
+	return tool{
+		name: strings.Join(append([]string{"croc"}, args...), " "),
+		receive: func(dst string) *exec.Cmd {
+			cmd := program(slices.Concat(options, []string{"--out", dst})...)
+			cmd.Path = "/bin/sh"
+			cmd.Args = slices.Concat([]string{"sh", "-c", fmt.Sprintf(`sleep %g; exec "$@"`, crocDelay.Seconds()), "sh", path}, cmd.Args[1:])
+			return cmd
+		},
+		send: func(src, _ string) *exec.Cmd {
+			return program(append(slices.Clone(options), "send", "--no-local", src)...)
+		},
+		servers: []int{relay.cmd.Process.Pid},
+	}, true
+}
+
 func (c *contest) cp() tool {
 	return tool{name: "cp", send: func(src, dst string) *exec.Cmd { return exec.Command("cp", "-r", src, dst+"/") }}
 }

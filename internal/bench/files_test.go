@@ -27,6 +27,11 @@ func TestBenchFile(t *testing.T) {
 	src := filepath.Join(c.dir, "src", "big.bin")
 	c.fill(src, bigFile)
 	tools := []tool{c.ours(), c.scp(), c.rsync(), c.goTLS("sha256"), c.goTLS("plain"), c.cp()}
+	for _, args := range [][]string{nil, {"--no-compress"}} { // what comes does not compress
+		if croc, ok := c.croc(args...); ok {
+			tools = append(tools, croc)
+		}
+	}
 	res := c.interleave(bigRounds, src, tools...)
 	res.print(t, bigFile, "carillon", tools...)
 }
@@ -41,6 +46,9 @@ func TestBenchFolders(t *testing.T) {
 			c := newContest(t, 256<<20)
 			src := c.folder(tt.files, tt.size)
 			tools := []tool{c.ours(), c.scp(), c.rsync(), c.goTLS("sha256"), c.cp()}
+			if croc, ok := c.croc(); ok {
+				tools = append(tools, croc)
+			}
 			res := c.interleave(fileRounds, src, tools...)
 			res.print(t, int64(tt.files)*tt.size, "carillon", tools...)
 		})

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,12 +18,17 @@ import (
 type Config struct {
 	Delay time.Duration // one way
 	Rate  int           // bytes a second, with headers; zero is no limit
-	Queue int           // bytes that wait for the line, at most
+	// Headers are bytes that a packet has on the line and not here: New takes those
+	// of IP and UDP.
+	Headers int
+	Queue   int // bytes that wait for the line, at most
 	// Drop is asked about each packet, on the goroutine of its direction.
 	Drop func() bool
+	// Lost counts the packets that did not arrive. Nil does not.
+	Lost *atomic.Int64
 }
 
-// headers are the bytes of IP and UDP around a packet.
+// headers are the bytes of IPv4 and UDP around a packet.
 const headers = 28
 
 // A Wire is a line between the initiator and the responder of a session.
@@ -37,6 +43,7 @@ type Wire struct {
 // New returns a line that is taken down at the end of the test.
 func New(t testing.TB, cfg Config) *Wire {
 	t.Helper()
+	cfg.Headers = headers
 	w := &Wire{cfg: cfg, ends: map[jingle.Role]*net.UDPConn{}, real: map[jingle.Role]netip.AddrPort{}}
 	for _, r := range []jingle.Role{jingle.Initiator, jingle.Responder} {
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -81,19 +88,36 @@ type packet struct {
 	due  time.Time
 }
 
-// grain is how exactly packets are sent: the system wakes nobody for less.
-const grain = 200 * time.Microsecond
+// grain is how exactly packets are sent. With less a line carries less than its
+// rate: the system wakes us late, and what is late by more than this is not
+// made up for quickly. See BenchmarkLine.
+const grain = time.Millisecond
 
 // takes returns how long the line is busy with n bytes.
-func (w *Wire) takes(n int) time.Duration {
-	if w.cfg.Rate == 0 {
+func (cfg Config) takes(n int) time.Duration {
+	if cfg.Rate == 0 {
 		return 0
 	}
-	return time.Duration(float64(n+headers) / float64(w.cfg.Rate) * float64(time.Second))
+	return time.Duration(float64(n+cfg.Headers) / float64(cfg.Rate) * float64(time.Second))
 }
 
 // carry takes what from sends to the other side.
 func (w *Wire) carry(from, to jingle.Role) {
+	w.cfg.Carry(func(buf []byte) (int, error) {
+		n, _, err := w.ends[from].ReadFromUDPAddrPort(buf)
+		return n, err
+	}, func(p []byte) {
+		w.mu.Lock()
+		addr := w.real[to]
+		w.mu.Unlock()
+		if addr.IsValid() {
+			w.ends[to].WriteToUDPAddrPort(p, addr)
+		}
+	})
+}
+
+// Carry takes packets from read to write, in one direction, until read fails.
+func (cfg Config) Carry(read func([]byte) (int, error), write func([]byte)) {
 	var wg sync.WaitGroup
 	line := make(chan packet, 1<<15)
 	wg.Go(func() {
@@ -101,7 +125,7 @@ func (w *Wire) carry(from, to jingle.Role) {
 		for p := range line {
 			// After this goroutine was kept waiting it catches up no faster than
 			// twice the rate: lines do not bring everything at once.
-			if next := last.Add(w.takes(len(p.data)) / 2); next.After(p.due) {
+			if next := last.Add(cfg.takes(len(p.data)) / 2); next.After(p.due) {
 				p.due = next
 			}
 			if early := time.Until(p.due); early > grain {
@@ -110,12 +134,7 @@ func (w *Wire) carry(from, to jingle.Role) {
 			if last = time.Now(); last.Before(p.due) {
 				last = p.due
 			}
-			w.mu.Lock()
-			addr := w.real[to]
-			w.mu.Unlock()
-			if addr.IsValid() {
-				w.ends[to].WriteToUDPAddrPort(p.data, addr)
-			}
+			write(p.data)
 		}
 	})
 	defer wg.Wait()
@@ -123,7 +142,7 @@ func (w *Wire) carry(from, to jingle.Role) {
 	var free time.Time // when the line is
 	buf := make([]byte, 64<<10)
 	for {
-		n, _, err := w.ends[from].ReadFromUDPAddrPort(buf)
+		n, err := read(buf)
 		if err != nil {
 			return
 		}
@@ -131,18 +150,27 @@ func (w *Wire) carry(from, to jingle.Role) {
 		if free.Before(now) {
 			free = now
 		}
-		if w.cfg.Rate > 0 {
-			if waiting := int(free.Sub(now).Seconds() * float64(w.cfg.Rate)); waiting > w.cfg.Queue {
+		if cfg.Rate > 0 {
+			if waiting := int(free.Sub(now).Seconds() * float64(cfg.Rate)); waiting > cfg.Queue {
+				cfg.lost()
 				continue
 			}
 		}
-		free = free.Add(w.takes(n))
-		if w.cfg.Drop != nil && w.cfg.Drop() {
+		free = free.Add(cfg.takes(n))
+		if cfg.Drop != nil && cfg.Drop() {
+			cfg.lost()
 			continue
 		}
 		select {
-		case line <- packet{append([]byte(nil), buf[:n]...), free.Add(w.cfg.Delay)}:
+		case line <- packet{append([]byte(nil), buf[:n]...), free.Add(cfg.Delay)}:
 		default:
+			cfg.lost()
 		}
+	}
+}
+
+func (cfg Config) lost() {
+	if cfg.Lost != nil {
+		cfg.Lost.Add(1)
 	}
 }
