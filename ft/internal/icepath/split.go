@@ -19,6 +19,11 @@ const (
 	stunQueue  = 64       // packets that wait for ICE
 	packetMax  = 2 << 10  // bytes; longer ones are no DTLS of anybody
 	batch      = 32       // packets of one system call
+
+	mergedMax   = 64 << 10 // bytes of packets that came as one
+	mergedBatch = 8        // of them in one system call
+
+	lastPackets = 100 * time.Millisecond // for what waits when the socket is closed
 )
 
 // A Split is a socket for ICE and for DTLS, told apart by the first byte (RFC
@@ -42,8 +47,13 @@ func newSplit(u *net.UDPConn) *Split {
 	s := &Split{u: u, stun: make(chan stunPacket, stunQueue), done: make(chan struct{})}
 	s.conn.init(u)
 	s.wg.Go(s.read)
+	sent := make(chan struct{})
+	s.wg.Go(func() { defer close(sent); s.conn.out.run() })
 	s.close = sync.OnceValue(func() error {
 		close(s.done)
+		s.u.SetWriteDeadline(time.Now().Add(lastPackets))
+		s.conn.out.close()
+		<-sent // the end of DTLS is among it
 		err := s.u.Close()
 		s.conn.in.Close()
 		s.wg.Wait()
@@ -55,9 +65,13 @@ func newSplit(u *net.UDPConn) *Split {
 // read sorts what comes.
 func (s *Split) read() {
 	pc := ipv4.NewPacketConn(s.u) // for its batches; they do not depend on the family
-	msgs := make([]ipv4.Message, batch)
+	n, size, space := batch, packetMax, 0
+	if merge(s.u) {
+		n, size, space = mergedBatch, mergedMax, mergedSpace
+	}
+	msgs := make([]ipv4.Message, n)
 	for i := range msgs {
-		msgs[i].Buffers = [][]byte{make([]byte, packetMax)}
+		msgs[i].Buffers, msgs[i].OOB = [][]byte{make([]byte, size)}, make([]byte, space)
 	}
 	for {
 		n, err := pc.ReadBatch(msgs, 0)
@@ -74,18 +88,33 @@ func (s *Split) read() {
 			continue
 		}
 		for _, m := range msgs[:n] {
-			b := m.Buffers[0][:m.N]
 			from, ok := m.Addr.(*net.UDPAddr)
-			switch {
-			case !ok || len(b) == 0:
-			case 20 <= b[0] && b[0] <= 63:
-				s.conn.in.Write(b, nil) // what is too much is lost, as on the way
-			case b[0] < 4:
-				select {
-				case s.stun <- stunPacket{append([]byte(nil), b...), from}:
-				default:
-				}
+			if !ok {
+				continue
 			}
+			size := merged(m.OOB[:m.NN])
+			for b := m.Buffers[0][:m.N]; len(b) > 0; {
+				one := b
+				if size > 0 {
+					one = b[:min(size, len(b))]
+				}
+				s.sort(one, from)
+				b = b[len(one):]
+			}
+		}
+	}
+}
+
+// sort gives one packet to whom it belongs.
+func (s *Split) sort(b []byte, from *net.UDPAddr) {
+	switch {
+	case len(b) > packetMax:
+	case 20 <= b[0] && b[0] <= 63:
+		s.conn.in.Write(b, nil) // what is too much is lost, as on the way
+	case b[0] < 4:
+		select {
+		case s.stun <- stunPacket{append([]byte(nil), b...), from}:
+		default:
 		}
 	}
 }
@@ -112,8 +141,9 @@ func (s *Split) Close() error { return s.close() }
 // A splitConn is DTLS's part: packets to and from the peer, by the socket or,
 // when our end of the path is a relay, by the agent.
 type splitConn struct {
-	u  *net.UDPConn
-	in *packetio.Buffer
+	u   *net.UDPConn
+	in  *packetio.Buffer
+	out *train
 
 	to    atomic.Pointer[netip.AddrPort] // nil: by the agent
 	agent atomic.Pointer[ice.Conn]
@@ -121,7 +151,7 @@ type splitConn struct {
 }
 
 func (c *splitConn) init(u *net.UDPConn) {
-	c.u, c.in = u, packetio.NewBuffer()
+	c.u, c.in, c.out = u, packetio.NewBuffer(), newTrain(u)
 	c.in.SetLimitSize(splitQueue)
 }
 
@@ -169,7 +199,7 @@ func (c *splitConn) Read(p []byte) (int, error) {
 
 func (c *splitConn) Write(p []byte) (int, error) {
 	if to := c.to.Load(); to != nil {
-		return c.u.WriteToUDPAddrPort(p, *to)
+		return c.out.write(p, *to)
 	}
 	if conn := c.agent.Load(); conn != nil {
 		return conn.Write(p)
