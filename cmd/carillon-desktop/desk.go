@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/x509"
 	_ "embed"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -57,7 +58,7 @@ type desk struct {
 
 	mu       sync.Mutex
 	notifier *notify.Notifier // nil before it was needed, or where there is none
-	looked   bool
+	dialed   time.Time        // when the notifier was looked for last
 	dark     fyne.ThemeVariant
 	theme    string
 	paths    config.Paths
@@ -66,6 +67,7 @@ type desk struct {
 	shown    chan struct{} // closed when the window can be used
 	bell     *bell
 	last     string // folder of what was chosen last; of the UI thread
+	front    bool   // the user works in the window; of the UI thread
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
@@ -131,6 +133,8 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.tray()
 	d.dark = d.app.Settings().ThemeVariant()
 	d.app.Settings().AddListener(func(s fyne.Settings) { d.restyled(s) })
+	d.app.Lifecycle().SetOnEnteredForeground(func() { d.front = true })
+	d.app.Lifecycle().SetOnExitedForeground(func() { d.front = false })
 	d.app.Lifecycle().SetOnStarted(func() {
 		d.log.Info("window is there", "after", time.Since(d.begin))
 		// Making a window leaves much behind that is not needed again.
@@ -166,7 +170,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 // field, what spins, the clock of a call.
 func (d *desk) moves() bool {
 	a := d.bridge.State()
-	return len(a.Calls) > 0 || a.SignIn.Busy || a.Doctor.Running || d.window.Canvas().Focused() != nil
+	return len(a.Calls) > 0 || a.SignIn.Busy || a.Doctor.Running || d.front && d.window.Canvas().Focused() != nil
 }
 
 // fill puts the view into the window.
@@ -312,25 +316,39 @@ func (d *desk) showDialog(o *dialog.FileDialog) {
 
 const notifyTime = 3 * time.Second
 
+// redialTime is how long nobody looks again for a notification server that was
+// not there. An app that starts with the session may be there first.
+const redialTime = 5 * time.Second
+
+// notifications is the notification server, nil if there is none. ended is one
+// that is to be replaced, or nil.
+func (d *desk) notifications(ended *notify.Notifier) *notify.Notifier {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ended != nil && d.notifier == ended {
+		ended.Close()
+		d.notifier = nil
+	}
+	if d.notifier != nil || time.Since(d.dialed) < redialTime {
+		return d.notifier
+	}
+	ctx, stop := context.WithTimeout(context.Background(), notifyTime)
+	defer stop()
+	n, err := notify.Dial(ctx)
+	if err != nil {
+		d.log.Info("no notifications", "err", err)
+	}
+	d.notifier, d.dialed = n, time.Now()
+	return n
+}
+
 // notify says something by the notification server of the desktop. It runs
 // beside everything else, as that server may be slow.
 func (d *desk) notify(n bridge.Notice) (remove func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer cancel()
-		d.mu.Lock()
-		if !d.looked {
-			d.looked = true
-			dialing, stop := context.WithTimeout(ctx, notifyTime)
-			server, err := notify.Dial(dialing)
-			stop()
-			if err != nil {
-				d.log.Info("no notifications", "err", err)
-			}
-			d.notifier = server
-		}
-		server := d.notifier
-		d.mu.Unlock()
+		server := d.notifications(nil)
 		if server == nil {
 			return
 		}
@@ -338,7 +356,20 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 		if n.Accept != nil {
 			what = notify.IncomingCall(n.Title, lang.X("call.answer", "Answer"), lang.X("call.decline", "Decline"))
 		}
-		shown, err := server.Show(ctx, what)
+		// Not with ctx: what is cancelled in the middle may be shown all the
+		// same, and nobody would know its number.
+		show := func() (*notify.Shown, error) {
+			showing, stop := context.WithTimeout(context.Background(), notifyTime)
+			defer stop()
+			return server.Show(showing, what)
+		}
+		shown, err := show()
+		if errors.Is(err, notify.ErrClosed) && ctx.Err() == nil { // the session's bus began anew
+			if server = d.notifications(server); server == nil {
+				return
+			}
+			shown, err = show()
+		}
 		if err != nil {
 			d.log.Info("not notified", "err", err)
 			return

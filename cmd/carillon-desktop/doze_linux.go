@@ -8,6 +8,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"github.com/go-gl/glfw/v3.4/glfw"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -41,11 +42,20 @@ func newDozer(awake func() bool) *dozer { return &dozer{awake: awake} }
 // start begins. It is called on the UI thread.
 func (z *dozer) start() { z.later(calmTime) }
 
-// do runs f on the UI thread, soon. It may be called by any goroutine.
+// onUI reports whether this is the UI thread, which is the first of a program.
+// When the app ends, Fyne lets each goroutine run what it gives to fyne.Do by
+// itself, and there is no window any more.
+func onUI() bool { return unix.Gettid() == unix.Getpid() }
+
+// do runs f on the UI thread, soon, unless the app has ended. It may be called
+// by any goroutine.
 func (z *dozer) do(f func()) {
 	z.queued.Add(1)
 	fyne.Do(func() {
 		z.queued.Add(-1)
+		if !onUI() {
+			return
+		}
 		z.last.Store(time.Now().UnixNano())
 		f()
 	})
@@ -58,6 +68,9 @@ func (z *dozer) later(d time.Duration) { time.AfterFunc(d, func() { fyne.Do(z.na
 
 // nap sleeps on the UI thread, if that is all right.
 func (z *dozer) nap() {
+	if !onUI() {
+		return
+	}
 	began := time.Now()
 	if wait := calmTime - began.Sub(time.Unix(0, z.last.Load())); wait > 0 {
 		z.later(wait)

@@ -19,6 +19,9 @@ const (
 	maxSignals = 64
 	// maxShown bounds the notifications that are waited for.
 	maxShown = 256
+	// maxCalm bounds those that are not critical, so that a flood of them
+	// leaves room for calls.
+	maxCalm = maxShown / 2
 	// callTimeout bounds a request without a deadline.
 	callTimeout = 5 * time.Second
 )
@@ -153,9 +156,9 @@ func (n *Notifier) show(ctx context.Context, what Notification, replaces uint32)
 	case n.closed:
 		n.mu.Unlock()
 		return nil, ErrClosed
-	case len(n.shown) >= maxShown:
+	case len(n.shown) >= maxShown || what.Urgency != Critical && len(n.shown) >= maxCalm:
 		n.mu.Unlock()
-		return nil, fmt.Errorf("%d notifications are shown already", maxShown)
+		return nil, fmt.Errorf("%d notifications are shown already", len(n.shown))
 	}
 	n.wait++
 	n.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"html"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // ErrNone says that this desktop shows no notifications.
@@ -98,13 +99,14 @@ func IncomingCall(title, accept, decline string) Notification {
 }
 
 // clean makes a text of others fit to be shown: one line, of limited length,
-// without control characters.
+// without control characters and those that turn text around, by which
+// photo-gpj.exe can be made to look like a picture.
 func clean(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '
 		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || unicode.Is(unicode.Bidi_Control, r) {
 			return -1
 		}
 		return r

@@ -13,6 +13,8 @@ func TestClean(t *testing.T) {
 		"\xff broken":             "\ufffd broken",
 		strings.Repeat("ä", 200):  strings.Repeat("ä", 100) + "…",
 		"\u0085\u009b":            "",
+		"photo\u202egpj.exe":      "photogpj.exe",
+		"\u2066a\u2069\u200f":     "a",
 	} {
 		if got := clean(in, 200); got != want || !utf8.ValidString(got) {
 			t.Errorf("clean(%q) = %q, want %q", in, got, want)

@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,25 @@ func sees(t *testing.T, d *lab.Desktop, w, h int, keep string) video.Code {
 	}
 	t.Fatalf("%s: the moving pattern was not seen: %d pictures were recognised", d.User, found)
 	return last
+}
+
+// An app that dozes ends like one that does not.
+func TestInteropAppEnds(t *testing.T) {
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna"}})
+	path := lab.DesktopPath(t)
+	for how, end := range map[string]func(*lab.Desktop){"its user": (*lab.Desktop).Quit, "the system": (*lab.Desktop).Terminate} {
+		t.Run("by "+how, func(t *testing.T) {
+			for range 3 {
+				d := lab.StartDesktop(t, path, lab.DesktopConfig{Server: server, User: "anna", Display: lab.StartDisplay(t, "1100x760x24"),
+					Args: []string{"--mic", "speech", "--speaker", "null"}})
+				time.Sleep(2 * time.Second) // it dozes after one
+				end(d)
+				if code := d.ExitCode(); code != 0 || strings.Contains(d.Log(), "panic") {
+					t.Errorf("it ended with %d\n%s", code, d.Log())
+				}
+			}
+		})
+	}
 }
 
 func TestInteropTwoAppsSeeEachOther(t *testing.T) {

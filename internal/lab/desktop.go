@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -223,6 +224,22 @@ func (d *Desktop) Quit() {
 		d.t.Errorf("%s does not end\n%s", d.name, tail(d.readLog()))
 	}
 }
+
+// Terminate ends the app as the system does when it shuts down.
+func (d *Desktop) Terminate() {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		d.t.Fatal(err)
+	}
+	select {
+	case <-d.done:
+	case <-time.After(stopTimeout):
+		d.t.Errorf("%s does not end\n%s", d.name, tail(d.readLog()))
+	}
+}
+
+// ExitCode is that of an app that has ended.
+func (d *Desktop) ExitCode() int { return d.cmd.ProcessState.ExitCode() }
 
 // Received is the folder of received files.
 func (d *Desktop) Received() string { return d.State().Settings.Folder }
