@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -177,6 +178,7 @@ func (c *table) dinoSees() error {
 	for {
 		f, err := screen.Read(ctx)
 		if err != nil {
+			c.keepScreen()
 			return fmt.Errorf("our picture is not on Dino's screen (saw %v of it at most): %w", most, err)
 		}
 		for _, k := range []colour{magenta, green} {
@@ -188,6 +190,24 @@ func (c *table) dinoSees() error {
 			return nil
 		}
 	}
+}
+
+// keepScreen keeps what Dino's screen shows, for people to look at in
+// $CARILLON_PICTURES.
+func (c *table) keepScreen() {
+	dir := os.Getenv("CARILLON_PICTURES")
+	if dir == "" {
+		return
+	}
+	f, err := os.CreateTemp(dir, "dino-*.png")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer f.Close()
+	if err := png.Encode(f, c.dino.Picture()); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Logf("what Dino's screen shows: %s", f.Name())
 }
 
 // shown waits until one side is said to show something, or to have stopped.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"os/exec"
@@ -38,7 +39,7 @@ type Dino struct {
 	t      testing.TB
 	dir    string
 	env    []string
-	screen string // its X display
+	screen *Display
 	events *Stream[DinoEvent]
 	*process
 }
@@ -130,8 +131,8 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 		_, err := os.Stat(filepath.Join(dir, "bus"))
 		return err
 	})
-	d.screen = StartDisplay(t, "1024x768x24").Name
-	d.env = append(d.env, "DISPLAY="+d.screen)
+	d.screen = StartDisplay(t, "1024x768x24")
+	d.env = append(d.env, "DISPLAY="+d.screen.Name)
 	if cfg.Camera != "" {
 		d.env = append(d.env, "GST_PLUGIN_PATH="+filepath.Join(filepath.Dir(cfg.Plugin), "gst"), "LABCAM="+cfg.Camera)
 	}
@@ -281,7 +282,10 @@ func (d *Dino) CallVideo(jid string) { d.t.Helper(); d.do("lab-call-video", "<'"
 func (d *Dino) Video(on bool) { d.t.Helper(); d.do("lab-video", "<"+strconv.FormatBool(on)+">") }
 
 // Display is the X display of its window.
-func (d *Dino) Display() string { return d.screen }
+func (d *Dino) Display() string { return d.screen.Name }
+
+// Picture returns what is on its display.
+func (d *Dino) Picture() image.Image { d.t.Helper(); return d.screen.Picture() }
 
 // Accept takes the newest incoming call, after a second, as a person would:
 // when it is taken at once, Dino's sound now and then never starts.
