@@ -35,6 +35,8 @@ func (r *request) wish() (w wish, c code) {
 	switch {
 	case !ok || len(v) != 4:
 		return w, codeBadRequest
+	case v[0] == protocolTCP && r.entrance.server.config.Load().NoTCP:
+		return w, codeUnsupportedTransport
 	case v[0] == protocolTCP && r.conn != nil && !r.conn.datagrams:
 		w.tcp = true // RFC 6062#section-5.1
 	case v[0] == protocolTCP:
@@ -286,7 +288,7 @@ func (a *allocation) open(w wish) (reason string) {
 		relay := &relayed{local: held.local, public: held.public, ports: held.ports, expires: s.now() + int64(w.lifetime)}
 		if err := a.listen(relay); err != nil {
 			held.ports.release(held.local.Port())
-			s.log().Warn("bind a reserved relay socket", "error", err)
+			s.complain("bind a reserved relay socket", "error", err)
 			return reasonSystem
 		}
 		a.relays[familyIndex(relay.local.Addr())] = relay
@@ -324,7 +326,7 @@ func (a *allocation) open(w wish) (reason string) {
 				ports.release(port + 1)
 			}
 			if !errors.Is(err, syscall.EADDRINUSE) || try == bindTries {
-				s.log().Warn("bind a relay socket", "error", err)
+				s.complain("bind a relay socket", "error", err)
 				reason = reasonSystem
 				break
 			}

@@ -168,6 +168,16 @@ type Config struct {
 	// DenyPeers never; see [Config] and the package documentation.
 	AllowPeers, DenyPeers []netip.Prefix
 
+	// NoTCP refuses TCP allocations (RFC 6062), by which users connect to
+	// services of others from this machine's address. Calls do without.
+	NoTCP bool
+	// MinTCPPort is the lowest port that users connect to by TCP; default 1024.
+	// Below are mail, shells and web servers, whose owners blame this machine
+	// for what users do there, and nobody waits for a peer of a TURN client. 1
+	// allows all. What peers send over UDP, and the ports that peers connect
+	// from, are not bounded: a NAT may give them any.
+	MinTCPPort uint16
+
 	Limits Limits
 
 	AllocationLifetime time.Duration // when the client asks for none; default 10 minutes, RFC 8656#section-7.2
@@ -228,6 +238,7 @@ const (
 	defaultTotalPeers = 200_000
 	defaultMinPort    = 49152
 	defaultMaxPort    = 65535
+	defaultMinTCPPort = 1024
 	maxLoops          = 64
 	// maxFrame bounds a frame on TCP and a request on UDP, in bytes. What an
 	// Ethernet with jumbo frames can carry on to a peer fits.
@@ -378,6 +389,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MinPort > c.MaxPort {
 		return c, fmt.Errorf("ports %d to %d are none", c.MinPort, c.MaxPort)
+	}
+	if c.MinTCPPort == 0 {
+		c.MinTCPPort = defaultMinTCPPort
 	}
 	c.Limits = c.Limits.withDefaults()
 	c.AllocationLifetime = orDuration(c.AllocationLifetime, 10*time.Minute)

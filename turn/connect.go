@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -95,6 +96,11 @@ func (r *request) connect() {
 		return
 	}
 	s := r.entrance.server
+	if lowest := s.config.Load().MinTCPPort; peer.Port() < lowest {
+		s.refusePeer(fmt.Sprintf("a TCP port below %d", lowest), "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer))
+		r.fail(codeForbidden)
+		return
+	}
 	if v, _ := s.policy.Load().judge(peer.Addr()); !a.mayReach(v, peer) {
 		s.refusePeer("a port of this machine that is nobody's relayed address", "user", a.account.User, s.addr("client", r.from), s.addr("peer", peer))
 		r.fail(codeForbidden)

@@ -61,6 +61,8 @@
 // multicast addresses, addresses that hide others (NAT64, 6to4, Teredo), or
 // this machine: there only the ports of allocations, so that two people who
 // both use the relay can talk. A v4-mapped address counts as the IPv4 address.
+// By TCP nobody reaches a port below 1024 (Config.MinTCPPort), and nothing at
+// all with Config.NoTCP.
 //
 // Every queue and table is bounded, see [Limits], and what is refused is counted
 // and logged with its reason, see [Status]; floods do not flood the log.

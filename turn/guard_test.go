@@ -3,6 +3,7 @@ package turn
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -222,5 +223,71 @@ func TestRelaysArePublicFirst(t *testing.T) {
 	}
 	if want := "8.8.4.4 9.9.9.9 172.17.0.1 10.0.0.1"; strings.Join(got, " ") != want {
 		t.Errorf("relays %v, want %s", got, want)
+	}
+}
+
+// Users connect to nothing below port 1024, and by TCP to nobody at all where
+// the operator says so; both without a restart.
+func TestTCPPeers(t *testing.T) {
+	conf := testConfig(t)
+	s := start(t, conf)
+	wantTCP := attribute{stun.AttrRequestedTransport, []byte{protocolTCP, 0, 0, 0}}
+	c := connect(t, s, TCP, "u", "p")
+	c.mustRequest(stun.MethodAllocate, wantTCP)
+	mail := netip.AddrPortFrom(loopback, 1023)
+	if code := codeOf(c.request(stun.MethodConnect, peerAttr(mail))); code != stun.CodeForbidden {
+		t.Errorf("port 1023 by TCP: %d, want 403", code)
+	}
+	conf.Listeners = s.config.Load().asked.listeners
+	reload := func(change func(*Config)) {
+		t.Helper()
+		change(&conf)
+		if err := s.Reload(conf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(func(c *Config) { c.MinTCPPort = 1 })
+	if code := codeOf(c.request(stun.MethodConnect, peerAttr(mail))); code == stun.CodeForbidden {
+		t.Error("port 1023 by TCP is refused although all are allowed")
+	}
+	reload(func(c *Config) { c.MinTCPPort = 50000 })
+	if code := codeOf(c.request(stun.MethodConnect, peerAttr(netip.AddrPortFrom(loopback, 49999)))); code != stun.CodeForbidden {
+		t.Errorf("a port below the lowest: %d, want 403", code)
+	}
+	reload(func(c *Config) { c.NoTCP = true })
+	d := connect(t, s, TCP, "u", "p")
+	if code := codeOf(d.request(stun.MethodAllocate, wantTCP)); code != stun.CodeUnsupportedTransProto {
+		t.Errorf("a TCP allocation where there are none: %d, want 442", code)
+	}
+	d.allocate() // over UDP from then on
+	if n := s.Status().RefusedPeers; n < 2 {
+		t.Errorf("%d refused peers counted", n)
+	}
+}
+
+// A ledger that is away is said to be, not with each request.
+func TestComplaintsDoNotFloodTheLog(t *testing.T) {
+	var log lockedBuilder
+	conf := testConfig(t)
+	conf.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	conf.Ledger = &testLedger{taken: map[Account]int{}, broken: errors.New("away")}
+	s := start(t, conf)
+	for range 1000 {
+		s.acquireAtLedger(Account{testRealm, "u"})
+	}
+	if n := strings.Count(log.String(), "granted without it"); n != 1 {
+		t.Errorf("%d lines for 1000 requests, want 1", n)
+	}
+	s.complaints.mu.Lock()
+	for _, c := range s.complaints.all {
+		if c.skipped != 999 {
+			t.Errorf("%d were not logged, want 999", c.skipped)
+		}
+		c.next = s.now() // the interval is over
+	}
+	s.complaints.mu.Unlock()
+	s.acquireAtLedger(Account{testRealm, "u"})
+	if text := log.String(); strings.Count(text, "granted without it") != 2 || !strings.Contains(text, "not-logged=999") {
+		t.Errorf("after the interval the log says %s", text)
 	}
 }

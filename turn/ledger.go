@@ -99,7 +99,7 @@ func (s *Server) acquireAtLedger(a Account) (reason string) {
 	case errors.Is(err, ErrQuota):
 		return reasonLedger
 	case err != nil:
-		s.log().Warn("ask the ledger for an allocation; granted without it", "user", a.User, "error", err)
+		s.complain("ask the ledger for an allocation; granted without it", "user", a.User, "error", err)
 	}
 	return ""
 }
@@ -112,7 +112,7 @@ func (s *Server) releaseAtLedger(a Account) {
 	select {
 	case s.releases <- a:
 	default:
-		s.log().Warn("too many allocations to give back to the ledger; it will find out by the next report", "user", a.User)
+		s.complain("too many allocations to give back to the ledger; it will find out by the next report", "user", a.User)
 	}
 }
 
@@ -129,7 +129,7 @@ func (s *Server) keepLedger() {
 			err := s.ledger.Release(ctx, a)
 			cancel()
 			if err != nil {
-				s.log().Warn("give an allocation back to the ledger", "user", a.User, "error", err)
+				s.complain("give an allocation back to the ledger", "user", a.User, "error", err)
 			}
 		case <-tick.C:
 			s.reportToLedger(s.ctx)
@@ -189,7 +189,7 @@ func (s *Server) reportToLedger(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	if err := s.ledger.Report(ctx, usage); err != nil {
-		s.log().Warn("report to the ledger", "error", err)
+		s.complain("report to the ledger", "error", err)
 		return
 	}
 	s.mu.Lock()

@@ -127,6 +127,50 @@ func (s *Server) refuseFor(what, reason, why string, attrs ...any) {
 	}
 }
 
+// complainEvery is how often one complaint is logged at most: what it is about
+// goes on until somebody does something.
+const complainEvery = 10 * time.Second
+
+// complaints is when each was logged last, and how many were not since.
+type complaints struct {
+	mu  sync.Mutex
+	all map[string]*complaint // by a fixed set of texts
+}
+
+type complaint struct {
+	next    int64
+	skipped uint64
+}
+
+// complain warns of something outside that does not work, not too often.
+func (s *Server) complain(what string, attrs ...any) {
+	now := s.now()
+	s.complaints.mu.Lock()
+	c := s.complaints.all[what]
+	if c == nil {
+		c = &complaint{next: now}
+		if s.complaints.all == nil {
+			s.complaints.all = map[string]*complaint{}
+		}
+		s.complaints.all[what] = c
+	}
+	say := now >= c.next
+	skipped := c.skipped
+	if say {
+		c.next, c.skipped = now+int64(complainEvery), 0
+	} else {
+		c.skipped++
+	}
+	s.complaints.mu.Unlock()
+	if !say {
+		return
+	}
+	if skipped > 0 {
+		attrs = append(attrs, "not-logged", skipped)
+	}
+	s.log().Warn(what, attrs...)
+}
+
 // failure is a log attribute of an error. Those of the network name addresses,
 // which are left out when they are to be hidden.
 func (s *Server) failure(err error) slog.Attr {

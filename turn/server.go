@@ -32,6 +32,8 @@ type Server struct {
 	reasons reasons
 	started time.Time
 
+	complaints complaints
+
 	connections connections
 	pending     pending
 	releases    chan Account

@@ -196,6 +196,13 @@ func TestUnits(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	dropIn := filepath.Join(dir, "carillon-turn.service.d")
+	if err := os.Mkdir(dropIn, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dropIn, "ebpf.conf"), []byte(read(t, "ebpf.conf")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"carillon-turn.service", "carillon-turn.socket"} {
 		// What the unit starts has to be there to be verified.
 		text := strings.ReplaceAll(read(t, name), "/usr/bin/carillon-turn", self)
@@ -208,5 +215,24 @@ func TestUnits(t *testing.T) {
 	}
 	if out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=25", "--no-pager", filepath.Join(dir, "carillon-turn.service")).CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
+
+// The unit leaves it to the configuration how long calls may last, and says
+// less than the default of a relay started by hand.
+func TestUnitLeavesDrainingToTheConfiguration(t *testing.T) {
+	unit := read(t, "carillon-turn.service")
+	if start := regexp.MustCompile(`(?m)^ExecStart=.*`).FindString(unit); strings.Contains(start, "--") && strings.Contains(start, "drain") {
+		t.Errorf("%s overrides drain-timeout", start)
+	}
+	if !strings.Contains(unit, "\nEnvironment=CARILLON_TURN_DRAIN_TIMEOUT=60s\n") {
+		t.Error("the unit says nothing for a configuration without drain-timeout")
+	}
+	// What the program adds to the configuration's word, it tells systemd.
+	dropIn := read(t, "ebpf.conf")
+	for _, want := range []string{"AmbientCapabilities=CAP_BPF CAP_NET_ADMIN", "CapabilityBoundingSet=CAP_BPF CAP_NET_ADMIN", "SystemCallFilter=bpf"} {
+		if !strings.Contains(dropIn, "\n"+want+"\n") {
+			t.Errorf("the drop-in for ebpf lacks %s", want)
+		}
 	}
 }

@@ -228,10 +228,19 @@ func TestInitForOneServer(t *testing.T) {
 	if !strings.HasPrefix(yml, "modules:\n  mod_stun_disco:\n") || strings.Contains(yml, "turns") {
 		t.Errorf("for ejabberd:\n%s", yml)
 	}
-	for name, want := range map[string]string{"a.toml": "4 listeners", "b.toml": "2 listeners"} {
+	for name, want := range map[string]string{"a.toml": " listeners", "b.toml": "2 listeners"} {
 		if out, _ := output(t, 0, "validate", "-c", filepath.Join(dir, name)); !strings.Contains(out, want) {
 			t.Errorf("%s: %q, want %s", name, out, want)
 		}
+	}
+	// A listener for each family that this machine has, but not behind a NAT.
+	text, err := os.ReadFile(filepath.Join(dir, "a.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listeners := strings.Count(string(text), `:0.0.0.0:`) + strings.Count(string(text), `:[::]:`)
+	if n := strings.Count(string(text), `:0.0.0.0:`); n != 4 || listeners != 4 && listeners != 8 {
+		t.Errorf("%d listeners, %d of IPv4:\n%s", listeners, n, text)
 	}
 	output(t, 1, "init", "--realm", "example.org", "--for", "prosody")
 	output(t, 1, "init", "--realm", "a\nb")
@@ -270,4 +279,45 @@ func TestCredentialsAndWrongUsage(t *testing.T) {
 	if out, _ := output(t, 0, "--help"); !strings.Contains(out, "credentials") {
 		t.Errorf("help %q", out)
 	}
+}
+
+// A file with secrets that everybody can read is warned of, one without is not.
+func TestReadableSecretsAreWarnedOf(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes say nothing")
+	}
+	dir := t.TempDir()
+	write := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+		return path
+	}
+	const base = "realm = \"r\"\nlisten = [\"127.0.0.1:0\"]\n"
+	write("open-secret", "s\n", 0o644)
+	write("closed-secret", "s\n", 0o640)
+	for name, c := range map[string]struct {
+		text string
+		mode os.FileMode
+		warn string // the file that is named
+	}{
+		"a":      {base + "secrets = [\"s\"]\n", 0o644, "a.toml"},
+		"b":      {base + "secrets = [\"s\"]\n", 0o640, ""},
+		"c":      {base + "secret-files = [\"open-secret\"]\n", 0o644, "open-secret"},
+		"d":      {base + "secret-files = [\"closed-secret\"]\n", 0o644, ""},
+		"person": {base + "[[user]]\nname = \"u\"\npassword = \"p\"\n", 0o644, "person.toml"},
+		"redis":  {base + "secret-files = [\"closed-secret\"]\n[redis]\nurl = \"redis://:pw@127.0.0.1:1/0\"\n", 0o644, "redis.toml"},
+	} {
+		path := write(name+".toml", c.text, c.mode)
+		_, errs := output(t, 0, "validate", "-c", path)
+		if warned := strings.Contains(errs, "warning"); warned != (c.warn != "") || !strings.Contains(errs, c.warn) {
+			t.Errorf("validate of %s says %q, want a warning of %q", name, errs, c.warn)
+		}
+	}
+	r := startRelay(t, "-c", filepath.Join(dir, "a.toml"))
+	r.wait(`everybody on this machine can read.*file=\S*(a\.toml)`)
 }

@@ -53,7 +53,7 @@ func TestSocketActivationAndNotification(t *testing.T) {
 	// The process id that LISTEN_PID and WATCHDOG_PID name is that of the shell.
 	r.cmd = exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ WATCHDOG_PID=$$ exec "$0" "$@"`}, c.Args...)...)
 	r.cmd.Env = append(c.Env, "LISTEN_FDS=3", "LISTEN_FDNAMES=clients:clients:admin", "NOTIFY_SOCKET="+filepath.Join(dir, "notify"),
-		"WATCHDOG_USEC=600000", "CARILLON_TURN_USER=u:p")
+		"WATCHDOG_USEC=600000", "CARILLON_TURN_USER=u:p", "CARILLON_TURN_DRAIN_TIMEOUT=45s")
 	r.cmd.ExtraFiles, r.cmd.Stderr = files, r
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func TestSocketActivationAndNotification(t *testing.T) {
 	hear("READY=1")
 	r.wait(`msg=(reloaded)`)
 	r.cmd.Process.Signal(syscall.SIGTERM)
-	hear("STOPPING=1")
+	hear("STOPPING=1\nEXTEND_TIMEOUT_USEC=60000000") // and a quarter of a minute to end
 	if err := r.cmd.Wait(); err != nil {
 		t.Errorf("the relay ended with %v", err)
 	}

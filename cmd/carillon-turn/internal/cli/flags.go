@@ -20,6 +20,8 @@ type configFlags struct {
 	SecretFile []string `sep:"none" placeholder:"FILE" help:"File whose first line is that secret."`
 	AllowPeer  []string `sep:"none" placeholder:"PREFIX" help:"Peers that may be reached although they are refused by default."`
 	DenyPeer   []string `sep:"none" placeholder:"PREFIX" help:"Peers that may never be reached."`
+	NoTCP      bool     `name:"no-tcp-peers" help:"No TCP allocations (RFC 6062): peers are reached over UDP alone."`
+	MinTCPPort uint16   `name:"min-tcp-port" placeholder:"PORT" help:"Lowest port of a peer that TCP allocations connect to; default 1024."`
 	Cert       string   `placeholder:"FILE" help:"Certificate for TLS, PEM."`
 	Key        string   `placeholder:"FILE" help:"Its key."`
 	NonceFile  string   `name:"nonce-secret-file" placeholder:"FILE" help:"File with a secret that relays share, so that nonces are good at all of them."`
@@ -77,6 +79,10 @@ func (f configFlags) file(env Env) (config.File, error) {
 	}
 	c.Peers.Allow = append(c.Peers.Allow, f.AllowPeer...)
 	c.Peers.Deny = append(c.Peers.Deny, f.DenyPeer...)
+	c.Peers.NoTCP = c.Peers.NoTCP || f.NoTCP
+	if f.MinTCPPort != 0 {
+		c.Peers.MinTCPPort = f.MinTCPPort
+	}
 	users := f.User
 	if user := env.Getenv("CARILLON_TURN_USER"); user != "" {
 		users = append(users, user)

@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -43,7 +45,7 @@ func (i *initCmd) Run(env Env) error {
 		}
 	}
 	secret := rand.Text() + rand.Text()
-	text := i.config(host, secret)
+	text := i.config(host, secret, hasIPv6())
 	if i.Out == "" {
 		fmt.Fprint(env.Stdout, text)
 	} else if err := writeSecret(i.Out, text); err != nil {
@@ -60,12 +62,22 @@ func (i *initCmd) Run(env Env) error {
 	return nil
 }
 
-func (i *initCmd) config(host, secret string) string {
+// config is the text of the configuration. With six there is IPv6 besides, but
+// not behind a 1:1 NAT, where relay addresses are named one by one.
+func (i *initCmd) config(host, secret string, six bool) string {
 	var b strings.Builder
-	listen := `"udp:0.0.0.0:3478", "tcp:0.0.0.0:3478"`
-	if i.ACME {
-		listen += `, "tls:0.0.0.0:443", "dtls:0.0.0.0:443"`
+	on := []string{"0.0.0.0"}
+	if six && i.RelayIP == "" {
+		on = append(on, "[::]")
 	}
+	var all []string
+	for _, a := range on {
+		all = append(all, fmt.Sprintf(`"udp:%[1]s:3478", "tcp:%[1]s:3478"`, a))
+		if i.ACME {
+			all = append(all, fmt.Sprintf(`"tls:%[1]s:443", "dtls:%[1]s:443"`, a))
+		}
+	}
+	listen := strings.Join(all, ", ")
 	fmt.Fprintf(&b, "realm = %q\nlisten = [%s]\n", i.Realm, listen)
 	if !i.ACME {
 		fmt.Fprintf(&b, `# For networks that let nothing but TLS through, add "tls:0.0.0.0:443" and
@@ -89,6 +101,18 @@ func (i *initCmd) config(host, secret string) string {
 		fmt.Fprintf(&b, "\n[acme]\nnames = [%q]\n", host)
 	}
 	return b.String()
+}
+
+// hasIPv6 says whether this machine has an address of IPv6 that others reach it by.
+func hasIPv6() bool {
+	all, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(all, globalIPv6)
+}
+
+// globalIPv6 says whether a is such an address of an interface.
+func globalIPv6(a net.Addr) bool {
+	n, ok := a.(*net.IPNet)
+	return ok && n.IP.To4() == nil && n.IP.IsGlobalUnicast() && !n.IP.IsPrivate()
 }
 
 func prosody(host, secret string, tls bool) string {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +25,13 @@ import (
 
 type runCmd struct {
 	configFlags
-	DrainTimeout time.Duration `placeholder:"TIME" help:"How long calls may last after SIGTERM; a second signal ends them. Default 1h."`
+	DrainTimeout time.Duration `placeholder:"TIME" help:"How long calls may last after SIGTERM; a second signal ends them. Default $CARILLON_TURN_DRAIN_TIMEOUT, which the unit of systemd sets, or 1h."`
 }
 
 const defaultDrain = time.Hour
+
+// endTime is how long the end takes when calls have ended: a ledger may not answer.
+const endTime = 15 * time.Second
 
 // A running relay, with what serves beside it.
 type running struct {
@@ -52,6 +56,11 @@ func (r *runCmd) Run(ctx context.Context, env Env) error {
 		n.log.Warn("going on with the certificate that there was", "error", err)
 	}}
 	var err error
+	if s := env.Getenv("CARILLON_TURN_DRAIN_TIMEOUT"); s != "" {
+		if d, err := time.ParseDuration(s); err != nil || d < 0 {
+			return fmt.Errorf("$CARILLON_TURN_DRAIN_TIMEOUT is %q: want a time such as 60s", s)
+		}
+	}
 	if n.file, err = r.file(env); err != nil {
 		return err
 	}
@@ -74,6 +83,7 @@ func (r *runCmd) Run(ctx context.Context, env Env) error {
 	if flags := r.exposed(); len(flags) > 0 {
 		n.log.Warn("others on this machine can see secrets in arguments; use files or the environment", "flags", strings.Join(flags, " "))
 	}
+	n.warnOfReadable(n.file)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append(endSignals, reloadSignals...)...)
 	defer signal.Stop(signals)
@@ -197,8 +207,9 @@ func (n *running) wait(ctx context.Context, signals <-chan os.Signal) error {
 			return nil
 		case sig := <-signals:
 			if !isReload(sig) {
-				n.told(sd.Stopping())
-				n.drain(ctx, signals)
+				limit := n.drainTimeout()
+				n.told(sd.Stopping(limit + endTime))
+				n.drain(ctx, signals, limit)
 				return nil
 			}
 			n.told(sd.Reloading())
@@ -212,14 +223,14 @@ func (n *running) wait(ctx context.Context, signals <-chan os.Signal) error {
 	}
 }
 
-func (n *running) drain(ctx context.Context, signals <-chan os.Signal) {
-	limit := n.cmd.DrainTimeout
-	if limit == 0 {
-		limit = time.Duration(n.config().DrainTimeout)
-	}
-	if limit == 0 {
-		limit = defaultDrain
-	}
+// drainTimeout is what the flag says, else the configuration, else who started
+// the relay.
+func (n *running) drainTimeout() time.Duration {
+	fallback, _ := time.ParseDuration(n.env.Getenv("CARILLON_TURN_DRAIN_TIMEOUT")) // Run has read it
+	return cmp.Or(n.cmd.DrainTimeout, time.Duration(n.config().DrainTimeout), fallback, defaultDrain)
+}
+
+func (n *running) drain(ctx context.Context, signals <-chan os.Signal, limit time.Duration) {
 	n.log.Info("draining", "allocations", len(n.server.Status().Allocations), "at-most", limit)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -261,12 +272,21 @@ func (n *running) reload() error {
 	if err := n.server.Reload(conf); err != nil {
 		return err
 	}
+	n.warnOfReadable(file)
 	n.limits.Store(&conf)
 	n.mu.Lock()
 	n.file = file
 	n.mu.Unlock()
 	return nil
 }
+
+func (n *running) warnOfReadable(f config.File) {
+	for _, path := range f.Readable() {
+		n.log.Warn(readableText, "file", path)
+	}
+}
+
+const readableText = "everybody on this machine can read a file with secrets; chmod o-r makes it better"
 
 // fixedKey is a key that differs and is looked at only when the relay starts,
 // besides those that turn.Server.Reload knows of.

@@ -35,6 +35,9 @@ func (v *validateCmd) Run(env Env) error {
 			return err
 		}
 	}
+	for _, path := range file.Readable() {
+		fmt.Fprintf(env.Stderr, "carillon-turn: warning: %s: %s\n", path, readableText)
+	}
 	fmt.Fprintf(env.Stdout, "realm %s, %d listeners, %d users, %d secrets: good\n", c.Realm, len(c.Listeners), len(c.Users), len(c.Secrets))
 	return nil
 }

@@ -59,6 +59,7 @@ type File struct {
 	Limits Limits `toml:"limits"`
 
 	lines lines
+	own   string // path of the file, if secrets stand in it
 }
 
 // ACME obtains and renews certificates, in place of TLS.
@@ -95,6 +96,9 @@ type TLS struct {
 type Peers struct {
 	Allow []string `toml:"allow"`
 	Deny  []string `toml:"deny"`
+	// Of TCP allocations (RFC 6062).
+	NoTCP      bool   `toml:"no-tcp"`       // there are none
+	MinTCPPort uint16 `toml:"min-tcp-port"` // lowest port that is connected to; 0: 1024
 }
 
 // A Realm is a further set of people, with credentials of its own.
@@ -161,6 +165,9 @@ func Load(path string) (File, error) {
 	f, err := Parse(path, text)
 	if err != nil {
 		return File{}, err
+	}
+	if f.hasSecrets() {
+		f.own = path
 	}
 	// Names of files are relative to where they are written down.
 	dir := filepath.Dir(path)
@@ -239,7 +246,7 @@ func (f File) turn(out Outside) (turn.Config, error) {
 	getenv := out.Getenv
 	c := turn.Config{
 		Realm: f.Realm, MinPort: f.MinPort, MaxPort: f.MaxPort, Loops: f.Loops, Portable: f.Portable, EBPF: f.EBPF, Gather: time.Duration(f.GatherUS) * time.Microsecond,
-		HideAddresses: f.LogHidden, Limits: f.Limits.turn(), Software: f.Software,
+		NoTCP: f.Peers.NoTCP, MinTCPPort: f.Peers.MinTCPPort, HideAddresses: f.LogHidden, Limits: f.Limits.turn(), Software: f.Software,
 	}
 	if f.GatherUS == 0 {
 		c.Gather = defaultGather

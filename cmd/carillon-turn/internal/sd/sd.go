@@ -24,8 +24,11 @@ func Reloading() error {
 	return tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// Stopping says that the relay drains or ends.
-func Stopping() error { return tell(daemon.SdNotifyStopping) }
+// Stopping says that the relay drains or ends, and how long that may take:
+// otherwise TimeoutStopSec= of the unit would cut it short.
+func Stopping(within time.Duration) error {
+	return tell(fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, within.Microseconds()))
+}
 
 // Status is a line for "systemctl status".
 func Status(line string) error { return tell("STATUS=" + line) }
