@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -66,8 +67,9 @@ type desk struct {
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
 	bell     *bell
-	last     string // folder of what was chosen last; of the UI thread
-	front    bool   // the user works in the window; of the UI thread
+	last     string      // folder of what was chosen last; of the UI thread
+	front    bool        // the user works in the window; of the UI thread
+	starts   atomic.Bool // the session is to start the app
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
@@ -207,19 +209,28 @@ func (d *desk) style(s state.Settings) {
 
 func (d *desk) restyle(s state.Settings) {
 	d.style(s)
+	d.starts.Store(s.Autostart)
+	go d.registerStart() // a file is read and written
+}
+
+// registerStart makes the session start the app, or not, as was chosen last.
+func (d *desk) registerStart() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	want := d.starts.Load()
 	on, err := autostart.Enabled()
-	if err != nil || on == s.Autostart {
+	if err != nil || on == want {
 		return
 	}
-	if s.Autostart {
-		program, err := os.Executable()
-		if err == nil {
+	if want {
+		var program string
+		if program, err = os.Executable(); err == nil {
 			err = autostart.Enable(program, "--hidden")
 		}
-		if err != nil {
-			d.log.Warn("autostart", "err", err)
-		}
-	} else if err := autostart.Disable(); err != nil {
+	} else {
+		err = autostart.Disable()
+	}
+	if err != nil {
 		d.log.Warn("autostart", "err", err)
 	}
 }
