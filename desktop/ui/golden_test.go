@@ -186,6 +186,14 @@ func people() state.App {
 	return a
 }
 
+// asked is a with a number of strangers who want to be contacts.
+func asked(a state.App, n int) state.App {
+	for i := range n {
+		a = a.Apply(state.Requested{Request: state.Request{Key: key(fmt.Sprintf("stranger%d@example.com", i+1)), Text: "we met at the lake"}})
+	}
+	return a
+}
+
 func files(a state.App) state.App {
 	for _, x := range []state.Transfer{
 		{ID: "a", Key: key("chiara@example.net"), Names: []string{"minutes.pdf"}, Files: 1, Size: 88_000, Phase: state.Arrived, Incoming: true, Place: "/home/anna/Downloads/minutes.pdf"},
@@ -246,6 +254,7 @@ func TestScreens(t *testing.T) {
 			a := people().Apply(state.Requested{Request: state.Request{Key: key("henry@example.org"), Text: ""}})
 			return a.Apply(state.Select{Key: key("erik@example.com")})
 		}, nil},
+		{"many-requests", func() state.App { return asked(people(), 5).Apply(state.Select{Key: key("ben@example.org")}) }, nil},
 		{"call-history", func() state.App { return people().Apply(state.Show{Page: state.PageCalls}) }, nil},
 		{"transfers", func() state.App { return files(people()).Apply(state.Show{Page: state.PageTransfers}) }, nil},
 		{"settings", func() state.App {

@@ -16,6 +16,11 @@ import (
 const (
 	sideWidth = 300
 	rowHeight = 56
+	// fewRequests are shown at first. Anybody can send them, from as many
+	// addresses as they like.
+	fewRequests = 1
+	// someRequests are shown in addition, each time the user wants to see more.
+	someRequests = 8
 )
 
 // The side is who we are, the people, and the bar of pages.
@@ -29,11 +34,14 @@ type side struct {
 	search   *widget.Entry
 	list     *widget.List
 	empty    *widget.Label
+	asking   *fyne.Container // requests and what is below them
 	requests *fyne.Container
+	rest     *widget.Button // how many requests are not shown
 	nav      map[state.Page]*round
 
 	found []state.Contact
-	asked []state.Request
+	asked []state.Request // those shown
+	most  int             // how many may be shown
 	shown state.App
 }
 
@@ -65,7 +73,14 @@ func newSide(v *View) *side {
 	}
 	s.empty = wrapped("", fyne.TextAlignCenter)
 	s.empty.Importance = widget.LowImportance
-	s.requests = rows(6)
+	s.requests, s.most = rows(6), fewRequests
+	s.rest = widget.NewButton("", func() {
+		s.most += someRequests
+		s.drawRequests(s.shown.Requests)
+	})
+	s.rest.Importance = widget.LowImportance
+	scroll := container.NewVScroll(s.requests)
+	s.asking = padding(container.NewBorder(nil, s.rest, nil, nil, container.New(asContent{scroll}, scroll)), 0, 10, 12, 12)
 	head := container.NewBorder(nil, nil, s.me, add, padding(rows(0, s.name, s.link), 0, 0, 8, 4))
 	bar := container.New(layout.NewCustomPaddedHBoxLayout(0), layout.NewSpacer())
 	for _, n := range []struct {
@@ -86,9 +101,9 @@ func newSide(v *View) *side {
 	line.SetMinSize(fyne.NewSize(1, 1))
 	back := canvas.NewRectangle(paint(colorSide))
 	content := container.NewBorder(
-		padding(rows(10, head, s.search, s.requests), 12, 8, 12, 12),
+		padding(rows(10, head, s.search), 12, 5, 12, 12),
 		rows(0, line, padding(bar, 6, 6, 6, 6)), nil, nil,
-		container.NewStack(padding(s.list, 0, 0, 6, 6), padding(s.empty, 24, 0, 20, 20)))
+		container.New(upToHalf{}, s.asking, container.NewStack(padding(s.list, 3, 0, 6, 6), padding(s.empty, 27, 0, 20, 20))))
 	s.root = container.New(exactly(fyne.NewSize(sideWidth, 320)), back, content)
 	return s
 }
@@ -137,14 +152,7 @@ func (s *side) draw(a state.App) {
 		}
 	}
 	s.nav[state.PageTransfers].number(waiting)
-	if !same(s.asked, a.Requests) {
-		s.asked = a.Requests
-		s.requests.RemoveAll()
-		for _, r := range a.Requests {
-			s.requests.Add(s.request(r))
-		}
-	}
-	show(s.requests, len(a.Requests) > 0)
+	s.drawRequests(a.Requests)
 	s.found = a.Found()
 	switch {
 	case len(s.found) > 0:
@@ -157,6 +165,28 @@ func (s *side) draw(a state.App) {
 		s.empty.Show()
 	}
 	s.list.Refresh()
+}
+
+// drawRequests shows the first requests and how many there are besides.
+func (s *side) drawRequests(all []state.Request) {
+	if len(all) <= fewRequests {
+		s.most = fewRequests
+	}
+	some := all[:min(len(all), s.most)]
+	if !same(s.asked, some) {
+		s.asked = some
+		s.requests.RemoveAll()
+		for _, r := range some {
+			s.requests.Add(s.request(r))
+		}
+	}
+	if n := len(all) - len(some); n > 0 {
+		if text := count("request.more", n); s.rest.Text != text {
+			s.rest.SetText(text)
+		}
+	}
+	show(s.rest, len(all) > len(some))
+	show(s.asking, len(all) > 0)
 }
 
 // request is somebody who wants to be a contact.

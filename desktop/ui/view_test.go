@@ -283,6 +283,59 @@ func TestButtonsGoAwayFromAPictureAndComeBack(t *testing.T) {
 	}
 }
 
+// Strangers can ask from as many addresses as they like. The people stay where
+// they are all the same.
+func TestRequestsLeaveRoomForThePeople(t *testing.T) {
+	d := newDesk(t, "light", people())
+	look := func(n int) {
+		t.Helper()
+		d.Draw(asked(people(), n))
+		settle(d.Root)
+		settle(d.Root)
+		if h := d.side.list.Size().Height; h < 3*rowHeight {
+			t.Errorf("%d requests: the list is %v high", n, h)
+		}
+		list := fyne.CurrentApp().Driver().AbsolutePositionForObject(d.side.list)
+		if who, ok := d.side.at(list.AddXY(20, 20)); !ok || who != key("ben@example.org") {
+			t.Errorf("%d requests: %v is the first of the list", n, who)
+		}
+	}
+	for _, n := range []int{1, 2, 5, 200} {
+		look(n)
+		if got := len(d.side.requests.Objects); got != min(n, fewRequests) {
+			t.Errorf("%d of %d requests are shown", got, n)
+		}
+	}
+	if !d.side.rest.Visible() || d.side.rest.Text != "199 more requests" {
+		t.Errorf("the others: %q, visible: %v", d.side.rest.Text, d.side.rest.Visible())
+	}
+	for range 3 {
+		test.Tap(d.side.rest)
+	}
+	look(200)
+	if bottom := d.side.rest.Position().Y + d.side.rest.Size().Height; bottom > d.side.asking.Size().Height {
+		t.Error("the button for more of them is out of sight")
+	}
+	if got := len(d.side.requests.Objects); got != fewRequests+3*someRequests {
+		t.Errorf("%d requests after asking for more three times", got)
+	}
+	// Another stranger changes nothing under the pointer.
+	before := d.side.requests.Objects[0]
+	look(201)
+	if d.side.requests.Objects[0] != before {
+		t.Error("the requests were made anew for one that is not shown")
+	}
+	// When they are answered all begins from the start.
+	look(0)
+	if d.side.asking.Visible() {
+		t.Error("an empty list of requests stays")
+	}
+	look(12)
+	if got := len(d.side.requests.Objects); got != fewRequests {
+		t.Errorf("%d requests are shown at first", got)
+	}
+}
+
 // Levels are asked for only while somebody looks at them.
 func TestLevelsMoveWhileTheDevicesAreShown(t *testing.T) {
 	d := newDesk(t, "dark", running(people()))

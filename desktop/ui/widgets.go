@@ -692,3 +692,32 @@ func (above) Layout(o []fyne.CanvasObject, size fyne.Size) {
 	o[1].Resize(fyne.NewSize(size.Width, size.Height-h))
 	o[1].Move(fyne.NewPos(0, h))
 }
+
+// asContent makes a scroll want the size of what it shows. It gets less where
+// there is no room for that.
+type asContent struct{ of *container.Scroll }
+
+func (l asContent) MinSize([]fyne.CanvasObject) fyne.Size { return l.of.Content.MinSize() }
+func (l asContent) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	atLeast{}.Layout(o, size)
+}
+
+// upToHalf puts the first, if it is visible, over the second. The first has no
+// more than half of the room.
+type upToHalf struct{}
+
+func (upToHalf) MinSize(o []fyne.CanvasObject) fyne.Size {
+	m := o[1].MinSize()
+	return fyne.NewSize(max(m.Width, o[0].MinSize().Width), m.Height)
+}
+
+func (upToHalf) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	h := float32(0)
+	if o[0].Visible() {
+		h = min(o[0].MinSize().Height, size.Height/2)
+		o[0].Resize(fyne.NewSize(size.Width, h))
+		o[0].Move(fyne.NewPos(0, 0))
+	}
+	o[1].Resize(fyne.NewSize(size.Width, size.Height-h))
+	o[1].Move(fyne.NewPos(0, h))
+}
