@@ -44,8 +44,9 @@ type videoSender struct {
 	// hidden says that the peer may not see the source. It is asked for every picture.
 	hidden func() bool
 
-	wantKey atomic.Bool
-	flowing atomic.Bool // media can flow
+	wantKey   atomic.Bool
+	flowing   atomic.Bool  // media can flow
+	notBefore atomic.Int64 // unix nanoseconds before which nothing is sent all the same; see hold
 
 	mu     sync.Mutex // guards what follows
 	source video.Source
@@ -160,10 +161,18 @@ func (s *videoSender) run(ctx context.Context) {
 	}
 }
 
+// hold lets no picture leave for so long. The next one is a key frame.
+func (s *videoSender) hold(d time.Duration) { s.notBefore.Store(time.Now().Add(d).UnixNano()) }
+
+// flows says whether pictures can be sent.
+func (s *videoSender) flows(now time.Time) bool {
+	return s.flowing.Load() && now.UnixNano() >= s.notBefore.Load()
+}
+
 // show reads one source until it ends or another one is shown.
 func (s *videoSender) show(ctx context.Context, source video.Source, number int) {
 	for {
-		if !live(source) && !s.flowing.Load() { // a file is seen from its beginning
+		if !live(source) && !s.flows(time.Now()) { // a file is seen from its beginning
 			timer := time.NewTimer(10 * time.Millisecond)
 			select {
 			case <-timer.C:
@@ -201,7 +210,7 @@ func (s *videoSender) frame(f video.Frame, number int) {
 	s.mu.Lock()
 	track, flow := s.track, s.flow
 	s.mu.Unlock()
-	if track == nil || !s.flowing.Load() || s.hidden() {
+	if track == nil || !s.flows(time.Now()) || s.hidden() {
 		s.due = 0
 		s.wantKey.Store(true) // for when it is seen again
 		return

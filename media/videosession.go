@@ -423,6 +423,14 @@ func (c *Call) tellREMB(s VideoStats) {
 	}
 }
 
+// widgetTime is how long a peer that does not bundle gets no picture after it
+// was told of one.
+//
+// interop Dino 0.4: the first picture sizes its window, from the thread that
+// decodes. When the window is just being laid out anew for that picture, which
+// it is as soon as it knows of one, the picture is not seen in this call.
+const widgetTime = 700 * time.Millisecond
+
 // videoFlows follows the state of the links.
 func (c *Call) videoFlows() {
 	if c.shower == nil {
@@ -430,6 +438,9 @@ func (c *Call) videoFlows() {
 	}
 	v := &c.video
 	flows := v.agreed && v.link != nil && v.link.connected
+	if flows && !c.shower.flowing.Load() && !c.remoteBundles {
+		c.shower.hold(widgetTime)
+	}
 	if flows && !c.shower.flowing.Swap(flows) && v.added && !c.remoteBundles {
 		// interop Dino 0.4: it looks for a picture that was added when it is told
 		// that there is one.
@@ -468,6 +479,9 @@ func (c *Call) tellVideo() {
 	case v.senders.Includes(c.role) && v.told.differs(!on):
 		// interop Dino 0.4: what it mutes stays, and it understands no other way.
 		v.told = told{on: !on}
+		if on && !c.remoteBundles {
+			c.shower.hold(widgetTime)
+		}
 		c.inform(map[bool]string{true: "mute", false: "unmute"}[!on], v.name, &v.told)
 	}
 }

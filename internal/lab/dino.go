@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -330,6 +331,56 @@ func (d *Dino) do(action, parameter string) {
 	}
 }
 
+// Frozen reports whether Dino's window in front draws no more. When the size of
+// a picture is known, of its own camera or of ours, Dino 0.4 sizes the window of
+// the call from the thread that decodes, which GTK does not bear: now and then
+// the window never draws again, while everything else goes on. Fixed in Dino
+// 0.5.0 ("Fix potential crash in video calls"). A window that lives follows when
+// it is made wider: its buttons move.
+func (d *Dino) Frozen() bool {
+	d.t.Helper()
+	before := d.screen.Picture()
+	where := d.screen.WidenTop(frozenBy).Intersect(before.Bounds())
+	if where.Empty() {
+		return false
+	}
+	for deadline := time.Now().Add(frozenTime); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if !samePixels(before, d.screen.Picture(), where) {
+			return false
+		}
+	}
+	return true
+}
+
+func samePixels(a, b image.Image, in image.Rectangle) bool {
+	for y := in.Min.Y; y < in.Max.Y; y++ {
+		for x := in.Min.X; x < in.Max.X; x++ {
+			if a.At(x, y) != b.At(x, y) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+const (
+	frozenBy   = 40 // pixels
+	frozenTime = 3 * time.Second
+)
+
+// Stop lets nothing of it run, and Continue lets it go on.
+func (d *Dino) Stop() { d.signal(syscall.SIGSTOP) }
+
+// Continue undoes Stop.
+func (d *Dino) Continue() { d.signal(syscall.SIGCONT) }
+
+func (d *Dino) signal(s syscall.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // Void says which of its own bugs this Dino has run into, if any, when sound is
 // missing; such a call shows nothing about the other side. Call it during the
 // call.
@@ -348,6 +399,9 @@ func (d *Dino) Void() string {
 	}
 	if log := string(debug); strings.Contains(log, "VoiceProcessor.setup") && !strings.Contains(log, "encoder_encode: live=true") {
 		return "Dino's microphone never reached its encoder"
+	}
+	if d.Frozen() {
+		return "Dino's window draws no more"
 	}
 	// Opening the speaker, GStreamer first asks the sound server what it can do,
 	// with a stream of this name. It is there for an instant, or for ever.

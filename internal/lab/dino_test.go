@@ -36,6 +36,21 @@ func TestInteropTwoDinosHearEachOther(t *testing.T) {
 	t.Errorf("%d calls in a row are void", maxVoid)
 }
 
+// A window is taken for frozen when it is, and only then.
+func TestInteropFrozenDino(t *testing.T) {
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // runs last
+	server := lab.DinoServer(t, lab.ProsodyConfig{})
+	d := lab.StartDino(t, lab.DinoConfig{Server: server, User: "alice", Plugin: lab.BuildDinoPlugin(t)})
+	if d.Frozen() {
+		t.Error("a Dino that lives is taken for frozen")
+	}
+	d.Stop()
+	if !d.Frozen() {
+		t.Error("a Dino that is stopped is not taken for frozen")
+	}
+	d.Continue()
+}
+
 func dinosCall(t *testing.T, plugin string) (void string, err error) {
 	server := lab.DinoServer(t, lab.ProsodyConfig{})
 	alice := lab.StartDino(t, lab.DinoConfig{Server: server, User: "alice", Plugin: plugin})

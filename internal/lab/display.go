@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,8 +47,8 @@ func StartDisplay(t testing.TB, size string) *Display {
 	return &Display{Name: ":" + strings.TrimSpace(number), t: t, process: p}
 }
 
-// Picture returns what is on the display.
-func (d *Display) Picture() image.Image {
+// dial connects to the display, once.
+func (d *Display) dial() *xgb.Conn {
 	d.t.Helper()
 	if d.conn == nil {
 		xgb.Logger.SetOutput(io.Discard) // that it needs no authority
@@ -58,7 +59,43 @@ func (d *Display) Picture() image.Image {
 		d.conn = conn
 		d.t.Cleanup(conn.Close)
 	}
-	conn := d.conn
+	return d.conn
+}
+
+// WidenTop makes the window in front wider, as a user may do, and returns where
+// it was: an empty rectangle if there is none.
+func (d *Display) WidenTop(pixels int) (was image.Rectangle) {
+	d.t.Helper()
+	conn := d.dial()
+	tree, err := xproto.QueryTree(conn, xproto.Setup(conn).DefaultScreen(conn).Root).Reply()
+	if err != nil {
+		d.t.Fatalf("list windows of %s: %v", d.Name, err)
+	}
+	for _, w := range slices.Backward(tree.Children) { // the last is in front
+		a, err := xproto.GetWindowAttributes(conn, w).Reply()
+		if err != nil || a.MapState != xproto.MapStateViewable || a.Class != xproto.WindowClassInputOutput {
+			continue // it went away, or cannot be seen
+		}
+		g, err := xproto.GetGeometry(conn, xproto.Drawable(w)).Reply()
+		if err != nil || g.Width < leastWindow || g.Height < leastWindow {
+			continue
+		}
+		xproto.ConfigureWindow(conn, w, xproto.ConfigWindowWidth, []uint32{uint32(int(g.Width) + pixels)})
+		conn.Sync()
+		at := image.Pt(int(g.X), int(g.Y))
+		return image.Rectangle{Min: at, Max: at.Add(image.Pt(int(g.Width), int(g.Height)))}
+	}
+	return image.Rectangle{}
+}
+
+// leastWindow is the least width and height, in pixels, of what is a window and
+// no menu or tip.
+const leastWindow = 200
+
+// Picture returns what is on the display.
+func (d *Display) Picture() image.Image {
+	d.t.Helper()
+	conn := d.dial()
 	screen := xproto.Setup(conn).DefaultScreen(conn)
 	w, h := screen.WidthInPixels, screen.HeightInPixels
 	got, err := xproto.GetImage(conn, xproto.ImageFormatZPixmap, xproto.Drawable(screen.Root), 0, 0, w, h, ^uint32(0)).Reply()
