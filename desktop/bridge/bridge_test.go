@@ -34,6 +34,7 @@ type user struct {
 	mu      sync.Mutex
 	drawn   int
 	notices []Notice
+	removed int // of those
 	rang    []string
 }
 
@@ -86,7 +87,11 @@ func newUserWith(t *testing.T, server *xmpptest.Server, name string, before func
 				u.mu.Lock()
 				defer u.mu.Unlock()
 				u.notices = append(u.notices, n)
-				return func() {}
+				return sync.OnceFunc(func() {
+					u.mu.Lock()
+					defer u.mu.Unlock()
+					u.removed++
+				})
 			},
 			Ring: func(kind, _ string) {
 				u.mu.Lock()

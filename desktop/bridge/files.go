@@ -45,9 +45,18 @@ type sending struct {
 // An offer is something that somebody wants to send, until it is over.
 type offer struct {
 	account *account
-	sid     string
+	session courier.Session
 	answer  chan error
+	remove  func()    // the notification of it; nil without one
 	at      time.Time // when progress was shown last
+}
+
+// unnotify takes the notification of an offer away. Owner only.
+func (o *offer) unnotify() {
+	if o != nil && o.remove != nil {
+		o.remove()
+		o.remove = nil
+	}
 }
 
 // send begins a transfer, or goes on with one. Owner only.
@@ -77,7 +86,6 @@ func (b *Bridge) resume(id string, s *sending) {
 	ctx, stop := context.WithCancelCause(a.ctx)
 	s.stop = stop
 	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
-	c, hidden := s.with(a.courier), b.app.Settings.NoPreview
 	b.wg.Go(func() {
 		src, err := exchange.Scan(ctx, s.paths...)
 		var done *courier.Done
@@ -92,12 +100,23 @@ func (b *Bridge) resume(id string, s *sending) {
 					}
 				})
 			})
-			offered := small
-			if hidden {
-				offered = nil
+			// Reading takes a while; what the user chose meanwhile counts.
+			now, hidden := make(chan *courier.Courier, 1), false
+			b.await(func() {
+				hidden = b.app.Settings.NoPreview
+				now <- s.with(a.courier)
+			})
+			select {
+			case c := <-now:
+				offered := small
+				if hidden {
+					offered = nil
+				}
+				var at time.Time
+				done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: offered, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+			case <-ctx.Done():
+				err = context.Cause(ctx)
 			}
-			var at time.Time
-			done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: offered, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
 		}
 		cause := context.Cause(ctx)
 		stop(nil)
@@ -292,7 +311,9 @@ func (a *account) receiveAnew() {
 		a.b.wg.Go(old.Close)
 	}
 	s := a.b.app.Settings
-	a.courier.RelayOnly = s.RelayOnly
+	anew := *a.courier // what runs goes on reading the old one
+	anew.RelayOnly = s.RelayOnly
+	a.courier = &anew
 	if err := exchange.CheckDir(s.Folder); err != nil {
 		a.b.apply(state.WentWrong{Problem: *a.b.problem(err, "")})
 		return
@@ -311,7 +332,11 @@ func (a *account) receiveAnew() {
 	a.receiver = r
 }
 
-func (a *account) transferID(s courier.Session) string { return "r:" + a.kept.JID + ":" + s.SID }
+// transferID names what comes in. Peers choose their session IDs, so two
+// devices may use the same.
+func (a *account) transferID(s courier.Session) string {
+	return fmt.Sprintf("r:%s:%q:%q", a.kept.JID, s.Peer, s.SID)
+}
 
 func (a *account) receiving(e courier.Event) {
 	switch e := e.(type) {
@@ -323,7 +348,7 @@ func (a *account) receiving(e courier.Event) {
 		}
 		small := shown(e.Offer.Thumbnail)
 		a.b.await(func() {
-			a.b.offers[id] = &offer{account: a, sid: e.SID, answer: make(chan error, 1)}
+			a.b.offers[id] = &offer{account: a, session: e.Session, answer: make(chan error, 1)}
 			a.b.apply(state.TransferBegan{Transfer: state.Transfer{
 				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,
 				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Thumbnail: small, Began: time.Now(),
@@ -357,10 +382,14 @@ func (a *account) decide(ctx context.Context, o courier.Offered) error {
 	a.b.await(func() {
 		open := a.b.offers[id]
 		if open != nil && o.Known && a.b.app.Settings.TakeFiles {
-			open.answer <- nil
+			select {
+			case open.answer <- nil:
+			default: // answered already
+			}
 		} else if open != nil {
 			key := state.Key{Account: a.kept.JID, JID: o.Peer.Bare().String()}
-			a.b.notify(Notice{Title: a.b.app.Name(key), Body: strings.Join(o.Offer.Names, ", "), Open: func() {
+			open.unnotify()
+			open.remove = a.b.notify(Notice{Title: a.b.app.Name(key), Body: strings.Join(o.Offer.Names, ", "), Open: func() {
 				a.b.Do(state.Look{Event: state.Show{Page: state.PageTransfers}})
 				a.b.raise()
 			}})
@@ -390,6 +419,7 @@ func (a *account) received(d *courier.Done, err error, dir string) {
 		small = lookAt(filepath.Join(dir, filepath.FromSlash(d.Files[0].Path)))
 	}
 	a.b.await(func() {
+		a.b.offers[id].unnotify()
 		delete(a.b.offers, id)
 		if courier.Superseded(err) {
 			a.b.apply(state.TransferGone{ID: id})
@@ -421,6 +451,7 @@ func (b *Bridge) answerOffer(id string, err error) {
 	}
 	select {
 	case o.answer <- err:
+		o.unnotify()
 		phase := state.Moves
 		if err != nil {
 			phase = state.Refused
@@ -446,9 +477,9 @@ func (b *Bridge) interrupt(id string, why error) {
 		return
 	}
 	if errors.Is(why, errCancelled) {
-		o.account.receiver.Cancel(o.sid)
+		o.account.receiver.Cancel(o.session)
 	} else {
-		o.account.receiver.Pause(o.sid)
+		o.account.receiver.Pause(o.session)
 	}
 }
 

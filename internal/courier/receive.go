@@ -379,16 +379,18 @@ func (in *incoming) finished(m exchange.Manifest) *exchange.Result {
 func Superseded(err error) bool { return errors.Is(err, errSuperseded) }
 
 // Cancel ends a transfer that comes in, for good.
-func (r *Receiver) Cancel(sid string) { r.each(sid, running.Cancel) }
+func (r *Receiver) Cancel(s Session) { r.each(s, running.Cancel) }
 
 // Pause ends one for now: what the sender offers again goes on from there.
-func (r *Receiver) Pause(sid string) { r.each(sid, running.Pause) }
+func (r *Receiver) Pause(s Session) { r.each(s, running.Pause) }
 
-func (r *Receiver) each(sid string, f func(running)) {
+// each does something with a transfer. Peers choose their session IDs, so two
+// of them may have the same.
+func (r *Receiver) each(s Session, f func(running)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for in := range r.open {
-		if in.id.SID == sid {
+		if in.id.SID == s.SID && in.id.Peer.Equal(s.Peer) {
 			f(in.x)
 		}
 	}

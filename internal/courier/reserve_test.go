@@ -111,3 +111,24 @@ func (stopped) Verified() bool                    { return false }
 func (stopped) Pause()                            {}
 func (stopped) Cancel()                           {}
 func (f stopped) Stop(err error)                  { f(err) }
+
+type interrupted struct {
+	running
+	paused, cancelled int
+}
+
+func (i *interrupted) Pause()  { i.paused++ }
+func (i *interrupted) Cancel() { i.cancelled++ }
+
+// Peers choose their session IDs: one that has the ID of another is another.
+func TestOnlyTheTransferThatIsMeantIsInterrupted(t *testing.T) {
+	d := newDesk(t, -1, ReceiveConfig{})
+	hers, his := new(interrupted), new(interrupted)
+	one, two := d.offer("alice", "same", 1), d.offer("mallory", "same", 1)
+	one.x, two.x = hers, his
+	d.r.Pause(one.id)
+	d.r.Cancel(two.id)
+	if hers.paused != 1 || hers.cancelled != 0 || his.paused != 0 || his.cancelled != 1 {
+		t.Errorf("hers %+v, his %+v", hers, his)
+	}
+}
