@@ -110,6 +110,18 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// A link may come from any page: it calls nobody, and the manual says so.
+func TestManualOfLinks(t *testing.T) {
+	_, obey, found := strings.Cut(read(t, "../../cmd/carillon-desktop/desk.go"), "\nfunc (d *desk) obey(")
+	obey, _, ends := strings.Cut(obey, "\n}\n")
+	if !found || !ends || !strings.Contains(obey, "state.Select{") || strings.Contains(obey, "state.PlaceCall{") {
+		t.Fatalf("a link does something else now: %s", obey)
+	}
+	if manual := read(t, "carillon-desktop.1"); !strings.Contains(manual, "shows that contact") || !strings.Contains(manual, "calls nobody") {
+		t.Error("the manual does not say that a link shows a contact and calls nobody")
+	}
+}
+
 // What is packed is there, but for what make builds.
 func TestPackage(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)src: (\S+)`).FindAllStringSubmatch(read(t, "nfpm.yaml"), -1) {
