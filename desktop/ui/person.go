@@ -162,10 +162,12 @@ func (p *person) drawPast(a state.App) {
 }
 
 // more is what is needed rarely.
-func (p *person) more() {
-	c := p.shown
+func (p *person) more() { p.moreAs(p.shown, p.shown.Name) }
+
+// moreAs is more about c, with a name in the field.
+func (p *person) moreAs(c state.Contact, as string) {
 	name := widget.NewEntry()
-	name.SetText(c.Name)
+	name.SetText(as)
 	name.SetPlaceHolder(c.JID)
 	_, known := p.v.app.Contact(c.Key)
 	content := rows(10, wrapped(tr("rename.text"), fyne.TextAlignLeading), name)
@@ -191,4 +193,5 @@ func (p *person) more() {
 		content.Add(container.NewHBox(remove))
 	}
 	p.v.sheet.open(c.Title(), content, label, false, done)
+	p.v.sheet.again = func(n *View) { n.person.moreAs(c, name.Text) }
 }

@@ -269,6 +269,7 @@ func (s *settings) soundSheet() {
 		s.live = nil
 		s.v.send(state.WatchLevels{ID: c.ID})
 	}
+	s.v.sheet.again = func(n *View) { n.options.soundSheet() }
 	s.drawLevels(s.v.app)
 	s.v.send(state.WatchLevels{ID: c.ID, On: true})
 }
@@ -287,4 +288,5 @@ func (s *settings) showKeys() {
 		box.Add(container.New(halves{}, newLine(name, textNormal, colorMuted), newLine(tr(k.Label), textNormal, theme.ColorNameForeground)))
 	}
 	s.v.sheet.open(tr("settings.keys"), box, "", false, nil)
+	s.v.sheet.again = func(n *View) { n.options.showKeys() }
 }

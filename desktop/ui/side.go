@@ -2,6 +2,7 @@ package ui
 
 import (
 	"image/color"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -40,6 +41,8 @@ type side struct {
 	nav      map[state.Page]*round
 
 	found []state.Contact
+	among []state.Contact // those that found was looked for among
+	query string          // and what was looked for
 	asked []state.Request // those shown
 	most  int             // how many may be shown
 	shown state.App
@@ -153,7 +156,11 @@ func (s *side) draw(a state.App) {
 	}
 	s.nav[state.PageTransfers].number(waiting)
 	s.drawRequests(a.Requests)
-	s.found = a.Found()
+	// Between two calls of Draw the contacts are mostly the same, and to look
+	// through ten thousand takes longer than the rest of it.
+	if s.query != a.Search || !alike(s.among, a.Contacts) {
+		s.found, s.among, s.query = a.Found(), a.Contacts, a.Search
+	}
 	switch {
 	case len(s.found) > 0:
 		s.empty.Hide()
@@ -226,8 +233,13 @@ func (s *side) at(p fyne.Position) (state.Key, bool) {
 }
 
 // addContact asks for an address.
-func (s *side) addContact() {
+func (s *side) addContact() { s.addContactAs("", "", "") }
+
+// addContactAs asks with something in the fields already.
+func (s *side) addContactAs(jid, as, from string) {
 	address, name := widget.NewEntry(), widget.NewEntry()
+	address.SetText(jid)
+	name.SetText(as)
 	address.SetPlaceHolder("alice@example.org")
 	name.SetPlaceHolder(tr("add.name"))
 	accounts := make([]string, len(s.shown.Accounts))
@@ -237,7 +249,9 @@ func (s *side) addContact() {
 	if len(accounts) == 0 {
 		return
 	}
-	from := accounts[0]
+	if !slices.Contains(accounts, from) {
+		from = accounts[0]
+	}
 	content := rows(10, wrapped(tr("add.text"), fyne.TextAlignLeading), address, name)
 	if len(accounts) > 1 {
 		choice := widget.NewSelect(accounts, func(chosen string) { from = chosen })
@@ -254,6 +268,7 @@ func (s *side) addContact() {
 	address.OnSubmitted = func(string) { done() }
 	name.OnSubmitted = func(string) { done() }
 	s.v.sheet.open(tr("add.title"), content, tr("add.do"), false, done)
+	s.v.sheet.again = func(n *View) { n.side.addContactAs(address.Text, name.Text, from) }
 	if s.v.Focus != nil {
 		s.v.Focus(address)
 	}
@@ -352,6 +367,12 @@ func cmpOr[T ~string](a, b T) T {
 		return a
 	}
 	return b
+}
+
+// alike reports whether two lists are the same one. A list of the state does not
+// change: an event makes another.
+func alike[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // same reports whether two lists of comparable things are the same.

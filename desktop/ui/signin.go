@@ -105,6 +105,16 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 	}
 }
 
+// like takes over what was typed into another one.
+func (s *signIn) like(o *signIn) {
+	for _, x := range [][2]*widget.Entry{{s.address, o.address}, {s.password, o.password}, {s.again, o.again}, {s.server, o.server}} {
+		x[0].SetText(x[1].Text)
+	}
+	if o.more.Items[0].Open {
+		s.more.Open(0)
+	}
+}
+
 func (s *signIn) submit() {
 	if s.shown.Busy {
 		return

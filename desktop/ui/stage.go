@@ -688,7 +688,8 @@ type sheet struct {
 	v      *View
 	root   *fyne.Container
 	holds  *fyne.Container
-	closed func() // called once when what it shows goes away; may be nil
+	closed func()      // called once when what it shows goes away; may be nil
+	again  func(*View) // opens it as it is in another view; may be nil
 }
 
 func newSheet(v *View) *sheet {
@@ -727,6 +728,7 @@ func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger 
 func (s *sheet) close() {
 	s.root.Hide()
 	s.holds.Objects = nil
+	s.again = nil
 	if f := s.closed; f != nil {
 		s.closed = nil
 		f()

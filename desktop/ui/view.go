@@ -133,10 +133,21 @@ func (v *View) Tick() {
 }
 
 // Rebuild returns a View like v for another theme; v is not to be used any more.
+// What was typed is typed in it, too, and a sheet that can be opened as it was
+// is open again.
 func (v *View) Rebuild() *View {
 	n := New(v.send, v.now)
-	n.FullScreen, n.Focus = v.FullScreen, v.Focus
+	again := v.sheet.again
+	v.parcel.shown = state.Parcel{} // it stays in the state, and n opens it
+	v.sheet.close()
+	n.signIn.like(v.signIn)
 	n.Draw(v.app)
+	show(n.stage.details.root, v.stage.details.root.Visible())
+	show(n.stage.pad, v.stage.pad.Visible() && n.stage.call.ID == v.stage.call.ID)
+	if again != nil {
+		again(n)
+	}
+	n.FullScreen, n.Focus = v.FullScreen, v.Focus // not before: no window shows n yet
 	return n
 }
 

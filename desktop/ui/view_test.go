@@ -356,6 +356,85 @@ func TestLevelsMoveWhileTheDevicesAreShown(t *testing.T) {
 	d.expect(t)
 }
 
+// The system goes dark while something is open: the levels of a call are not
+// asked for by a view that is gone, and what was typed is there.
+func TestAnotherThemeLosesNothing(t *testing.T) {
+	rebuild := func(d *desk) {
+		d.View = d.Rebuild()
+		d.window.SetContent(d.Root)
+		d.Bind(d.window.Canvas())
+	}
+	d := newDesk(t, "light", state.App{}.Apply(state.Creating{On: true}))
+	for _, x := range []struct {
+		e    *widget.Entry
+		text string
+	}{{d.signIn.address, "anna@example.org"}, {d.signIn.password, "secret"}, {d.signIn.again, "secret"}, {d.signIn.server, "localhost:5222"}} {
+		test.Type(x.e, x.text)
+	}
+	d.signIn.more.Open(0)
+	rebuild(d)
+	d.expect(t)
+	if !d.signIn.more.Items[0].Open {
+		t.Error("the field of the server is closed")
+	}
+	test.Tap(d.signIn.do)
+	d.expect(t, state.SignInTo{JID: "anna@example.org", Password: "secret", Server: "localhost:5222", Create: true})
+
+	d = newDesk(t, "light", running(people()))
+	d.stage.switchDetails()
+	test.Tap(d.stage.devices)
+	d.wanted = nil
+	rebuild(d)
+	d.expect(t, state.WatchLevels{ID: "1"}, state.WatchLevels{ID: "1", On: true})
+	if !d.sheet.root.Visible() || !d.stage.details.root.Visible() {
+		t.Errorf("visible: sheet %v, details %v", d.sheet.root.Visible(), d.stage.details.root.Visible())
+	}
+	d.sheet.close()
+	d.expect(t, state.WatchLevels{ID: "1"})
+
+	d = newDesk(t, "light", people())
+	d.side.addContactAs("zoe@example.org", "Zoe", own)
+	rebuild(d)
+	test.Tap(button(t, d, tr("add.do")))
+	d.expect(t, state.AddContact{Key: key("zoe@example.org"), Name: "Zoe"})
+
+	d.Draw(people().Apply(state.Select{Key: key("ben@example.org")}))
+	d.person.moreAs(d.person.shown, "Benjamin")
+	rebuild(d)
+	test.Tap(button(t, d, tr("rename.do")))
+	d.expect(t, state.RenameContact{Key: key("ben@example.org"), Name: "Benjamin"})
+
+	// The files that were chosen are not sent, and not forgotten.
+	d.Draw(people().Apply(state.Packed{Key: key("ben@example.org"), Paths: []string{"/a/one.txt"}}))
+	rebuild(d)
+	d.expect(t)
+	if !d.sheet.root.Visible() || len(d.parcel.list.Objects) != 1 {
+		t.Error("the parcel is closed")
+	}
+}
+
+// Who is found is looked for when it may have changed.
+func TestFoundFollowsContactsAndSearch(t *testing.T) {
+	d := newDesk(t, "light", people())
+	first := &d.side.found[0]
+	d.Draw(d.app.Apply(state.LevelsMoved{ID: "1", In: -7}))
+	if &d.side.found[0] != first {
+		t.Error("nothing changed, and the search was made anew")
+	}
+	d.Draw(d.app.Apply(state.Searched{Text: "chiara"}))
+	if n := len(d.side.found); n != 1 || d.side.found[0].Key != key("chiara@example.net") {
+		t.Errorf("%d found", n)
+	}
+	d.Draw(d.app.Apply(state.ContactChanged{Contact: state.Contact{Key: key("zoe@example.org"), Name: "Chiara too"}}))
+	if n := len(d.side.found); n != 2 {
+		t.Errorf("%d found after another came", n)
+	}
+	d.Draw(d.app.Apply(state.ContactRemoved{Key: key("chiara@example.net")}))
+	if n := len(d.side.found); n != 1 || d.side.found[0].Key != key("zoe@example.org") {
+		t.Errorf("%d found after one went", n)
+	}
+}
+
 // Files are chosen one after the other and sent at once.
 func TestAParcelIsPutTogether(t *testing.T) {
 	d := newDesk(t, "light", people())

@@ -125,7 +125,7 @@ func TestNumbersForPeople(t *testing.T) {
 		{left(0), ""}, {left(400 * time.Millisecond), "1 s left"}, {left(90 * time.Second), "2 min left"}, {left(90 * time.Minute), "1.5 h left"},
 		{sentence("no such host"), "No such host."}, {sentence("done!"), "Done!"}, {sentence(""), ""},
 		{initials("Ada King Lovelace"), "AL"}, {initials("bob@example.org"), "B"}, {initials("  "), "?"}, {initials("émile.zola@x"), "ÉZ"},
-		{oneLine("a\nb\u202ec\x07"), "a b c"},
+		{oneLine("a\nb\u202ec\x07"), "a b c"}, {oneLine("a\u200eb\u200fc\u061cd\u2067e"), "a b c d e"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)
