@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"mellium.im/xmpp/jid"
@@ -18,7 +19,7 @@ import (
 
 const (
 	maxEvents    = 1024             // of a client that wait for us
-	maxLookups   = 256              // contacts whose devices are to be asked
+	maxLookups   = 4                // contacts whose devices are asked at once
 	featuresWait = 5 * time.Second  // for devices to say what they can do
 	commandTime  = 20 * time.Second // for the server to do what the user wants
 	retryFirst   = 5 * time.Second
@@ -38,7 +39,21 @@ type account struct {
 	client   *signaling.Client // owner only; nil while it is not there
 	courier  *courier.Courier
 	receiver *courier.Receiver
-	lookup   chan string // bare JIDs whose devices changed
+
+	look lookups
+}
+
+// lookups are the contacts whose devices changed, and what was found. The
+// roster bounds them: each is in it once.
+type lookups struct {
+	poke chan struct{} // there is somebody in todo
+
+	mu     sync.Mutex
+	todo   map[string]bool // bare JIDs
+	busy   map[string]bool // likewise, that are asked now: what they said before must not come last
+	listed map[string]state.Contact
+	found  map[string]state.Contact
+	told   bool // the owner will take what was found
 }
 
 // signaling is how we log in to an account, before what a use of it needs.
@@ -69,7 +84,9 @@ func (b *Bridge) start(kept accounts.Account) {
 	if old := b.accounts[kept.JID]; old != nil {
 		old.stop()
 	}
-	a := &account{b: b, kept: kept, jid: j, lookup: make(chan string, maxLookups)}
+	a := &account{b: b, kept: kept, jid: j}
+	a.look.poke = make(chan struct{}, maxLookups)
+	a.look.todo, a.look.busy, a.look.listed, a.look.found = make(map[string]bool), make(map[string]bool), make(map[string]state.Contact), make(map[string]state.Contact)
 	a.ctx, a.stop = context.WithCancel(b.ctx)
 	b.accounts[kept.JID] = a
 	b.apply(state.AccountChanged{Account: state.Account{JID: kept.JID, Link: state.Connecting}})
@@ -151,20 +168,24 @@ func (a *account) online() error {
 		})
 		select {
 		case r := <-gone:
-			if r != nil {
-				r.Close()
+			closeReceiver(r)
+		case <-a.b.ended: // nobody owns these any more, and nobody else closes it
+			select {
+			case r := <-gone:
+				closeReceiver(r)
+			default:
+				closeReceiver(a.receiver)
 			}
-		case <-time.After(time.Second): // the owner has ended before us
 		}
 	}()
 	a.tell(state.Online, nil)
-	for _, c := range client.Roster() {
-		a.look(c.JID.Bare().String())
-	}
+	a.roster(client)
 	a.b.wg.Go(func() { a.services(client) })
 	looking, stop := context.WithCancel(a.ctx)
 	defer stop()
-	a.b.wg.Go(func() { a.lookups(looking, client) })
+	for range maxLookups {
+		a.b.wg.Go(func() { a.lookUp(looking, client) })
+	}
 	for {
 		select {
 		case e, ok := <-sub.Events():
@@ -189,9 +210,7 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 	switch e := e.(type) {
 	case signaling.Online:
 		a.tell(state.Online, nil)
-		for _, c := range client.Roster() {
-			a.look(c.JID.Bare().String())
-		}
+		a.roster(client)
 	case signaling.Offline:
 		a.tell(state.Offline, a.b.problem(e.Err, a.kept.JID))
 	case signaling.RosterChanged:
@@ -199,9 +218,11 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 			a.b.tell(state.ContactRemoved{Key: key(e.Contact.JID)})
 			return
 		}
-		a.look(e.Contact.JID.Bare().String())
+		c := a.known(e.Contact)
+		a.show(client, func(l *lookups) { l.listed[c.JID] = c })
+		a.lookAt(e.Contact.JID.Bare().String())
 	case signaling.PresenceChanged:
-		a.look(e.Device.JID.Bare().String())
+		a.lookAt(e.Device.JID.Bare().String())
 	case signaling.SubscriptionRequest:
 		a.b.tell(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
 	case signaling.CallRecorded:
@@ -209,9 +230,7 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 	case signaling.ServicesChanged:
 		a.b.wg.Go(func() { a.services(client) })
 	case signaling.Missed:
-		for _, c := range client.Roster() {
-			a.look(c.JID.Bare().String())
-		}
+		a.roster(client)
 	}
 }
 
@@ -235,37 +254,118 @@ func (a *account) services(client *signaling.Client) {
 	})
 }
 
-// look asks for what is known of a contact, soon and once.
-func (a *account) look(bare string) {
-	select {
-	case a.lookup <- bare:
-	default: // the next change asks again
+// roster shows all contacts at once, and asks their devices what they can do.
+func (a *account) roster(client *signaling.Client) {
+	var list []state.Contact
+	for _, c := range client.Roster() {
+		list = append(list, a.known(c))
+	}
+	a.b.await(func() {
+		if a.ctx.Err() == nil {
+			a.b.apply(state.RosterLoaded{Account: a.kept.JID, Contacts: list})
+		}
+	})
+	for _, c := range list {
+		a.lookAt(c.JID)
 	}
 }
 
-// lookups asks devices what they can do, one contact after the other.
-func (a *account) lookups(ctx context.Context, client *signaling.Client) {
+// known is what the roster says of somebody.
+func (a *account) known(c signaling.Contact) state.Contact {
+	return state.Contact{
+		Key: state.Key{Account: a.kept.JID, JID: c.JID.Bare().String()}, Name: c.Name,
+		SeenByUs: c.SeenByUs(), SeesUs: c.SeesUs(), Asked: c.Asked,
+	}
+}
+
+// lookAt asks for what is known of a contact, soon and once.
+func (a *account) lookAt(bare string) {
+	a.look.mu.Lock()
+	a.look.todo[bare] = true
+	a.look.mu.Unlock()
+	select {
+	case a.look.poke <- struct{}{}:
+	default: // all that look are told already
+	}
+}
+
+// lookUp asks devices what they can do, one contact after the other.
+func (a *account) lookUp(ctx context.Context, client *signaling.Client) {
 	for {
 		select {
-		case first := <-a.lookup:
-			// A login brings many changes of the same people at once.
-			todo := map[string]bool{first: true}
-			for more := true; more; {
-				select {
-				case j := <-a.lookup:
-					todo[j] = true
-				default:
-					more = false
-				}
-			}
-			for j := range todo {
+		case <-a.look.poke:
+			for j, ok := a.look.next(); ok && ctx.Err() == nil; j, ok = a.look.next() {
 				if c, ok := a.contact(ctx, client, j); ok {
-					a.b.tell(state.ContactChanged{Contact: c})
+					a.show(client, func(l *lookups) { l.found[j] = c })
 				}
+				a.look.done(j)
 			}
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// next returns somebody who is to be asked. Whoever asked them is done with
+// them before it asks for the next.
+func (l *lookups) next() (bare string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for j := range l.todo {
+		if !l.busy[j] { // no more than maxLookups are
+			delete(l.todo, j)
+			l.busy[j] = true
+			return j, true
+		}
+	}
+	return "", false
+}
+
+func (l *lookups) done(bare string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.busy, bare)
+}
+
+// show has the owner take what was found, and with it what is found until then:
+// one change of the list of contacts costs as much as a thousand.
+func (a *account) show(client *signaling.Client, put func(*lookups)) {
+	l := &a.look
+	l.mu.Lock()
+	put(l)
+	told := l.told
+	l.told = true
+	l.mu.Unlock()
+	if told {
+		return
+	}
+	a.b.await(func() {
+		l.mu.Lock()
+		listed, found := l.listed, l.found
+		l.listed, l.found, l.told = make(map[string]state.Contact), make(map[string]state.Contact), false
+		l.mu.Unlock()
+		if a.ctx.Err() != nil {
+			return // signed out meanwhile
+		}
+		a.b.apply(state.ContactsListed{Contacts: still(client, listed)}, state.ContactsChanged{Contacts: still(client, found)})
+	})
+}
+
+// still leaves those who are contacts: some may have been removed meanwhile.
+func still(client *signaling.Client, list map[string]state.Contact) (left []state.Contact) {
+	for bare, c := range list {
+		if j, err := jid.Parse(bare); err == nil {
+			if _, ok := client.Contact(j); ok {
+				left = append(left, c)
+			}
+		}
+	}
+	return left
+}
+
+func closeReceiver(r *courier.Receiver) {
+	if r != nil {
+		r.Close()
 	}
 }
 
@@ -279,10 +379,7 @@ func (a *account) contact(ctx context.Context, client *signaling.Client, bare st
 	if !ok {
 		return state.Contact{}, false
 	}
-	c := state.Contact{
-		Key: state.Key{Account: a.kept.JID, JID: bare}, Name: known.Name,
-		SeenByUs: known.SeenByUs(), SeesUs: known.SeesUs(), Asked: known.Asked,
-	}
+	c := a.known(known)
 	ctx, cancel := context.WithTimeout(ctx, featuresWait)
 	defer cancel()
 	devices, err := client.Devices(ctx, j)

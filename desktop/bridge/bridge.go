@@ -34,6 +34,7 @@ import (
 // Limits.
 const (
 	maxPosted   = 1024 // things that happened and are not dealt with
+	maxAtOnce   = 64   // of those between two looks at what the user wants
 	maxAccounts = 16
 
 	settleTime = 3 * time.Second // after the last call, for everything to stop
@@ -110,8 +111,11 @@ type Bridge struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 	do   chan func()
-	db   *history.DB  // nil when it cannot be used
-	keys *trust.Store // likewise
+	poke chan struct{} // there is something in wants
+	// ended is closed when nobody owns the state any more.
+	ended chan struct{}
+	db    *history.DB  // nil when it cannot be used
+	keys  *trust.Store // likewise
 
 	// The rest belongs to the goroutine of run.
 	app       state.App
@@ -125,6 +129,9 @@ type Bridge struct {
 	ringing   string
 	called    time.Time // when there was a call last; zero when its memory was given back
 
+	mu    sync.Mutex
+	wants []func() // what the user wants, in order
+
 	view    atomic.Pointer[View]
 	latest  atomic.Pointer[state.App]
 	drawing atomic.Bool
@@ -133,7 +140,7 @@ type Bridge struct {
 // New starts a bridge. Nothing is drawn before [Bridge.Show].
 func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
-		cfg: cfg, log: cfg.Log, do: make(chan func(), maxPosted),
+		cfg: cfg, log: cfg.Log, do: make(chan func(), maxPosted), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		accounts: make(map[string]*account), calls: make(map[string]*call), sends: make(map[string]*sending), offers: make(map[string]*offer),
 	}
 	if b.log == nil {
@@ -191,13 +198,27 @@ func (b *Bridge) Close() {
 	}
 }
 
-// post lets the owner of the state do something. It does not wait; when a
-// thousand things wait already, something is very wrong and it is dropped.
+// post lets the owner of the state do something, before what only happened. It
+// does not wait and nothing is dropped: it is for what our user wants, and they
+// have two hands.
 func (b *Bridge) post(f func()) {
+	b.mu.Lock()
+	b.wants = append(b.wants, f)
+	b.mu.Unlock()
 	select {
-	case b.do <- f:
-	default:
-		b.log.Error("too much happens at once; something was dropped")
+	case b.poke <- struct{}{}:
+	default: // it was told already
+	}
+}
+
+// wanted does what the user wants. Owner only.
+func (b *Bridge) wanted() {
+	b.mu.Lock()
+	list := b.wants
+	b.wants = nil
+	b.mu.Unlock()
+	for _, f := range list {
+		f()
 	}
 }
 
@@ -220,20 +241,18 @@ func (b *Bridge) apply(events ...state.Event) {
 func (b *Bridge) tell(events ...state.Event) { b.await(func() { b.apply(events...) }) }
 
 func (b *Bridge) run() {
+	defer close(b.ended)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
+		case <-b.poke:
+			b.wanted()
+			b.ring()
+			b.publish()
 		case f := <-b.do:
 			f()
-			for more := true; more; { // what happened meanwhile is drawn with it
-				select {
-				case f := <-b.do:
-					f()
-				default:
-					more = false
-				}
-			}
+			b.drain()
 			b.ring()
 			b.publish()
 		case <-ticker.C:
@@ -249,6 +268,20 @@ func (b *Bridge) run() {
 			}
 		case <-b.ctx.Done():
 			b.end()
+			return
+		}
+	}
+}
+
+// drain takes what happened meanwhile, which is drawn with the first of it. It
+// ends although more may come as fast: others wait, too. Owner only.
+func (b *Bridge) drain() {
+	for range maxAtOnce {
+		b.wanted()
+		select {
+		case f := <-b.do:
+			f()
+		default:
 			return
 		}
 	}

@@ -2,8 +2,10 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/signaling/xmpptest"
 )
 
 // owner runs f on the goroutine that owns the state, and fails when it does not.
@@ -124,4 +127,47 @@ func TestNoticesOfOffersGo(t *testing.T) {
 		}
 		open(0)
 	}
+}
+
+// A roster is shown whole, and at once: nobody waits for the devices of others.
+func TestAllOfALargeRosterAreShown(t *testing.T) {
+	const n = 600
+	accounts := map[string]string{"anna@example.org": "s"}
+	for i := range n {
+		accounts[fmt.Sprintf("c%d@example.org", i)] = "s"
+	}
+	s := xmpptest.Run(t, xmpptest.Config{Accounts: accounts})
+	for i := range n {
+		s.Befriend("anna@example.org", fmt.Sprintf("c%d@example.org", i))
+	}
+	u := newUser(t, s, "anna")
+	u.until("all are shown", func(a state.App) bool { return len(a.Contacts) > 0 })
+	if got := len(u.State().Contacts); got != n {
+		t.Errorf("%d of %d contacts are shown", got, n)
+	}
+}
+
+// However much happens, the user is heard, and the screen follows.
+func TestAFloodDoesNotDrownTheUser(t *testing.T) {
+	u := newUser(t, server(t), "")
+	var over atomic.Bool
+	defer over.Store(true)
+	var again func()
+	again = func() { // there is always more
+		if !over.Load() {
+			select {
+			case u.do <- again:
+			default:
+			}
+		}
+	}
+	for range maxAtOnce {
+		u.await(again)
+	}
+	last := ""
+	for i := range 3 * maxPosted {
+		last = fmt.Sprint(i)
+		u.Do(state.Look{Event: state.Searched{Text: last}})
+	}
+	u.until("the last wish counts", func(a state.App) bool { return a.Search == last })
 }

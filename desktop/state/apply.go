@@ -49,6 +49,7 @@ func (e AccountRemoved) apply(a App) App {
 	a.Contacts = drop(a.Contacts, func(x Contact) bool { return x.Account == e.JID })
 	a.Requests = drop(a.Requests, func(x Request) bool { return x.Account == e.JID })
 	a.History = drop(a.History, func(x Line) bool { return x.Account == e.JID })
+	a.Transfers = drop(a.Transfers, func(x Transfer) bool { return x.Account == e.JID })
 	if a.Selected.Account == e.JID {
 		a.Selected = Key{}
 	}
@@ -66,11 +67,89 @@ func (a App) Account(jid string) (Account, bool) {
 }
 
 func (e ContactChanged) apply(a App) App {
-	a.Contacts = put(a.Contacts, e.Contact, func(x Contact) bool { return x.Key == e.Contact.Key })
-	slices.SortStableFunc(a.Contacts, func(x, y Contact) int {
-		return cmp.Or(cmp.Compare(strings.ToLower(x.Title()), strings.ToLower(y.Title())), cmp.Compare(x.Account, y.Account))
+	return a.contacts([]Contact{e.Contact}, func(_, c Contact) Contact { return c })
+}
+
+func (e ContactsChanged) apply(a App) App {
+	return a.contacts(e.Contacts, func(_, c Contact) Contact { return c })
+}
+
+func (e ContactsListed) apply(a App) App {
+	return a.contacts(e.Contacts, func(old, c Contact) Contact {
+		old.Key, old.Name, old.SeenByUs, old.SeesUs, old.Asked = c.Key, c.Name, c.SeenByUs, c.SeesUs, c.Asked
+		return old
 	})
-	return a.reasons(e.Contact.Account)
+}
+
+func (e RosterLoaded) apply(a App) App {
+	stay := make(map[Key]bool, len(e.Contacts))
+	for _, c := range e.Contacts {
+		stay[c.Key] = true
+	}
+	list := make([]Contact, 0, len(a.Contacts))
+	for _, c := range a.Contacts {
+		if c.Account != e.Account || stay[c.Key] {
+			list = append(list, c)
+		} else if c.Key == a.Selected {
+			a.Selected = Key{}
+		}
+	}
+	a.Contacts = list
+	return ContactsListed{e.Contacts}.apply(a)
+}
+
+// contacts puts contacts in their places among those by name, without sorting
+// all of them: rosters may have many thousands. become says what a contact
+// becomes that is there already, or the zero one, by what is new of it.
+func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) App {
+	news := make(map[Key]Contact, len(changed))
+	for _, c := range changed {
+		news[c.Key] = c
+	}
+	accounts := make(map[string]Account, len(a.Accounts))
+	for _, own := range a.Accounts {
+		accounts[own.JID] = own
+	}
+	var moved []Contact
+	list := make([]Contact, 0, len(a.Contacts)+len(news))
+	for _, old := range a.Contacts {
+		c, ok := news[old.Key]
+		if !ok {
+			list = append(list, old)
+			continue
+		}
+		delete(news, old.Key)
+		c = become(old, c)
+		c.Why = a.why(accounts[c.Account], c)
+		if c.Title() == old.Title() {
+			list = append(list, c)
+		} else {
+			moved = append(moved, c)
+		}
+	}
+	for _, c := range news {
+		c = become(Contact{}, c)
+		c.Why = a.why(accounts[c.Account], c)
+		moved = append(moved, c)
+	}
+	if len(moved) == 0 {
+		a.Contacts = list
+		return a
+	}
+	slices.SortFunc(moved, byName)
+	rest := list
+	list = make([]Contact, 0, len(rest)+len(moved))
+	for _, c := range moved {
+		i, _ := slices.BinarySearchFunc(rest, c, byName)
+		list = append(append(list, rest[:i]...), c)
+		rest = rest[i:]
+	}
+	a.Contacts = append(list, rest...)
+	return a
+}
+
+func byName(x, y Contact) int {
+	return cmp.Or(cmp.Compare(strings.ToLower(x.Title()), strings.ToLower(y.Title())), cmp.Compare(x.Account, y.Account), cmp.Compare(x.JID, y.JID))
 }
 
 // reasons decides anew why calls of an account may not be.
@@ -78,30 +157,32 @@ func (a App) reasons(account string) App {
 	own, _ := a.Account(account)
 	a.Contacts = slices.Clone(a.Contacts)
 	for i, c := range a.Contacts {
-		if c.Account != account {
-			continue
+		if c.Account == account {
+			a.Contacts[i].Why = a.why(own, c)
 		}
-		switch {
-		case own.Link != Online:
-			c.Why = WhyWeOffline
-		case c.NoDevice && c.Presence != Gone:
-			c.Why = WhyNoDevice
-		case !c.SeenByUs && c.Asked:
-			c.Why = WhyAsked
-		case !c.SeenByUs:
-			c.Why = WhyNotSeen
-		case c.Presence == Gone:
-			c.Why = WhyTheyOffline
-		case own.NoRelay && a.Settings.RelayOnly:
-			c.Why = WhyNoRelayAtAll
-		case own.NoRelay:
-			c.Why = WhyNoRelay
-		default:
-			c.Why = WhyNothing
-		}
-		a.Contacts[i] = c
 	}
 	return a
+}
+
+// why decides why calls of a contact of an account may not be.
+func (a App) why(own Account, c Contact) Why {
+	switch {
+	case own.Link != Online:
+		return WhyWeOffline
+	case c.NoDevice && c.Presence != Gone:
+		return WhyNoDevice
+	case !c.SeenByUs && c.Asked:
+		return WhyAsked
+	case !c.SeenByUs:
+		return WhyNotSeen
+	case c.Presence == Gone:
+		return WhyTheyOffline
+	case own.NoRelay && a.Settings.RelayOnly:
+		return WhyNoRelayAtAll
+	case own.NoRelay:
+		return WhyNoRelay
+	}
+	return WhyNothing
 }
 
 func (e ContactRemoved) apply(a App) App {
@@ -163,7 +244,8 @@ func (a App) MissedCalls() (n int) {
 }
 
 func (e Requested) apply(a App) App {
-	a.Requests = put(a.Requests, e.Request, func(x Request) bool { return x.Key == e.Request.Key })
+	list := put(a.Requests, e.Request, func(x Request) bool { return x.Key == e.Request.Key })
+	a.Requests = list[:min(len(list), maxRequests)] // anybody may send them; the server keeps those that do not fit
 	return a
 }
 
@@ -177,7 +259,7 @@ func (e CallBegan) apply(a App) App {
 	if c.Name == "" {
 		c.Name = a.Name(c.Key)
 	}
-	if len(a.Calls) >= maxCalls {
+	if len(a.Calls) >= MaxCalls {
 		return a
 	}
 	a.Flash = nil

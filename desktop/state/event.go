@@ -37,6 +37,16 @@ type (
 	AccountRemoved struct{ JID string }
 	// ContactChanged adds or replaces a contact.
 	ContactChanged struct{ Contact Contact }
+	// ContactsChanged is many of those at once.
+	ContactsChanged struct{ Contacts []Contact }
+	// ContactsListed adds contacts, or takes over what the roster says of them:
+	// what is known of their devices stays.
+	ContactsListed struct{ Contacts []Contact }
+	// RosterLoaded is that for all contacts of an account: the others go.
+	RosterLoaded struct {
+		Account  string
+		Contacts []Contact
+	}
 	// ContactRemoved says that somebody is no contact any more.
 	ContactRemoved struct{ Key Key }
 	// Requested says that somebody wants to see when we are online.

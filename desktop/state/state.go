@@ -14,10 +14,13 @@ import "time"
 const (
 	maxHistory   = 500 // lines, the newest stay
 	maxTransfers = 200 // lines; those that are over go first
-	maxCalls     = 8   // at once
+	maxRequests  = 200 // the oldest stay
 	maxDigits    = 32  // shown of what was typed
 	maxParcel    = 500 // files and folders chosen one after the other
 )
+
+// MaxCalls is how many may be at once.
+const MaxCalls = 8
 
 // An App is everything that is shown.
 type App struct {

@@ -224,7 +224,7 @@ func TestListsAreBounded(t *testing.T) {
 		}
 		a = a.Apply(CallBegan{Call{ID: id}})
 	}
-	if len(a.History) != maxHistory || len(a.Transfers) != maxTransfers || len(a.Calls) != maxCalls {
+	if len(a.History) != maxHistory || len(a.Transfers) != maxTransfers || len(a.Calls) != MaxCalls {
 		t.Errorf("%d lines, %d transfers, %d calls", len(a.History), len(a.Transfers), len(a.Calls))
 	}
 }
