@@ -103,13 +103,39 @@ func TestShortcutsDoWhatTheirNameSays(t *testing.T) {
 
 // Whoever uses no pointer comes to everything by the Tab key.
 func TestEverythingIsReachableByKeyboard(t *testing.T) {
-	for name, a := range map[string]state.App{
-		"person": people().Apply(state.Select{Key: key("ben@example.org")}), "call": running(people()), "sign in": {},
-		"transfers": files(people()).Apply(state.Show{Page: state.PageTransfers}), "settings": people().Apply(state.Show{Page: state.PageSettings}),
-		"waiting": calling(running(people()), state.Call{ID: "2", Key: key("eve@example.org"), Incoming: true, Phase: state.Rings}),
+	ben := key("ben@example.org")
+	for _, tt := range []struct {
+		name string
+		app  state.App
+		then func(*desk)
+	}{
+		{"sign in", state.App{}, nil},
+		{"create account", state.App{}.Apply(state.Creating{On: true}), func(d *desk) { d.signIn.more.Open(0) }},
+		{"another account", people().Apply(state.Show{Page: state.PageSignIn}), nil},
+		{"person", files(people()).Apply(state.Select{Key: ben}), nil},
+		{"requests", asked(people(), 5), nil},
+		{"calls", people().Apply(state.Show{Page: state.PageCalls}), nil},
+		{"transfers", files(people()).Apply(state.Show{Page: state.PageTransfers}), nil},
+		{"settings", people().Apply(state.Show{Page: state.PageSettings}), nil},
+		{"doctor", people().Apply(state.Show{Page: state.PageDoctor}), nil},
+		{"incoming", calling(people(), state.Call{ID: "1", Key: ben, Incoming: true, Video: true, Phase: state.Rings}), nil},
+		{"call", running(people()), func(d *desk) { d.stage.switchDetails(); d.stage.pad.Show() }},
+		{"waiting", calling(running(people()), state.Call{ID: "2", Key: key("eve@example.org"), Incoming: true, Phase: state.Rings}), nil},
+		{"parked", calling(running(people()), state.Call{ID: "2", Key: key("chiara@example.net"), Phase: state.Running}).Apply(state.CallHeld{ID: "1", On: true}).Apply(state.StageShown{On: true}), nil},
+		{"behind", running(people()).Apply(state.Select{Key: ben}), nil},
+		{"ended", calling(people(), state.Call{ID: "1", Key: ben, Phase: state.RingsThere}).Apply(state.CallEnded{ID: "1", Outcome: state.NoAnswer}), nil},
+		{"screens", running(people()), func(d *desk) { c, _ := d.app.Front(); d.stage.toggle(c, state.Screen) }},
+		{"devices", running(people()), func(d *desk) { d.options.soundSheet() }},
+		{"parcel", people().Apply(state.Packed{Key: ben, Paths: []string{"/a/one.txt"}}), nil},
+		{"add", people(), func(d *desk) { d.side.addContact() }},
+		{"more", people().Apply(state.Select{Key: ben}), func(d *desk) { d.person.more() }},
+		{"shortcuts", people(), func(d *desk) { d.options.showKeys() }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			d := newDesk(t, "light", a)
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, "light", tt.app)
+			if tt.then != nil {
+				tt.then(d)
+			}
 			settle(d.Root)
 			reached := make(map[fyne.Focusable]bool)
 			for range 200 {
@@ -128,6 +154,10 @@ func TestEverythingIsReachableByKeyboard(t *testing.T) {
 				}
 				switch o := o.(type) {
 				case *widget.List: // its rows are chosen with the arrow keys
+					all++
+					if !reached[o] {
+						t.Error("a list cannot be reached")
+					}
 				case *round:
 					all++
 					if !reached[o] {
@@ -152,6 +182,12 @@ func TestEverythingIsReachableByKeyboard(t *testing.T) {
 				case *container.ThemeOverride:
 					walk(o.Content)
 				case fyne.Widget:
+					if f, ok := o.(fyne.Focusable); ok {
+						all++
+						if x, ok := o.(fyne.Disableable); !reached[f] && !(ok && x.Disabled()) {
+							t.Errorf("a %T cannot be reached", o)
+						}
+					}
 					for _, x := range test.WidgetRenderer(o).Objects() {
 						walk(x)
 					}
