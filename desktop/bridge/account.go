@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
@@ -35,6 +37,7 @@ type account struct {
 	jid  jid.JID
 	ctx  context.Context
 	stop context.CancelFunc
+	wg   sync.WaitGroup // of what writes down what happened
 
 	client   *signaling.Client // owner only; nil while it is not there
 	courier  *courier.Courier
@@ -90,7 +93,25 @@ func (b *Bridge) start(kept accounts.Account) {
 	a.ctx, a.stop = context.WithCancel(b.ctx)
 	b.accounts[kept.JID] = a
 	b.apply(state.AccountChanged{Account: state.Account{JID: kept.JID, Link: state.Connecting}})
-	b.wg.Go(a.run)
+	a.goes(a.run)
+}
+
+// goes runs f, for which signing out waits before it forgets what was kept.
+func (a *account) goes(f func()) {
+	a.wg.Add(1)
+	a.b.wg.Go(func() {
+		defer a.wg.Done()
+		f()
+	})
+}
+
+// apply shows events unless the account was signed out of meanwhile.
+func (a *account) apply(events ...state.Event) {
+	a.b.await(func() {
+		if a.b.accounts[a.kept.JID] != nil {
+			a.b.apply(events...)
+		}
+	})
 }
 
 // run keeps the account online until it is stopped.
@@ -175,6 +196,7 @@ func (a *account) online() error {
 				closeReceiver(r)
 			default:
 				closeReceiver(a.receiver)
+				a.receiver = nil
 			}
 		}
 	}()
@@ -224,9 +246,9 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 	case signaling.PresenceChanged:
 		a.lookAt(e.Device.JID.Bare().String())
 	case signaling.SubscriptionRequest:
-		a.b.tell(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
+		a.apply(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
 	case signaling.CallRecorded:
-		a.b.tell(state.Recorded{Line: line(a.kept.JID, e.Record)})
+		a.apply(state.Recorded{Line: line(a.kept.JID, e.Record)})
 	case signaling.ServicesChanged:
 		a.b.wg.Go(func() { a.services(client) })
 	case signaling.Missed:
@@ -415,7 +437,7 @@ func (a *account) contact(ctx context.Context, client *signaling.Client, bare st
 
 // loadHistory shows what is past.
 func (a *account) loadHistory() {
-	defer a.b.showLeft(a.kept.JID)
+	defer a.showLeft()
 	db := a.b.db
 	if db == nil {
 		return
@@ -430,12 +452,15 @@ func (a *account) loadHistory() {
 		l.Seen = c.Seen
 		lines = append(lines, l)
 	}
-	a.b.tell(state.HistoryLoaded{Account: a.kept.JID, Lines: lines})
+	a.apply(state.HistoryLoaded{Account: a.kept.JID, Lines: lines})
 	files, err := db.Transfers(a.ctx, history.Query{Account: a.kept.JID, Limit: pastFiles})
 	if err != nil {
 		a.b.wrong(err, a.kept.JID)
 	}
 	a.b.await(func() {
+		if a.ctx.Err() != nil {
+			return
+		}
 		for i := len(files) - 1; i >= 0; i-- { // the oldest first, for the newest is added at the top
 			a.b.apply(state.TransferBegan{Transfer: pastTransfer(files[i])})
 		}
@@ -462,7 +487,11 @@ func (b *Bridge) signIn(c state.SignInTo) {
 		return
 	}
 	j = j.Bare()
+	leaving := b.leaving[j.String()]
 	b.wg.Go(func() {
+		if leaving != nil {
+			<-leaving
+		}
 		kept, err := b.tryAccount(j, c)
 		b.await(func() {
 			b.apply(state.SignedIn{Problem: b.signInProblem(err, j.String())})
@@ -522,11 +551,49 @@ func (b *Bridge) signOut(bare string) {
 	}
 	delete(b.accounts, bare)
 	a.stop()
+	for id, s := range b.sends {
+		if s.key.Account == bare {
+			delete(b.sends, id)
+		}
+	}
+	for id, o := range b.offers {
+		if o.account == a {
+			o.unnotify()
+			delete(b.offers, id)
+		}
+	}
+	b.looked(func(k state.Key) bool { return k.Account == bare })
 	b.apply(state.AccountRemoved{JID: bare})
+	gone := make(chan struct{})
+	b.leaving[bare] = gone
 	b.wg.Go(func() {
 		_, err := b.cfg.Store.Remove(bare)
-		b.wrong(err, bare)
+		a.wg.Wait() // its last call is written down when it ends
+		b.wrong(errors.Join(err, b.forget(bare)), bare)
+		close(gone)
+		b.await(func() {
+			if b.leaving[bare] == gone {
+				delete(b.leaving, bare)
+			}
+		})
 	})
+}
+
+// forget removes what is kept of an account besides its password: its calls and
+// transfers, the keys of people, and its own. It does so also while the program
+// ends.
+func (b *Bridge) forget(bare string) error {
+	var errs []error
+	if b.db != nil {
+		errs = append(errs, b.db.Account(bare).Forget(context.WithoutCancel(b.ctx)))
+	}
+	if b.keys != nil {
+		errs = append(errs, b.keys.Forget(bare, ""))
+	}
+	if err := os.Remove(identityPath(b.cfg.Paths, bare)); !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // ask does something with the server of an account. Owner only.

@@ -122,8 +122,10 @@ type Bridge struct {
 	accounts  map[string]*account
 	calls     map[string]*call
 	sends     map[string]*sending
-	offers    map[string]*offer // incoming transfers by state id
-	numbers   int               // for ids
+	offers    map[string]*offer        // incoming transfers by state id
+	missed    []missed                 // the oldest first
+	leaving   map[string]chan struct{} // accounts that are being forgotten; closed when they are
+	numbers   int                      // for ids
 	checking  context.CancelFunc
 	examining context.CancelFunc
 	ringing   string
@@ -141,7 +143,7 @@ type Bridge struct {
 func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{
 		cfg: cfg, log: cfg.Log, do: make(chan func(), maxPosted), poke: make(chan struct{}, 1), ended: make(chan struct{}),
-		accounts: make(map[string]*account), calls: make(map[string]*call), sends: make(map[string]*sending), offers: make(map[string]*offer),
+		accounts: make(map[string]*account), calls: make(map[string]*call), sends: make(map[string]*sending), offers: make(map[string]*offer), leaving: make(map[string]chan struct{}),
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)

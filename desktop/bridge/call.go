@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ const (
 	chooseTime   = 2 * time.Minute // for a dialog of the desktop, on Wayland
 	hangUpTime   = 5 * time.Second // for a hang-up to reach the peer
 	patience     = 3 * time.Second // for a device to ring before we say why none may
+	maxMissed    = 5               // missed calls said outside the window, the newest
 	maxKeys      = 64              // telephone keys typed and not yet sent
 	maxWishes    = 64              // what the user wants of a call and it has not done
 	calmStats    = time.Second
@@ -128,13 +130,17 @@ func (b *Bridge) place(key state.Key, withVideo bool) {
 		b.apply(state.WentWrong{Problem: state.Problem{Code: "bad-address"}})
 		return
 	}
+	if len(b.calls) >= state.MaxCalls { // one more could not be shown, nor hung up
+		b.apply(state.WentWrong{Problem: state.Problem{Code: "too-many-calls", Detail: fmt.Sprintf("there are %d calls already; hang up one of them first.", len(b.calls))}})
+		return
+	}
 	b.holdOthers("")
 	withVideo = withVideo && hasVideo()
 	k := b.newCall(a, state.Call{Key: key, Video: withVideo, Phase: state.Dialing})
 	client, mic, speaker, camera, relayOnly := a.client, b.mic(), b.speaker(), b.camera(), b.app.Settings.RelayOnly
 	known, _ := b.app.Contact(key)
 	contact := known.SeesUs
-	b.wg.Go(func() {
+	a.goes(func() {
 		defer k.stop()
 		problem := k.prepare(client, mic, speaker, camera, withVideo, relayOnly, contact)
 		if problem != nil {
@@ -256,6 +262,9 @@ func (k *call) openPicture(ctx context.Context, spec string) (video.Source, erro
 
 // incoming shows a call that came in. Owner only.
 func (b *Bridge) incoming(a *account, in *signaling.IncomingCall) {
+	if a.ctx.Err() != nil {
+		return // signed out meanwhile: it goes on ringing elsewhere
+	}
 	key := state.Key{Account: a.kept.JID, JID: in.From().Bare().String()}
 	withVideo := false
 	for _, m := range in.Media() {
@@ -274,7 +283,7 @@ func (b *Bridge) incoming(a *account, in *signaling.IncomingCall) {
 	b.raise()
 	client, mic, speaker, camera := a.client, b.mic(), b.speaker(), b.camera()
 	relayOnly := b.app.Settings.RelayOnly
-	b.wg.Go(func() {
+	a.goes(func() {
 		defer k.stop()
 		k.rings(in, client, mic, speaker, camera, relayOnly)
 	})
@@ -575,16 +584,44 @@ func (k *call) finished() {
 // ended takes the call off the screen.
 func (k *call) ended(e state.CallEnded) {
 	k.b.await(func() {
-		if k.remove != nil {
-			k.remove()
-		}
+		k.unnotify()
 		delete(k.b.calls, k.id)
 		k.b.apply(e)
 		if e.Outcome == state.Missed {
 			name := k.b.app.Name(k.key)
-			k.b.notify(Notice{Title: name, Body: "", Open: func() { k.b.Do(state.Look{Event: state.Select{Key: k.key}}); k.b.raise() }})
+			remove := k.b.notify(Notice{Title: name, Body: "", Open: func() { k.b.Do(state.Look{Event: state.Select{Key: k.key}}); k.b.raise() }})
+			k.b.missed = append(k.b.missed, missed{k.key, remove})
+			if len(k.b.missed) > maxMissed {
+				k.b.missed[0].remove()
+				k.b.missed = k.b.missed[1:]
+			}
 		}
 	})
+}
+
+// A missed call that was said outside the window.
+type missed struct {
+	key    state.Key
+	remove func()
+}
+
+// looked takes away what was said of missed calls that the user looks at. Owner only.
+func (b *Bridge) looked(at func(state.Key) bool) {
+	b.missed = slices.DeleteFunc(b.missed, func(m missed) bool {
+		if !at(m.key) {
+			return false
+		}
+		m.remove()
+		return true
+	})
+}
+
+// unnotify takes the notification of a call away. Owner only.
+func (k *call) unnotify() {
+	if k.remove != nil {
+		k.remove()
+		k.remove = nil
+	}
 }
 
 // holdOthers holds the calls that run, but one. Owner only.
@@ -630,9 +667,7 @@ func (b *Bridge) take(c state.AnswerCall) {
 	}
 	k.once.Do(func() {
 		k.answer <- c.Video && hasVideo()
-		if k.remove != nil {
-			k.remove()
-		}
+		k.unnotify()
 		b.apply(state.CallChanged{ID: c.ID, Phase: state.Linking}, state.CallInFront{ID: c.ID})
 	})
 }
@@ -642,6 +677,7 @@ func (b *Bridge) decline(id string) {
 	if k := b.calls[id]; k != nil {
 		k.once.Do(func() {
 			close(k.refuse)
+			k.unnotify()
 			b.apply(state.CallChanged{ID: id, Phase: state.Ending})
 		})
 	}

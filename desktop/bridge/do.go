@@ -23,13 +23,19 @@ func (b *Bridge) carryOut(c state.Command) {
 	switch c := c.(type) {
 	case state.Look:
 		b.apply(c.Event)
-		if s, ok := c.Event.(state.Show); ok {
-			switch {
-			case s.Page == state.PageSettings:
+		switch e := c.Event.(type) {
+		case state.Show:
+			switch e.Page {
+			case state.PageSettings:
 				b.findDevices()
-			case s.Page == state.PageCalls && b.db != nil:
-				b.wg.Go(func() { b.wrong(b.db.See(b.ctx, ""), "") })
+			case state.PageCalls:
+				b.looked(func(state.Key) bool { return true })
+				if b.db != nil {
+					b.wg.Go(func() { b.wrong(b.db.See(b.ctx, ""), "") })
+				}
 			}
+		case state.Select:
+			b.looked(func(k state.Key) bool { return k == e.Key })
 		}
 	case state.SignInTo:
 		b.signIn(c)

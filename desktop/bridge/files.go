@@ -174,10 +174,14 @@ func (s *sending) with(c *courier.Courier) *courier.Courier {
 
 // showLeft shows what "carillon send" left unfinished from an account. What it
 // was to send slowly stays with it, as the app knows no limits.
-func (b *Bridge) showLeft(account string) {
+func (a *account) showLeft() {
+	b, account := a.b, a.kept.JID
 	list, err := outbox.Open(b.cfg.Paths.State).Outgoing()
 	b.wrong(err, account)
 	b.await(func() {
+		if a.ctx.Err() != nil {
+			return // signed out meanwhile
+		}
 		for _, o := range list {
 			to, err := jid.Parse(o.To)
 			id := "o:" + o.ID
@@ -276,10 +280,11 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 // keep stores a transfer that is over. Owner only.
 func (b *Bridge) keep(id string) {
 	for _, t := range b.app.Transfers {
-		if t.ID != id || b.db == nil {
+		a := b.accounts[t.Account]
+		if t.ID != id || b.db == nil || a == nil {
 			continue
 		}
-		b.wg.Go(func() {
+		a.goes(func() {
 			err := b.db.PutTransfer(context.WithoutCancel(b.ctx), history.Transfer{
 				ID: fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano()), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
 				Size: t.Size, Done: t.Done, State: string(t.Phase), Path: string(t.Path), Place: t.Place, Verified: t.Verified, Start: t.Began,
@@ -348,6 +353,9 @@ func (a *account) receiving(e courier.Event) {
 		}
 		small := shown(e.Offer.Thumbnail)
 		a.b.await(func() {
+			if a.ctx.Err() != nil {
+				return
+			}
 			a.b.offers[id] = &offer{account: a, session: e.Session, answer: make(chan error, 1)}
 			a.b.apply(state.TransferBegan{Transfer: state.Transfer{
 				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,

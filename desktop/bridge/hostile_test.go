@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"image"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -11,9 +12,13 @@ import (
 
 	"mellium.im/xmpp/jid"
 
+	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/desktop/trust"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/signaling"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
 )
 
@@ -170,4 +175,162 @@ func TestAFloodDoesNotDrownTheUser(t *testing.T) {
 		u.Do(state.Look{Event: state.Searched{Text: last}})
 	}
 	u.until("the last wish counts", func(a state.App) bool { return a.Search == last })
+}
+
+// One more call than can be shown could not be hung up.
+func TestThereAreNoCallsThatAreNotShown(t *testing.T) {
+	u := newUser(t, server(t), "anna")
+	u.until("online", online)
+	for range state.MaxCalls + 1 {
+		u.Do(state.PlaceCall{Key: key("anna", "ben")})
+	}
+	u.owner(func() {
+		if len(u.calls) != state.MaxCalls || len(u.app.Calls) != state.MaxCalls {
+			t.Errorf("%d calls, %d are shown", len(u.calls), len(u.app.Calls))
+		}
+		if p := u.app.Problem; p == nil || p.Code != "too-many-calls" {
+			t.Errorf("problem = %+v", p)
+		}
+	})
+}
+
+// The notices of calls that were missed are few, and go when they were looked at.
+func TestNoticesOfMissedCallsGo(t *testing.T) {
+	u := newUser(t, server(t), "anna")
+	u.until("online", online)
+	a := u.account("anna")
+	open := func(want int) {
+		t.Helper()
+		u.owner(func() {})
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if got := len(u.notices) - u.removed; got != want {
+			t.Errorf("%d notices, want %d", got, want)
+		}
+	}
+	miss := func(who string) {
+		var k *call
+		u.owner(func() {
+			k = u.newCall(a, state.Call{Key: key("anna", who), Incoming: true, Phase: state.Rings})
+			k.remove = u.notify(Notice{})
+		})
+		k.ended(state.CallEnded{ID: k.id, Outcome: state.Missed})
+		u.until("over", func(a state.App) bool { return len(a.Calls) == 0 })
+	}
+	for range 2 * maxMissed {
+		miss("ben")
+	}
+	open(maxMissed)
+	miss("carol")
+	u.Do(state.Look{Event: state.Select{Key: key("anna", "ben")}})
+	open(1)
+	u.Do(state.Look{Event: state.Show{Page: state.PageCalls}})
+	open(0)
+}
+
+// Whoever signs out leaves nothing of the account behind, and what was on its
+// way brings nothing back.
+func TestSigningOutForgets(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	ben.until("online", online)
+	anna.sees(key("anna", "ben"))
+	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
+	in := ben.until("rings", phase(state.Rings))
+	ben.Do(state.AnswerCall{ID: in.Calls[0].ID})
+	anna.until("the key is known", func(a state.App) bool { c, ok := a.Front(); return ok && c.Trust == state.TrustFirst })
+	path := identityPath(anna.cfg.Paths, "anna@example.org")
+	if _, err := os.Stat(path); err != nil {
+		t.Fatal(err)
+	}
+	a := anna.account("anna")
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 })
+
+	anna.Do(state.SignOut{JID: "anna@example.org"}) // in the call
+	var gone chan struct{}
+	var client *signaling.Client
+	anna.owner(func() { gone, client = anna.leaving["anna@example.org"], a.client })
+	if client != nil { // what was being asked comes late
+		a.show(client, func(l *lookups) { l.found["ben@example.org"] = state.Contact{Key: key("anna", "ben")} })
+	}
+	a.apply(state.Requested{Request: state.Request{Key: key("anna", "carol")}})
+	<-gone
+	anna.until("nothing is shown", func(a state.App) bool {
+		return len(a.Accounts)+len(a.Contacts)+len(a.Requests)+len(a.History)+len(a.Transfers)+len(a.Calls) == 0
+	})
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the key for calls is still there")
+	}
+	calls, err := anna.db.Calls(t.Context(), history.Query{})
+	if err != nil || len(calls) > 0 {
+		t.Errorf("%d calls are remembered, err = %v", len(calls), err)
+	}
+	files, err := anna.db.Transfers(t.Context(), history.Query{})
+	if err != nil || len(files) > 0 {
+		t.Errorf("%d transfers are remembered, err = %v", len(files), err)
+	}
+	seen, err := anna.keys.See("anna@example.org", "ben@example.org", "new", time.Now())
+	if err != nil || seen != trust.First {
+		t.Errorf("a key of ben is %q, err = %v: his old one is remembered", seen, err)
+	}
+	// And it can be signed in to anew.
+	anna.Do(state.SignInTo{JID: "anna@example.org", Password: "s"})
+	anna.sees(key("anna", "ben"))
+}
+
+// What comes in is paused when the program ends, not cut off, without waiting
+// for an owner who has gone.
+func TestReceiversAreClosedAtTheEnd(t *testing.T) {
+	u := newUser(t, server(t), "anna")
+	u.until("online", online)
+	a := u.account("anna")
+	u.until("receives", func(state.App) bool {
+		var there bool
+		u.owner(func() { there = a.receiver != nil })
+		return there
+	})
+	u.Close()
+	if a.receiver != nil {
+		t.Error("the receiver was left open")
+	}
+}
+
+// A view parks our own picture until it draws again: the one that it shows is
+// not written meanwhile.
+func TestOwnPictureIsNotWrittenWhileShown(t *testing.T) {
+	var todo []func()
+	b := &Bridge{cfg: Config{OnUI: func(f func()) { todo = append(todo, f) }}}
+	var shown image.Image
+	p := newPicture(b, func(_ View, i pictureImage) {
+		if shown == nil {
+			shown = i
+		}
+	})
+	_ = newPreview(nil, p)
+	var v View = &user{}
+	b.view.Store(&v)
+	for y := range uint8(20) {
+		f := image.NewYCbCr(image.Rect(0, 0, 16, 16), image.YCbCrSubsampleRatio420)
+		for i := range f.Y {
+			f.Y[i] = 10 * y
+		}
+		for i := range f.Cb {
+			f.Cb[i], f.Cr[i] = 128, 128
+		}
+		if err := p.Write(video.Frame{Image: f}); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range todo {
+			f()
+		}
+		todo = nil
+	}
+	if now := shown.(*image.RGBA).Pix[0]; now != 0 {
+		t.Errorf("what the screen shows was written: 0 became %d", now)
+	}
 }

@@ -18,10 +18,15 @@ const maxIdentity = 16 << 10
 // keysPath is the file of the keys that people used in calls.
 func keysPath(p config.Paths) string { return filepath.Join(p.Data, "keys.json") }
 
+// identityPath is the file of the key of an account of ours.
+func identityPath(p config.Paths, account string) string {
+	return filepath.Join(p.Data, "identities", url.PathEscape(account)+".pem")
+}
+
 // identity is what contacts recognise an account by from call to call. It is
 // made at the first call, and kept like a password.
 func (b *Bridge) identity(account string) (*media.Identity, error) {
-	path := filepath.Join(b.cfg.Paths.Data, "identities", url.PathEscape(account)+".pem")
+	path := identityPath(b.cfg.Paths, account)
 	text, err := safefile.Read(path, maxIdentity)
 	if err != nil {
 		return nil, fmt.Errorf("read the key of %s for calls: %w", account, err)

@@ -20,6 +20,9 @@ type picture struct {
 	b       *Bridge
 	show    func(View, pictureImage)
 	waiting atomic.Bool
+	// fresh has a buffer made for every picture: a view may keep these as long
+	// as it likes, which our own, small ones are for.
+	fresh bool
 
 	mu      sync.Mutex
 	buffers [3]*image.RGBA
@@ -47,6 +50,9 @@ func (p *picture) Write(f video.Frame) error {
 		src = p.turned
 	}
 	dst := p.buffers[p.next]
+	if p.fresh {
+		dst = nil
+	}
 	if dst == nil || dst.Rect.Size() != src.Rect.Size() {
 		dst = image.NewRGBA(image.Rectangle{Max: src.Rect.Size()})
 		p.buffers[p.next] = dst
@@ -109,7 +115,13 @@ type preview struct {
 
 const previewWidth = 320
 
-func newPreview(s video.Source, sink *picture) video.Source { return &preview{Source: s, sink: sink} }
+// newPreview shows its copies with sink. A view parks them until it draws
+// something else anyway, and then draws the last of them: none may be written
+// again while it may be that one.
+func newPreview(s video.Source, sink *picture) video.Source {
+	sink.fresh = true
+	return &preview{Source: s, sink: sink}
+}
 
 // Read implements video.Source.
 func (p *preview) Read(ctx context.Context) (video.Frame, error) {
