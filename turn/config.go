@@ -221,6 +221,9 @@ type Config struct {
 		listeners []Listener
 		relays    []Relay
 	}
+	// wall is the clock of the calendar, of a relay that New makes; default
+	// time.Now.
+	wall func() time.Time
 }
 
 // DefaultLoops is how many threads forward packets unless Config.Loops says

@@ -122,7 +122,7 @@ func (r *request) send() {
 func (r *request) challenge(c code) {
 	a := r.failure(c)
 	a.add(attrRealm, []byte(r.realm.name))
-	a.add(attrNonce, r.keys.nonces.make(time.Now(), r.from.Addr(), r.realm.features))
+	a.add(attrNonce, r.keys.nonces.make(r.entrance.server.wall(), r.from.Addr(), r.realm.features))
 	a.add(attrPasswordAlgorithms, algorithms)
 	r.send()
 }
@@ -139,7 +139,7 @@ func (r *request) authenticate() bool {
 		s.refuse("login not checked", reasonLogins, "user", who.User, s.addr("client", r.from))
 		return false
 	}
-	l, c, user, reason := r.keys.check(&r.message, time.Now(), r.from.Addr(), r.realm)
+	l, c, user, reason := r.keys.check(&r.message, s.wall(), r.from.Addr(), r.realm)
 	if reason != "" {
 		s.failures.Add(1)
 		s.logins.take(guess{r.from.Addr(), who.User}, now)
@@ -173,7 +173,7 @@ func (r *request) trusted(who Account) bool {
 	user := who.User
 	if _, fixed := realm.users[user]; !fixed && len(realm.secrets) > 0 {
 		expires, counted, ok := expiry(user)
-		if ok && time.Now().Before(expires) {
+		if ok && r.entrance.server.wall().Before(expires) {
 			return true
 		}
 		user = counted

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,6 +75,127 @@ func TestStreamsThatAreNotTURNEnd(t *testing.T) {
 	}
 	talker.sendChannel(0x4000, "still served")
 	p.expect("still served")
+}
+
+// A length that wraps when the header or the padding is added to it in 16 bits
+// ends the stream at once, with nothing more read or kept.
+func TestLengthsThatWrap(t *testing.T) {
+	for name, text := range map[string]string{
+		"the frame that makes older pion spin": "\x40\x00\xff\xfc\x00\x00\x00\x00\x00\x00\x00\x00",
+		"channel data, by its padding":         "\x40\x00\xff\xfd\x00\x00\x00\x00",
+		"channel data, the longest":            "\x7f\xff\xff\xff\x00\x00\x00\x00",
+		"channel data, to one header":          "\x40\x00\xff\xf9",
+		"STUN, to nothing":                     "\x00\x01\xff\xec\x21\x12\xa4\x42123456789012",
+		"STUN, to one header":                  "\x00\x16\xff\xfc\x21\x12\xa4\x42123456789012",
+		"STUN, not of 4":                       "\x00\x01\xff\xff\x21\x12\xa4\x42123456789012",
+		"behind a frame that is good":          "\x40\x00\x00\x01x---\x40\x00\xff\xfc\x00\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			for piece := 1; piece <= len(text); piece++ {
+				in := &trickle{rest: []byte(text + strings.Repeat("\x00", maxFrame)), piece: piece}
+				c := &clientConn{Conn: in, frameTimeout: time.Second}
+				frame, err := c.next()
+				if err == nil && strings.HasPrefix(text, string(frame)) {
+					frame, err = c.next()
+				}
+				if !errors.Is(err, errFrame) {
+					t.Fatalf("in pieces of %d: frame %x, %v, want the end", piece, frame, err)
+				}
+				if read := len(text) + maxFrame - len(in.rest); read > len(text)+piece || len(c.store) > readBuffer {
+					t.Fatalf("in pieces of %d: %d bytes read, %d kept for", piece, read, len(c.store))
+				}
+			}
+		})
+	}
+}
+
+// A client that is logged in may ask for permissions as fast as it can: it gets
+// those of one allocation, others are served, and nothing is left of it.
+func TestPermissionFlood(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		for _, tr := range []Transport{UDP, TCP} {
+			conf := testConfig(t)
+			conf.Portable = portable
+			s := start(t, conf)
+			flooder, other, p := connect(t, s, tr, "u", "p"), connect(t, s, UDP, "v", "q"), newPeer(t)
+			flooder.allocate()
+			other.allocate()
+			other.bindChannel(0x4000, p.address())
+			build := func(peers ...int) []byte {
+				set := []stun.Setter{stun.TransactionID, stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)}
+				for _, n := range peers {
+					set = append(set, peerAttr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 2, byte(n >> 8), byte(n)}), 9)))
+				}
+				return stun.MustBuild(append(set, stun.NewUsername("u"), flooder.realm, flooder.nonce, flooder.key)...).Raw
+			}
+			var requests [][]byte
+			for n := range 1000 {
+				requests = append(requests, build(n))
+			}
+			var many []int
+			for n := range 400 { // in one request: all or nothing
+				many = append(many, 1000+n)
+			}
+			requests = append(requests, build(many...))
+			ended, answered := make(chan struct{}), make(chan struct{}, len(requests))
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				b := make([]byte, maxFrame)
+				for {
+					if _, _, err := flooder.conn.ReadFrom(b); err != nil {
+						return
+					}
+					select {
+					case answered <- struct{}{}:
+					case <-ended:
+						return
+					}
+				}
+			})
+			// Over UDP it has some requests under way at any time. Were it more
+			// than the socket's queue holds, the kernel would lose those of all,
+			// which is any flood's and says nothing of this one. A stream holds
+			// it back by itself.
+			inFlight := 64
+			if tr == TCP {
+				inFlight = cap(answered)
+			}
+			wait.Go(func() {
+				for i := 0; ; i++ {
+					if i >= inFlight {
+						select {
+						case <-ended:
+							return
+						case <-answered:
+						}
+					}
+					if _, err := flooder.conn.WriteTo(requests[i%len(requests)], flooder.server); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+			most := conf.Limits.withDefaults().PerAllocation.Permissions
+			await(t, "the limit reached", func() bool { return s.Status().Refusals[reasonOwnPermissions] > 0 })
+			for range 100 {
+				other.mustRequest(stun.MethodRefresh)
+				other.sendChannel(0x4000, "still served")
+				p.expect("still served")
+			}
+			close(ended)
+			s.mu.Lock()
+			if n := s.users[Account{testRealm, "u"}].permissions; n == 0 || n > most {
+				t.Errorf("portable %v, %s: %d permissions, want at most %d", portable, tr, n, most)
+			}
+			s.mu.Unlock()
+			flooder.conn.SetReadDeadline(time.Now())
+			wait.Wait()
+			for _, a := range s.list() {
+				a.close("test")
+			}
+			await(t, "nothing left", func() bool { return s.left() == "" })
+		}
+	}
 }
 
 func TestConnectionsAreBoundedAndReleased(t *testing.T) {

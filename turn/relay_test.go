@@ -263,6 +263,14 @@ func TestEveryLimitIsReachedAndReleased(t *testing.T) {
 		if code := codeOf(c.request(stun.MethodAllocate, wantUDP)); code != stun.CodeInsufficientCapacity {
 			t.Errorf("without a free port the answer is %d, want 508", code)
 		}
+		if n := s.Status().Refusals[reasonNoPort]; n != 1 {
+			t.Errorf("refusals %v, want one for %q", s.Status().Refusals, reasonNoPort)
+		}
+		// Who has a port is not disturbed, and one that is given back is good.
+		p := newPeer(t)
+		a.bindChannel(0x4000, p.address())
+		a.sendChannel(0x4000, "still served")
+		p.expect("still served")
 		release(b)
 		c.allocate()
 	})

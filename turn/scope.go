@@ -22,7 +22,12 @@ func (b *budget) set(q Quota) {
 	b.perDay.Store(q.BytesPerDay)
 }
 
-func (b *budget) today() uint64 { return b.used.Load() - b.before.Load() }
+// today is how many of them. What was before is read first: were a day to begin
+// between the two, it would be more than all that was used.
+func (b *budget) today() uint64 {
+	before := b.before.Load()
+	return b.used.Load() - before
+}
 
 func (b *budget) spent() bool {
 	limit := b.perDay.Load()
@@ -243,6 +248,15 @@ func (s *Server) takePeers(sc scopes, permissions, channels int) (reason string)
 
 // day numbers the days of UTC.
 func day(now time.Time) int64 { return now.Unix() / (24 * 60 * 60) }
+
+// turnDay begins a new day when the calendar shows another. It need not be a
+// later one: were days that a clock has shown by mistake to count, nobody would
+// get new bytes until they come.
+func (s *Server) turnDay() {
+	if d := day(s.wall()); s.date.Swap(d) != d {
+		s.newDay()
+	}
+}
 
 // newDay begins the bytes of the day anew.
 func (s *Server) newDay() {

@@ -31,6 +31,10 @@ type Server struct {
 	agenda  *agenda
 	reasons reasons
 	started time.Time
+	// wall is the clock of the calendar, for what the outside dates: nonces of
+	// several relays, credentials, days. It may jump; see now.
+	wall func() time.Time
+	date atomic.Int64 // whose bytes of the day are counted
 
 	complaints complaints
 
@@ -80,11 +84,15 @@ func New(c Config) (*Server, error) {
 		return nil, fmt.Errorf("relay configuration: %w", err)
 	}
 	s := &Server{
-		portsOf: map[netip.Addr]*ports{}, started: time.Now(), ledger: c.Ledger,
+		portsOf: map[netip.Addr]*ports{}, started: time.Now(), wall: c.wall, ledger: c.Ledger,
 		replies: newLimiter[netip.Addr](), logins: newLimiter[guess](), guesses: newLimiter[netip.Addr](),
 		users: map[Account]*scope{}, addresses: map[netip.Addr]*scope{}, allocations: map[*allocation]struct{}{},
 		reservations: map[[8]byte]*reservation{}, peers: map[uint32]*peerConn{}, empty: make(chan struct{}),
 	}
+	if s.wall == nil {
+		s.wall = time.Now
+	}
+	s.date.Store(day(s.wall()))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.agenda = newAgenda(s.now)
 	s.adopt(&c)
@@ -130,7 +138,9 @@ func (s *Server) runners() (all []runner) {
 	return all
 }
 
-// now is the time that expiry and rates go by. It does not jump with the clock.
+// now is the time that expiry and rates go by. It does not jump with the clock,
+// and neither do deadlines of connections: they are made of time.Now, which has
+// the same reading.
 func (s *Server) now() int64 { return int64(time.Since(s.started)) }
 
 func (s *Server) listenAll(c Config) error {
@@ -244,17 +254,13 @@ const tickInterval = 10 * time.Second
 func (s *Server) tick() {
 	t := time.NewTicker(tickInterval)
 	defer t.Stop()
-	today := day(time.Now())
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-t.C:
 		}
-		if d := day(time.Now()); d != today {
-			today = d
-			s.newDay()
-		}
+		s.turnDay()
 		s.renewPolicy()
 		for _, a := range s.list() {
 			if a.forward != nil {
