@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -304,7 +305,8 @@ func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, 
 			}
 		}
 	}
-	problem := k.prepare(client, mic, speaker, camera, false, relayOnly, in.Known())
+	// Nobody listens in a room because somebody calls.
+	problem := k.prepare(client, "silence", speaker, camera, false, relayOnly, in.Known())
 	if problem != nil {
 		in.Reject(jingle.Reason{Condition: jingle.FailedApplication})
 		k.ended(state.CallEnded{ID: k.id, Outcome: state.Failed, Problem: problem})
@@ -327,6 +329,12 @@ func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, 
 	case withVideo = <-k.answer:
 	}
 	k.media.Accepted(time.Now())
+	listens := make(chan error, 1)
+	k.b.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(k.ctx, openTime)
+		defer cancel()
+		listens <- k.sound.SetMicrophone(ctx, mic)
+	})
 	if err := in.Accept(k.ctx, k.media); err != nil {
 		if errors.Is(err, signaling.ErrCancelled) {
 			k.finished()
@@ -336,6 +344,10 @@ func (k *call) rings(in *signaling.IncomingCall, client *signaling.Client, mic, 
 		return
 	}
 	k.tell(state.CallChanged{ID: k.id, Phase: state.Linking})
+	if err := <-listens; err != nil && k.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+		// They are heard all the same, and another microphone can be chosen.
+		k.tell(state.WentWrong{Problem: *k.b.problem(err, "")})
+	}
 	if withVideo {
 		k.wish(func(k *call) { k.picture(state.Camera, camera) })
 	}

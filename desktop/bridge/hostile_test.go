@@ -334,3 +334,26 @@ func TestOwnPictureIsNotWrittenWhileShown(t *testing.T) {
 		t.Errorf("what the screen shows was written: 0 became %d", now)
 	}
 }
+
+// The microphone is opened when the user answers. One that cannot be shows
+// when that is.
+func TestTheMicrophoneIsClosedWhileItRings(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	ben.until("online", online)
+	anna.sees(key("anna", "ben"))
+	ben.owner(func() { ben.cfg.Mic = "file:" + filepath.Join(ben.dir, "none.wav") })
+	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
+	in := ben.until("rings", phase(state.Rings))
+	anna.until("rings there", phase(state.RingsThere))
+	ben.Do(state.AnswerCall{ID: in.Calls[0].ID})
+	a := ben.until("talks", phase(state.Running))
+	if a.Problem == nil {
+		t.Error("nothing is said of a microphone that could not be opened")
+	}
+	ben.owner(func() { ben.cfg.Mic = "speech" })
+	settings := ben.State().Settings
+	settings.Mic = "another"
+	ben.Do(state.Change{Settings: settings})
+	anna.until("hears ben", func(a state.App) bool { return len(a.Calls) == 1 && a.Calls[0].Stats.LevelIn > -60 })
+}
