@@ -35,9 +35,11 @@ type account struct {
 	b    *Bridge
 	kept accounts.Account
 	jid  jid.JID
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup // of what writes down what happened
+	// strangers may call, as was said at login.
+	strangers bool
+	ctx       context.Context
+	stop      context.CancelFunc
+	wg        sync.WaitGroup // of what writes down what happened
 
 	client   *signaling.Client // owner only; nil while it is not there
 	courier  *courier.Courier
@@ -87,7 +89,7 @@ func (b *Bridge) start(kept accounts.Account) {
 	if old := b.accounts[kept.JID]; old != nil {
 		old.stop()
 	}
-	a := &account{b: b, kept: kept, jid: j}
+	a := &account{b: b, kept: kept, jid: j, strangers: b.app.Settings.Strangers}
 	a.look.poke = make(chan struct{}, maxLookups)
 	a.look.todo, a.look.busy, a.look.listed, a.look.found = make(map[string]bool), make(map[string]bool), make(map[string]state.Contact), make(map[string]state.Contact)
 	a.ctx, a.stop = context.WithCancel(b.ctx)
@@ -160,7 +162,7 @@ func (a *account) online() error {
 		cfg.History = db.Account(a.kept.JID)
 	}
 	cfg.Features = signaling.CallFeatures(hasVideo())
-	if !a.b.State().Settings.Strangers {
+	if !a.strangers {
 		cfg.Strangers = signaling.StrangersNone
 	}
 	client, err := signaling.Dial(a.ctx, cfg)
@@ -461,8 +463,14 @@ func (a *account) loadHistory() {
 		if a.ctx.Err() != nil {
 			return
 		}
+		live := make(map[string]bool) // of this run: they are kept, and shown already
+		for _, t := range a.b.app.Transfers {
+			live[keptAs(t)] = true
+		}
 		for i := len(files) - 1; i >= 0; i-- { // the oldest first, for the newest is added at the top
-			a.b.apply(state.TransferBegan{Transfer: pastTransfer(files[i])})
+			if !live[files[i].ID] {
+				a.b.apply(state.TransferBegan{Transfer: pastTransfer(files[i])})
+			}
 		}
 	})
 }

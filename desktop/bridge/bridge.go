@@ -258,6 +258,7 @@ func (b *Bridge) run() {
 			b.ring()
 			b.publish()
 		case <-ticker.C:
+			b.renew()
 			switch {
 			case len(b.app.Calls) > 0:
 				b.called = time.Now()

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"mellium.im/xmpp/jid"
@@ -138,7 +137,7 @@ func (b *Bridge) carryOut(c state.Command) {
 			if t.Phase.Over() {
 				if past, ok := strings.CutPrefix(t.ID, "h:"+t.Account+":"); b.db != nil {
 					if !ok {
-						past = fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano())
+						past = keptAs(t)
 					}
 					b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, past), "") })
 				}

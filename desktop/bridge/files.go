@@ -286,13 +286,16 @@ func (b *Bridge) keep(id string) {
 		}
 		a.goes(func() {
 			err := b.db.PutTransfer(context.WithoutCancel(b.ctx), history.Transfer{
-				ID: fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano()), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
+				ID: keptAs(t), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
 				Size: t.Size, Done: t.Done, State: string(t.Phase), Path: string(t.Path), Place: t.Place, Verified: t.Verified, Start: t.Began,
 			})
 			b.wrong(err, "")
 		})
 	}
 }
+
+// keptAs is the name of a transfer of this run in the history.
+func keptAs(t state.Transfer) string { return fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano()) }
 
 // pastTransfer is one of an earlier run of the app.
 func pastTransfer(t history.Transfer) state.Transfer {

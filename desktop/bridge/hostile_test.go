@@ -357,3 +357,32 @@ func TestTheMicrophoneIsClosedWhileItRings(t *testing.T) {
 	ben.Do(state.Change{Settings: settings})
 	anna.until("hears ben", func(a state.App) bool { return len(a.Calls) == 1 && a.Calls[0].Stats.LevelIn > -60 })
 }
+
+// Who may call is told at login: the next one waits for what is on its way, and
+// shows nothing twice.
+func TestStrangersChangeWhenNothingRuns(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	ben.until("online", online)
+	anna.sees(key("anna", "ben"))
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	in := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 }).Transfers[0]
+	before := anna.account("anna")
+	settings := anna.State().Settings
+	settings.Strangers = !settings.Strangers
+	anna.Do(state.Change{Settings: settings})
+	if anna.account("anna") != before {
+		t.Error("the account began anew under a transfer")
+	}
+	ben.Do(state.TakeFiles{ID: in.ID})
+	anna.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived })
+	anna.until("began anew", func(a state.App) bool { return anna.account("anna") != before && online(a) })
+	anna.sees(key("anna", "ben"))
+	if a := anna.State(); len(a.Transfers) != 1 {
+		t.Errorf("transfers = %+v", a.Transfers)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -74,17 +75,35 @@ func (b *Bridge) change(s state.Settings) {
 			c.setDevices(b.mic(), b.speaker())
 		}
 	}
-	if s.Strangers != old.Strangers && len(b.calls) == 0 {
-		// Who may call is told at login. During a call it counts from the next one.
-		for _, a := range b.accounts {
-			b.start(a.kept)
-		}
-	}
+	b.renew()
 	if s.Folder != old.Folder || s.Quota != old.Quota || s.RelayOnly != old.RelayOnly {
 		for _, a := range b.accounts {
 			a.receiveAnew()
 		}
 	}
+}
+
+// renew logs in anew where who may call is not as the user wants it, for that is
+// told at login. It waits for calls and transfers to end. Owner only.
+func (b *Bridge) renew() {
+	if len(b.calls) > 0 {
+		return
+	}
+	for _, a := range b.accounts {
+		if a.strangers != b.app.Settings.Strangers && !b.moves(a.kept.JID) {
+			b.start(a.kept)
+		}
+	}
+}
+
+// moves reports whether files of an account are on their way. Owner only.
+func (b *Bridge) moves(account string) bool {
+	for _, s := range b.sends {
+		if s.key.Account == account && s.stop != nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(b.app.Transfers, func(t state.Transfer) bool { return t.Account == account && t.Phase == state.Moves })
 }
 
 func spec(override, id string) string {
