@@ -33,7 +33,7 @@ type Action string
 // The actions that we know. Others are kept as they are written.
 const (
 	Open      Action = ""          // show the contact
-	Call      Action = "call"      // ask whether to call
+	Call      Action = "call"      // call; we show the contact, as a link may come from any page
 	Message   Action = "message"   // XEP-0147 §6.1
 	Subscribe Action = "subscribe" // add to the contacts and ask to see them
 	Roster    Action = "roster"    // add to the contacts
