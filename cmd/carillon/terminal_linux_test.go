@@ -196,6 +196,7 @@ func TestCtrlCInATerminalHangsUpPolitely(t *testing.T) {
 	bob.waitFor("online as bob@example.org")
 	alice := asAlice("call", "bob@example.org")
 	alice.waitFor("connected directly")
+	bob.waitFor("connected directly") // a moment later, or the call ends before it began for him
 	alice.press("\x03")
 	if text := alice.end(0); !strings.Contains(text, "ended after 0:0") {
 		t.Errorf("shown:\n%q", text)
