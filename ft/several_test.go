@@ -23,7 +23,6 @@ import (
 	"github.com/carillon-im/carillon/ft/tcp"
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
-	"github.com/carillon-im/carillon/jingle/jingletest"
 	js5b "github.com/carillon-im/carillon/jingle/s5b"
 )
 
@@ -236,17 +235,9 @@ func TestSenderRemovesOneOfSeveral(t *testing.T) {
 	x, all := newFiles(t, 200_000, 300_000)
 	stuck := brake{content: "1", reached: make(chan struct{}), letGo: make(chan struct{})}
 	x.send.Carriers = []ft.Carrier{stuck}
-	s, err := ft.NewSeveralSender(x.send)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := ft.NewReceiver(x.take)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, _ := jingletest.Pair(t, jingletest.PairConfig{Registry: registry()}, s, r)
+	s, r, a, _ := x.begin(t, ft.NewSeveralSender)
 	<-stuck.reached
-	err = a.Do(t.Context(), func(s *jingle.Session) ([]jingle.Effect, error) {
+	err := a.Do(t.Context(), func(s *jingle.Session) ([]jingle.Effect, error) {
 		return s.RemoveContent(&jingle.Reason{Condition: jingle.Cancel}, "1")
 	})
 	if err != nil {
@@ -269,23 +260,16 @@ func TestMoreFilesAreRefused(t *testing.T) {
 	x, all := newFiles(t, 200_000, 300_000)
 	stuck := brake{content: "1", reached: make(chan struct{}), letGo: make(chan struct{})}
 	x.send.Carriers = []ft.Carrier{stuck}
-	s, err := ft.NewSeveralSender(x.send)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := ft.NewReceiver(x.take)
-	if err != nil {
-		t.Fatal(err)
-	}
 	answers := make(chan *jingle.Jingle, 4)
-	a, _ := jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: func(_ jingle.Role, j *jingle.Jingle) {
+	x.tap = func(_ jingle.Role, j *jingle.Jingle) {
 		if j.Action == jingle.ActionContentReject || j.Action == jingle.ActionContentAccept {
 			answers <- j
 		}
-	}}, s, r)
+	}
+	s, r, a, _ := x.begin(t, ft.NewSeveralSender)
 	<-stuck.reached
 	size := int64(5)
-	err = a.Do(t.Context(), func(s *jingle.Session) ([]jingle.Effect, error) {
+	err := a.Do(t.Context(), func(s *jingle.Session) ([]jingle.Effect, error) {
 		return s.AddContent(&jingle.Jingle{Contents: []jingle.Content{{
 			Name: "2", Senders: jingle.SendersInitiator,
 			Description: &filetransfer.Description{File: filetransfer.File{Name: "2.bin", Size: &size}},
@@ -338,15 +322,7 @@ func TestOneOfSeveralIsWithdrawnBeforeTheAnswer(t *testing.T) {
 		<-decided
 		return nil
 	}
-	s, err := ft.NewSeveralSender(x.send)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := ft.NewReceiver(x.take)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := jingletest.Pair(t, jingletest.PairConfig{Registry: registry()}, s, r)
+	s, r, a, b := x.begin(t, ft.NewSeveralSender)
 	<-thinking
 	for _, do := range []func() error{
 		func() error {
@@ -414,17 +390,9 @@ func TestHostileOffersOfSeveral(t *testing.T) {
 					tt.edit(j)
 				}
 			}
-			s, err := ft.NewSeveralSender(x.send)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, err := ft.NewReceiver(x.take)
-			if err != nil {
-				t.Fatal(err)
-			}
-			jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+			s, r, _, _ := x.begin(t, ft.NewSeveralSender)
 			<-s.Done()
-			_, err = s.Result()
+			_, err := s.Result()
 			if tt.ok {
 				<-r.Done()
 				if err != nil || !has(t, r, all[0]) || !has(t, r, all[1]) {
@@ -468,15 +436,7 @@ func TestSeveralSenderIsCancelled(t *testing.T) {
 	x, _ := newFiles(t, 200_000, 300_000)
 	stuck := brake{content: "1", reached: make(chan struct{})}
 	x.send.Carriers = []ft.Carrier{stuck, ibb.Carrier{}}
-	s, err := ft.NewSeveralSender(x.send)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := ft.NewReceiver(x.take)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jingletest.Pair(t, jingletest.PairConfig{Registry: registry()}, s, r)
+	s, r, _, _ := x.begin(t, ft.NewSeveralSender)
 	<-stuck.reached
 	s.Cancel()
 	<-r.Done()

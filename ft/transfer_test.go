@@ -82,7 +82,8 @@ func (x *transfer) run(t *testing.T) (s, r *ft.Transfer) {
 	return x.runWith(t, ft.NewSender)
 }
 
-func (x *transfer) runWith(t *testing.T, sender func(ft.SendConfig) (*ft.Transfer, error)) (s, r *ft.Transfer) {
+// begin begins both, and returns them with the connections of their sessions.
+func (x *transfer) begin(t *testing.T, sender func(ft.SendConfig) (*ft.Transfer, error)) (s, r *ft.Transfer, a, b *jingletest.Conn) {
 	t.Helper()
 	s, err := sender(x.send)
 	if err != nil {
@@ -91,7 +92,13 @@ func (x *transfer) runWith(t *testing.T, sender func(ft.SendConfig) (*ft.Transfe
 	if r, err = ft.NewReceiver(x.take); err != nil {
 		t.Fatal(err)
 	}
-	jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+	a, b = jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+	return s, r, a, b
+}
+
+func (x *transfer) runWith(t *testing.T, sender func(ft.SendConfig) (*ft.Transfer, error)) (s, r *ft.Transfer) {
+	t.Helper()
+	s, r, _, _ = x.begin(t, sender)
 	for _, tr := range []*ft.Transfer{s, r} {
 		select {
 		case <-tr.Done():
@@ -315,16 +322,8 @@ func TestWrongOffersAreRefused(t *testing.T) {
 					tt.edit(j)
 				}
 			}
-			s, err := ft.NewSender(x.send)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r, err := ft.NewReceiver(x.take)
-			if err != nil {
-				t.Fatal(err)
-			}
 			// An offer that the engine refuses never reaches the receiver.
-			jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Tap: x.tap}, s, r)
+			s, _, _, _ := x.begin(t, ft.NewSender)
 			<-s.Done()
 			if _, err := s.Result(); !errors.Is(err, ft.ErrUnsupported) {
 				t.Errorf("sender: %v, want ErrUnsupported", err)

@@ -94,6 +94,10 @@ func TestVideoCall(t *testing.T) {
 				if f.Width != 320 || f.Height != 240 || f.SinceAccept <= 0 {
 					t.Errorf("%+v", f)
 				}
+				// Dino's window must be there first.
+				if tt.links > 1 && f.SinceAccept < widgetTime {
+					t.Errorf("the first picture came after %v", f.SinceAccept)
+				}
 				v.sees(t, ctx)
 			}
 			a.ear.waitTone(t, ctx, 880)

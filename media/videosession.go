@@ -427,8 +427,8 @@ func (c *Call) tellREMB(s VideoStats) {
 // was told of one.
 //
 // interop Dino 0.4: the first picture sizes its window, from the thread that
-// decodes. When the window is just being laid out anew for that picture, which
-// it is as soon as it knows of one, the picture is not seen in this call.
+// decodes. If the window is being laid out anew meanwhile, which it is as soon
+// as it knows of a picture, it may draw no more in this call.
 const widgetTime = 700 * time.Millisecond
 
 // videoFlows follows the state of the links.
@@ -440,12 +440,12 @@ func (c *Call) videoFlows() {
 	flows := v.agreed && v.link != nil && v.link.connected
 	if flows && !c.shower.flowing.Load() && !c.remoteBundles {
 		c.shower.hold(widgetTime)
-	}
-	if flows && !c.shower.flowing.Swap(flows) && v.added && !c.remoteBundles {
-		// interop Dino 0.4: it looks for a picture that was added when it is told
-		// that there is one.
-		v.told = told{lost: true}
-		c.tellVideo()
+		if v.added {
+			// interop Dino 0.4: it looks for a picture that was added when it is
+			// told that there is one.
+			v.told = told{lost: true}
+			c.tellVideo()
+		}
 	}
 	c.shower.flowing.Store(flows)
 }

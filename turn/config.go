@@ -206,8 +206,8 @@ type Config struct {
 	// without a UDP checksum. It serves many calls better than bulk, of which the
 	// loops forward whole trains. Empty: none.
 	EBPF string
-	// Portable leaves forwarding to pion/turn everywhere, as happens on
-	// systems other than Linux.
+	// Portable leaves forwarding to goroutines everywhere, as happens on systems
+	// other than Linux.
 	Portable bool
 
 	// HideAddresses keeps the addresses of clients and peers out of the log.

@@ -73,9 +73,8 @@
 // It is as short as it can be (no reason phrase, no SOFTWARE by default, a short
 // nonce), and an address gets few answers larger than their requests until it
 // has shown valid credentials: Limits.UnauthenticatedReplies. Answers that are
-// not larger are not counted. A DTLS client
-// that has not returned a cookie is not remembered, and what it gets is smaller
-// than what it sent.
+// not larger are not counted. A DTLS client that has not returned a cookie is not
+// remembered, and what it gets is smaller than what it sent.
 //
 // Over TCP each frame is checked before it is answered, and connections without
 // an allocation end.

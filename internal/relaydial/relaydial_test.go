@@ -1,53 +1,23 @@
 package relaydial
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"math/big"
-	"net"
+	"io"
+	"log"
+	"net/http/httptest"
 	"testing"
-	"time"
 )
 
 // Relays over TLS are verified by the authorities of the config, those over TCP
 // are left alone.
 func TestDialer(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	relay := httptest.NewTLSServer(nil) // only hands are shaken
+	defer relay.Close()
+	relay.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail, the client says why
 	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.(*tls.Conn).Handshake() // whose fault it is, the client says
-			c.Close()
-		}
-	}()
-	defer func() { l.Close(); <-done }()
-	at := l.Addr().String()
+	roots.AddCert(relay.Certificate())
+	at := relay.Listener.Addr().String()
 	for _, tt := range []struct {
 		url    string
 		roots  *x509.CertPool

@@ -223,7 +223,7 @@ func openSource(ctx context.Context, spec string, o Options, c *cleaner) (audio.
 	if err != nil {
 		return nil, &audio.OpenError{Spec: spec, Err: err, Hint: hint(err)}
 	}
-	return &source{unit: u, cleaner: c}, nil
+	return newSource(u, c), nil
 }
 
 // OpenSink opens what audio.OpenSink opens, and
@@ -245,7 +245,7 @@ func openSink(ctx context.Context, spec string, o Options, c *cleaner) (audio.Si
 	if err != nil {
 		return nil, &audio.OpenError{Spec: spec, Err: err, Hint: hint(err)}
 	}
-	return &sink{unit: u, cleaner: c}, nil
+	return newSink(u, c), nil
 }
 
 func parse(spec string) (name string, ok bool) {

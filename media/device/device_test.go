@@ -135,7 +135,7 @@ func TestSourceReadsFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		u, _ := newTest(t, f, Capture, "mic")
-		s := &source{unit: u}
+		s := newSource(u, nil)
 		time.Sleep(5 * time.Second) // it rings; nobody reads
 		start := time.Now()
 		for i := range 50 {
@@ -173,7 +173,7 @@ func TestReadEndsWithContextAndClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		u, _ := newTest(t, f, Capture, "mic")
-		s := &source{unit: u}
+		s := newSource(u, nil)
 		why := errors.New("hung up")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(3*time.Millisecond, func() { cancel(why) })
@@ -192,7 +192,7 @@ func TestSinkIsAskedJustInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		u, _ := newTest(t, f, Playback, "speaker")
-		s := &sink{unit: u}
+		s := newSink(u, nil)
 		time.Sleep(time.Second)
 		start := time.Now()
 		for range 100 {
@@ -230,7 +230,7 @@ func TestSilentMicrophoneIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{gone: map[string]bool{}}
 		u, events := newTest(t, f, Capture, "mic")
-		s := &source{unit: u}
+		s := newSource(u, nil)
 		if _, err := s.Read(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -271,7 +271,7 @@ func TestSilenceTakesAsLongAsSound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		u, _ := newTest(t, f, Capture, "mic")
-		s := &source{unit: u}
+		s := newSource(u, nil)
 		close(f.last().silent)
 		start := time.Now()
 		for i := range 20 {
@@ -297,7 +297,7 @@ func TestDeafSpeakerTakesAsLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		u, _ := newTest(t, f, Playback, "speaker")
-		s := &sink{unit: u}
+		s := newSink(u, nil)
 		close(f.last().silent)
 		synctest.Wait()
 		start := time.Now()
@@ -320,7 +320,7 @@ func TestSpeakerThatIsGoneFallsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{gone: map[string]bool{}}
 		u, events := newTest(t, f, Playback, "usb")
-		s := &sink{unit: u}
+		s := newSink(u, nil)
 		write := func(n int) time.Duration {
 			t.Helper()
 			start := time.Now()

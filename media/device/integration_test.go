@@ -741,7 +741,7 @@ func TestIntegrationCushionShrinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &sink{unit: u}
+	out := newSink(u, nil)
 	defer out.Close()
 	st := u.stream.(*pulseStream)
 	ctx, cancel := context.WithCancel(t.Context())

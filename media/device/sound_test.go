@@ -53,7 +53,7 @@ func TestProcessorIsFedWithWhatIsPlayed(t *testing.T) {
 		c := &cleaner{p: r}
 		c.on.Store(true)
 		speaker, _ := newTest(t, f, Playback, "speaker")
-		out := &sink{unit: speaker, cleaner: c}
+		out := newSink(speaker, c)
 		first := f.last()
 		n := int16(0)
 		write := func(pieces int) {
@@ -79,7 +79,7 @@ func TestProcessorIsFedWithWhatIsPlayed(t *testing.T) {
 		out.Close()
 
 		microphone, _ := newTest(t, f, Capture, "microphone")
-		in := &source{unit: microphone, cleaner: c}
+		in := newSource(microphone, c)
 		got, err := in.Read(t.Context())
 		if err != nil || got[0] >= 0 {
 			t.Errorf("read %d, %v: not processed", got[0], err)

@@ -345,20 +345,15 @@ type source struct {
 	*unit
 	cleaner *cleaner // nil when nothing is to be done with the sound
 	frame   [audio.FrameSize]int16
-	due     time.Time // when the next frame is complete if all goes well
-	late    bool      // the last one was made up
+	beat    beat
 }
 
-// deadAfter is how long Read waits for a device before it gives silence, and
-// Write before it discards. Silence then comes as fast as sound would have, the
-// wait included: who listens must not take time that went by for a slow network.
-const deadAfter = 60 * time.Millisecond
+func newSource(u *unit, c *cleaner) *source {
+	return &source{unit: u, cleaner: c, beat: beat{step: audio.FrameDuration}}
+}
 
 func (s *source) Read(ctx context.Context) (audio.Frame, error) {
-	now := time.Now()
-	if now.Sub(s.due) > captureWait { // it begins, or was away
-		s.due, s.late = now.Add(audio.FrameDuration), false
-	}
+	s.beat.begin(time.Now())
 	for first := true; ; first = false {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
@@ -378,23 +373,19 @@ func (s *source) Read(ctx context.Context) (audio.Frame, error) {
 			s.pcm = s.pcm[:copy(s.pcm, s.pcm[len(s.frame):])]
 			st, waited := s.stream, audio.FrameDuration+audio.Frame(s.pcm).Duration()
 			s.mu.Unlock()
-			s.due, s.late = time.Now().Add(audio.FrameDuration), false
+			s.beat.kept(time.Now())
 			if s.cleaner != nil && st != nil {
 				s.cleaner.capture(s.frame[:], st.latency()+waited)
 			}
 			return s.frame[:], nil
 		}
-		end := s.due
-		if s.stream != nil && !s.late {
-			end = end.Add(deadAfter - audio.FrameDuration)
-		}
-		signal := s.signal
+		end, signal := s.beat.end(s.stream != nil), s.signal
 		s.mu.Unlock()
 		switch late, err := pause(ctx, signal, time.Until(end)); {
 		case err != nil:
 			return nil, err
 		case late:
-			s.due, s.late = s.due.Add(audio.FrameDuration), true
+			s.beat.missed()
 			clear(s.frame[:])
 			return s.frame[:], nil
 		}
@@ -420,9 +411,12 @@ func (s *source) Close() error { return s.close() }
 // A sink is the audio.Sink of a unit.
 type sink struct {
 	*unit
-	cleaner *cleaner  // nil when nobody wants to know what is played
-	due     time.Time // when the next piece is wanted if all goes well
-	late    bool      // the device did not want the last one in time
+	cleaner *cleaner // nil when nobody wants to know what is played
+	beat    beat
+}
+
+func newSink(u *unit, c *cleaner) *sink {
+	return &sink{unit: u, cleaner: c, beat: beat{step: halfFrame}}
 }
 
 func (s *sink) Write(f audio.Frame) error {
@@ -473,39 +467,29 @@ func (s *sink) hand(f audio.Frame) error {
 // room waits until the device wants 10 ms more, but not for a dead one: that
 // takes nothing as fast as a good one takes sound.
 func (s *sink) room() error {
-	now := time.Now()
-	if now.Sub(s.due) > captureWait { // it begins, or was away
-		s.due, s.late = now, false
-	}
-	s.due = s.due.Add(halfFrame)
+	s.beat.begin(time.Now())
 	for {
 		s.mu.Lock()
-		if s.ended {
+		switch {
+		case s.ended:
 			s.mu.Unlock()
 			return net.ErrClosed
+		case s.stream == nil:
+		case s.credit >= audio.HalfFrame:
+			s.mu.Unlock()
+			s.beat.kept(time.Now())
+			return nil
+		case s.hungry.IsZero():
+			s.hungry = time.Now()
 		}
-		end := s.due
-		if s.stream != nil {
-			if s.credit >= audio.HalfFrame {
-				s.mu.Unlock()
-				s.due, s.late = time.Now(), false
-				return nil
-			}
-			if s.hungry.IsZero() {
-				s.hungry = time.Now()
-			}
-			if !s.late {
-				end = end.Add(deadAfter - halfFrame)
-			}
-		}
-		signal := s.signal
+		end, signal := s.beat.end(s.stream != nil), s.signal
 		s.mu.Unlock()
-		late, err := pause(context.Background(), signal, time.Until(end))
-		if err != nil {
-			return err
-		}
-		if late {
-			s.late = true
+		timer := time.NewTimer(time.Until(end))
+		select {
+		case <-signal:
+			timer.Stop()
+		case <-timer.C:
+			s.beat.missed()
 			return nil
 		}
 	}

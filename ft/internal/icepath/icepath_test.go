@@ -2,15 +2,12 @@ package icepath
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -41,31 +38,37 @@ func newPath(t *testing.T, cfg Config) *Path {
 	return p
 }
 
-// server is a STUN and TURN server on loopback.
-func server(t *testing.T) string {
+func loopback() turn.RelayAddressGenerator {
+	return &turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}
+}
+
+// server starts a STUN and TURN server with these listeners.
+func server(t *testing.T, cfg turn.ServerConfig) {
+	t.Helper()
+	cfg.Realm = "test"
+	cfg.AuthHandler = func(ra *turn.RequestAttributes) (string, []byte, bool) {
+		return ra.Username, turn.GenerateAuthKey(ra.Username, ra.Realm, "secret"), true
+	}
+	s, err := turn.NewServer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+}
+
+// udpServer is one on loopback.
+func udpServer(t *testing.T) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := turn.NewServer(turn.ServerConfig{
-		Realm: "test",
-		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			return ra.Username, turn.GenerateAuthKey(ra.Username, ra.Realm, "secret"), true
-		},
-		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: c, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-			RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
-		}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	server(t, turn.ServerConfig{PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: c, RelayAddressGenerator: loopback()}}})
 	return c.LocalAddr().String()
 }
 
 func TestEveryAddressOfTheSocketIsTold(t *testing.T) {
-	at := server(t)
+	at := udpServer(t)
 	p := newPath(t, Config{Inline: true, Env: ft.Env{Loopback: true, Services: []ft.Service{
 		{URL: "stun:" + at}, {URL: "turn:" + at, Username: "ab", Password: "secret"}, {URL: "http://example.org"}, {URL: "turn:" + at},
 	}}})
@@ -123,7 +126,7 @@ func TestCandidatesTrickleOneByOne(t *testing.T) {
 }
 
 func TestRelayOnlyTellsOneThing(t *testing.T) {
-	at := server(t)
+	at := udpServer(t)
 	p := newPath(t, Config{Inline: true, Env: ft.Env{RelayOnly: true, Loopback: true, Services: []ft.Service{
 		{URL: "stun:" + at}, {URL: "turn:" + at, Username: "ab", Password: "secret"},
 	}}})
@@ -141,38 +144,15 @@ func TestRelayOnlyTellsOneThing(t *testing.T) {
 
 // A relay over TLS is trusted when its authority is one that we are given.
 func TestRelayOverTLS(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
+	web := httptest.NewTLSServer(nil) // for its certificate
+	defer web.Close()
 	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+	roots.AddCert(web.Certificate())
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: web.TLS.Certificates})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := turn.NewServer(turn.ServerConfig{
-		Realm: "test",
-		AuthHandler: func(ra *turn.RequestAttributes) (string, []byte, bool) {
-			return ra.Username, turn.GenerateAuthKey(ra.Username, ra.Realm, "secret"), true
-		},
-		ListenerConfigs: []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{
-			RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1",
-		}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	server(t, turn.ServerConfig{ListenerConfigs: []turn.ListenerConfig{{Listener: l, RelayAddressGenerator: loopback()}}})
 	for _, tt := range []struct {
 		name  string
 		roots *x509.CertPool
