@@ -113,7 +113,11 @@ func (b *Bridge) resume(id string, s *sending) {
 					offered = nil
 				}
 				var at time.Time
-				done, err = c.Send(ctx, to, src, courier.SendOptions{Thumbnail: offered, Plain: s.left != nil && s.left.Plain, OnEvent: func(e courier.Event) { b.transferEvent(id, e, &at) }})
+				done, err = c.Send(ctx, to, src, courier.SendOptions{
+					Thumbnail: offered, Plain: s.left != nil && s.left.Plain,
+					RelayOnly: func() bool { return s.hidden(b.State().Settings) },
+					OnEvent:   func(e courier.Event) { b.transferEvent(id, e, &at) },
+				})
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			}
@@ -165,11 +169,15 @@ func (s *sending) with(c *courier.Courier) *courier.Courier {
 		return c
 	}
 	own := *c
-	own.RelayOnly = own.RelayOnly || s.left.RelayOnly
 	if len(s.left.Transport) > 0 {
 		own.Carriers = courier.Carriers(s.left.Transport...)
 	}
 	return &own
+}
+
+// hidden reports whether s keeps our addresses from others.
+func (s *sending) hidden(now state.Settings) bool {
+	return now.RelayOnly || s.left != nil && s.left.RelayOnly
 }
 
 // showLeft shows what "carillon send" left unfinished from an account. What it

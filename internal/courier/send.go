@@ -34,6 +34,9 @@ const maxFruitless = 5
 // errReturned ends a session whose peer is back as another device.
 var errReturned = errors.New("the receiver has come back")
 
+// errAnew begins again with what is wanted now.
+var errAnew = errors.New("what is wanted has changed")
+
 // SendOptions adjust Send. The zero value is ready to use.
 type SendOptions struct {
 	// Limit is the highest rate in bytes a second; zero means none.
@@ -47,6 +50,9 @@ type SendOptions struct {
 	Wait bool
 	// Plain sends as other clients do (XEP-0234), also to devices of ours.
 	Plain bool
+	// RelayOnly is asked before each offer, in place of that of the Courier: a
+	// device may be waited for until something else is wanted. Nil never changes.
+	RelayOnly func() bool
 	// OnEvent is told what happens, in order. Nil ignores.
 	OnEvent func(Event)
 }
@@ -138,6 +144,9 @@ func (s *sending) run(ctx context.Context) error {
 		if err = s.deliver(ctx, t); err == nil {
 			return nil
 		}
+		if errors.Is(err, errAnew) {
+			continue // with what the device may be offered now
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -180,6 +189,22 @@ func (s *sending) find(ctx context.Context, wait time.Duration, lost bool) (Targ
 		t, err = s.c.find(ctx, s.to, -1, lost)
 	}
 	return t, err
+}
+
+// changed takes over whether our addresses are kept from others now, and
+// reports whether that is something else than before.
+func (s *sending) changed() bool {
+	if s.opt.RelayOnly == nil {
+		return false
+	}
+	now := s.opt.RelayOnly()
+	if now == s.c.RelayOnly {
+		return false
+	}
+	c := *s.c // others use the old one
+	c.RelayOnly = now
+	s.c = &c
+	return true
 }
 
 // deliver offers to one device what has not arrived yet.
@@ -240,6 +265,9 @@ func withoutDetours(list []ft.Carrier) []ft.Carrier {
 // interop Dino 0.4.2: refuses every transport-replace.
 func (s *sending) session(ctx context.Context, t Target, src *exchange.Source, newSender func(ft.SendConfig) (*ft.Transfer, error)) error {
 	for {
+		if s.changed() {
+			return errAnew
+		}
 		before := s.done.Wire
 		tried, err := s.attempt(ctx, t, src, newSender)
 		if ctx.Err() != nil || s.done.Wire > before {
@@ -373,6 +401,9 @@ func (s *sending) watch(ctx context.Context, x running, t Target, news *signalin
 
 // stream sends one file to a device without Jingle.
 func (s *sending) stream(ctx context.Context, t Target, src *exchange.Source) error {
+	if s.changed() {
+		return errAnew
+	}
 	env := s.c.env()
 	env.SID, env.Local, env.Peer = rand.Text(), s.c.Client.JID(), t.JID
 	id := Session{env.SID, t.JID}
