@@ -364,8 +364,12 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 			return
 		}
 		what := notify.Notification{Title: n.Title, Body: n.Body, Actions: []notify.Action{{ID: notify.Default}}}
-		if n.Accept != nil {
+		switch {
+		case n.Accept != nil:
 			what = notify.IncomingCall(n.Title, lang.X("call.answer", "Answer"), lang.X("call.decline", "Decline"))
+			what.Body = ui.Calls(n.Video)
+		case !n.Missed.IsZero():
+			what = notify.MissedCall(n.Title, ui.Missed(n.Missed, n.Video), ui.CallBack())
 		}
 		// Not with ctx: what is cancelled in the middle may be shown all the
 		// same, and nobody would know its number.
@@ -396,6 +400,8 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 					d.dozer.do(d.raise)
 				case chosen == notify.Decline && n.Decline != nil:
 					n.Decline()
+				case chosen == notify.CallBack && n.CallBack != nil:
+					n.CallBack()
 				case chosen == notify.Default && n.Open != nil:
 					n.Open()
 				}

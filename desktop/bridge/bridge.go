@@ -76,6 +76,12 @@ type Notice struct {
 	Title, Body string
 	// Accept and Decline are called for a call that rings; nil without one.
 	Accept, Decline func()
+	// Missed is when somebody called whom nobody answered; zero is another
+	// notice. CallBack calls them then.
+	Missed   time.Time
+	CallBack func()
+	// Video says that a call that rings or was missed is one with video.
+	Video bool
 	// Open is called when the notice itself is chosen.
 	Open func()
 }

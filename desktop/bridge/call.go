@@ -57,6 +57,8 @@ type call struct {
 	a    *account
 	id   string
 	key  state.Key
+	film bool            // offered with video
+	rang time.Time       // when it was shown first
 	ctx  context.Context // ends when the user hangs up
 	stop context.CancelFunc
 
@@ -84,7 +86,7 @@ type call struct {
 
 // newCall makes one that is shown from now on. Owner only.
 func (b *Bridge) newCall(a *account, c state.Call) *call {
-	k := &call{b: b, a: a, id: b.id("c"), key: c.Key, wishes: make(chan func(*call), maxWishes), keys: make(chan rune, maxKeys),
+	k := &call{b: b, a: a, id: b.id("c"), key: c.Key, film: c.Video, rang: time.Now(), wishes: make(chan func(*call), maxWishes), keys: make(chan rune, maxKeys),
 		answer: make(chan bool, 1), refuse: make(chan struct{})}
 	k.ctx, k.stop = context.WithCancel(a.ctx)
 	c.ID = k.id
@@ -279,7 +281,7 @@ func (b *Bridge) incoming(a *account, in *signaling.IncomingCall) {
 	k.signal = in
 	name := b.app.Name(key)
 	k.remove = b.notify(Notice{
-		Title: name, Accept: func() { b.Do(state.AnswerCall{ID: k.id}) }, Decline: func() { b.Do(state.DeclineCall{ID: k.id}) }, Open: b.raise,
+		Title: name, Video: k.film, Accept: func() { b.Do(state.AnswerCall{ID: k.id}) }, Decline: func() { b.Do(state.DeclineCall{ID: k.id}) }, Open: b.raise,
 	})
 	b.raise()
 	client, mic, speaker, camera := a.client, b.mic(), b.speaker(), b.camera()
@@ -601,7 +603,11 @@ func (k *call) ended(e state.CallEnded) {
 		k.b.apply(e)
 		if e.Outcome == state.Missed {
 			name := k.b.app.Name(k.key)
-			remove := k.b.notify(Notice{Title: name, Body: "", Open: func() { k.b.Do(state.Look{Event: state.Select{Key: k.key}}); k.b.raise() }})
+			remove := k.b.notify(Notice{
+				Title: name, Missed: k.rang, Video: k.film,
+				CallBack: func() { k.b.Do(state.PlaceCall{Key: k.key, Video: k.film}); k.b.raise() },
+				Open:     func() { k.b.Do(state.Look{Event: state.Select{Key: k.key}}); k.b.raise() },
+			})
 			k.b.missed = append(k.b.missed, missed{k.key, remove})
 			if len(k.b.missed) > maxMissed {
 				k.b.missed[0].remove()

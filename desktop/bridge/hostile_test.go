@@ -221,6 +221,19 @@ func TestNoticesOfMissedCallsGo(t *testing.T) {
 		miss("ben")
 	}
 	open(maxMissed)
+	u.mu.Lock()
+	n := u.notices[len(u.notices)-1]
+	u.mu.Unlock()
+	if n.Title != "ben@example.org" || time.Since(n.Missed) > time.Minute || n.Video {
+		t.Errorf("the notice of a missed call is %+v", n)
+	}
+	n.CallBack()
+	c := u.until("called back", func(a state.App) bool { return len(a.Calls) == 1 }).Calls[0]
+	if c.Key != key("anna", "ben") || c.Incoming || c.Video {
+		t.Errorf("called back: %+v", c)
+	}
+	u.Do(state.HangUp{ID: c.ID})
+	u.until("hung up", func(a state.App) bool { return len(a.Calls) == 0 })
 	miss("carol")
 	u.Do(state.Look{Event: state.Select{Key: key("anna", "ben")}})
 	open(1)

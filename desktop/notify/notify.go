@@ -47,11 +47,12 @@ const (
 	PresenceOnline   = "presence.online"
 )
 
-// Actions of an incoming call. Default is a click on the notification itself.
+// Actions of calls. Default is a click on the notification itself.
 const (
-	Accept  = "accept"
-	Decline = "decline"
-	Default = "default"
+	Accept   = "accept"
+	Decline  = "decline"
+	CallBack = "call-back"
+	Default  = "default"
 )
 
 // An Action is a button.
@@ -95,6 +96,15 @@ func IncomingCall(title, accept, decline string) Notification {
 	return Notification{
 		Title: title, Urgency: Critical, Category: CallIncoming, Timeout: -1, Transient: true,
 		Actions: []Action{{Default, title}, {Accept, accept}, {Decline, decline}},
+	}
+}
+
+// MissedCall is the notification of a call that nobody took, likewise. It stays
+// in the list of past notifications.
+func MissedCall(title, body, back string) Notification {
+	return Notification{
+		Title: title, Body: body, Category: CallUnanswered, Urgency: Normal,
+		Actions: []Action{{Default, title}, {CallBack, back}},
 	}
 }
 

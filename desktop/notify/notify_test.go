@@ -6,6 +6,13 @@ import (
 	"unicode/utf8"
 )
 
+func TestMissedCallCanBeCalledBack(t *testing.T) {
+	n := MissedCall("Bob", "Missed voice call", "Call back")
+	if n.Body == "" || n.Category != CallUnanswered || n.Transient || n.Urgency == Critical || len(n.Actions) != 2 || n.Actions[0].ID != Default || n.Actions[1] != (Action{CallBack, "Call back"}) {
+		t.Errorf("%+v", n)
+	}
+}
+
 func TestClean(t *testing.T) {
 	for in, want := range map[string]string{
 		"Bob":                     "Bob",

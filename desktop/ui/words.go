@@ -94,6 +94,27 @@ func day(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04")
 }
 
+// Calls is what a notification says below the name of somebody who calls.
+func Calls(video bool) string {
+	if video {
+		return tr("phase.rings.video")
+	}
+	return tr("phase.rings")
+}
+
+// Missed is what a notification says of a call that nobody took. The desktop
+// keeps it, perhaps for days.
+func Missed(at time.Time, video bool) string {
+	text := "missed.voice"
+	if video {
+		text = "missed.video"
+	}
+	return tr(text, at.Local().Format("2006-01-02 15:04"))
+}
+
+// CallBack is the name of the button beside that.
+func CallBack() string { return tr("missed.back") }
+
 // why says what stands in the way of a call, and what to do.
 func why(w state.Why, name string) string {
 	if w == state.WhyNothing {

@@ -123,6 +123,7 @@ func TestNumbersForPeople(t *testing.T) {
 		{clock(7 * time.Second), "0:07"}, {clock(3723 * time.Second), "1:02:03"},
 		{size(999), "999 B"}, {size(1500), "1.5 kB"}, {size(12_345_678), "12 MB"}, {size(999_600), "1.0 MB"}, {size(3e12), "3.0 TB"},
 		{left(0), ""}, {left(400 * time.Millisecond), "1 s left"}, {left(90 * time.Second), "2 min left"}, {left(90 * time.Minute), "1.5 h left"},
+		{Missed(time.Date(2026, 11, 21, 9, 5, 0, 0, time.UTC), true), "Missed video call, 2026-11-21 09:05"}, {Missed(time.Date(2026, 11, 21, 9, 5, 0, 0, time.UTC), false), "Missed voice call, 2026-11-21 09:05"},
 		{sentence("no such host"), "No such host."}, {sentence("done!"), "Done!"}, {sentence(""), ""},
 		{initials("Ada King Lovelace"), "AL"}, {initials("bob@example.org"), "B"}, {initials("  "), "?"}, {initials("émile.zola@x"), "ÉZ"},
 		{oneLine("a\nb\u202ec\x07"), "a b c"}, {oneLine("a\u200eb\u200fc\u061cd\u2067e"), "a b c d e"},
