@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/signaling"
 )
 
@@ -588,10 +589,11 @@ func (b *Bridge) signOut(bare string) {
 }
 
 // forget removes what is kept of an account besides its password: its calls and
-// transfers, the keys of people, and its own. It does so also while the program
+// transfers, those that the command line left unfinished, which files had
+// arrived, the keys of people, and its own. It does so also while the program
 // ends.
 func (b *Bridge) forget(bare string) error {
-	var errs []error
+	errs := []error{outbox.Open(b.cfg.Paths.State).Forget(bare), b.ledger.Forget(bare)}
 	if b.db != nil {
 		errs = append(errs, b.db.Account(bare).Forget(context.WithoutCancel(b.ctx)))
 	}

@@ -27,6 +27,8 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/media"
 )
@@ -122,6 +124,8 @@ type Bridge struct {
 	ended chan struct{}
 	db    *history.DB  // nil when it cannot be used
 	keys  *trust.Store // likewise
+	// ledger remembers what arrived, for all accounts and the command line.
+	ledger *courier.Ledger
 
 	// The rest belongs to the goroutine of run.
 	app       state.App
@@ -151,6 +155,7 @@ func New(cfg Config) (*Bridge, error) {
 		cfg: cfg, log: cfg.Log, do: make(chan func(), maxPosted), poke: make(chan struct{}, 1), ended: make(chan struct{}),
 		accounts: make(map[string]*account), calls: make(map[string]*call), sends: make(map[string]*sending), offers: make(map[string]*offer), leaving: make(map[string]chan struct{}),
 	}
+	b.ledger = outbox.Open(cfg.Paths.State).Ledger()
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -336,7 +336,7 @@ func (a *account) receiveAnew() {
 	}
 	dir := s.Folder
 	r, err := a.courier.Receive(courier.ReceiveConfig{
-		Dir: dir, Quota: s.Quota, Ledger: courier.OpenLedger(filepath.Join(a.b.cfg.Paths.State, "transfers", "arrived")),
+		Dir: dir, Quota: s.Quota, Ledger: a.b.ledger,
 		Decide:  func(ctx context.Context, o courier.Offered) error { return a.decide(ctx, o) },
 		OnEvent: func(e courier.Event) { a.receiving(e) },
 		OnDone:  func(d *courier.Done, err error) { a.received(d, err, dir) },

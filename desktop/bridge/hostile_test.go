@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"image"
@@ -17,6 +18,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/trust"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/courier"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/media/video"
 	"github.com/carillon-im/carillon/signaling"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
@@ -245,9 +247,32 @@ func TestNoticesOfMissedCallsGo(t *testing.T) {
 // way brings nothing back.
 func TestSigningOutForgets(t *testing.T) {
 	s := server(t)
-	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	var box outbox.Box
+	ben := newUser(t, s, "ben")
+	anna := newUserWith(t, s, "anna", func(dir string) {
+		box = outbox.Open(dir)
+		for _, who := range []string{"anna@example.org", "else@example.org"} {
+			if _, err := box.Put(outbox.Outgoing{Account: who, To: "ben@example.org", Paths: []outbox.Path{"/f"}, Began: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	ben.until("online", online)
 	anna.sees(key("anna", "ben"))
+	anna.until("what the command line left", func(a state.App) bool { return len(a.Transfers) == 1 })
+	gift := filepath.Join(t.TempDir(), "gift")
+	if err := os.WriteFile(gift, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ben.sees(key("ben", "anna"))
+	ben.Do(state.SendFiles{Key: key("ben", "anna"), Paths: []string{gift}})
+	offered := anna.until("is offered a file", func(a state.App) bool { return len(a.Transfers) == 2 }).Transfers[0]
+	anna.Do(state.TakeFiles{ID: offered.ID})
+	anna.until("it arrives", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived })
+	ledger := filepath.Join(anna.dir, "state", "transfers", "arrived")
+	if b, err := os.ReadFile(ledger); err != nil || !bytes.Contains(b, []byte("anna@example.org")) {
+		t.Fatalf("what arrived is not remembered: %s, %v", b, err)
+	}
 	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
 	in := ben.until("rings", phase(state.Rings))
 	ben.Do(state.AnswerCall{ID: in.Calls[0].ID})
@@ -262,7 +287,7 @@ func TestSigningOutForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
-	ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 })
+	ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 2 })
 
 	anna.Do(state.SignOut{JID: "anna@example.org"}) // in the call
 	var gone chan struct{}
@@ -286,6 +311,16 @@ func TestSigningOutForgets(t *testing.T) {
 	files, err := anna.db.Transfers(t.Context(), history.Query{})
 	if err != nil || len(files) > 0 {
 		t.Errorf("%d transfers are remembered, err = %v", len(files), err)
+	}
+	left, err := box.Outgoing()
+	if err != nil || len(left) != 1 || left[0].Account != "else@example.org" {
+		t.Errorf("the command line is still to send %+v, err = %v", left, err)
+	}
+	if b, err := os.ReadFile(ledger); err == nil {
+		t.Errorf("what arrived is remembered: %s", b)
+	}
+	if received, err := os.ReadFile(filepath.Join(anna.dir, "received", "gift")); err != nil || string(received) != "hello" {
+		t.Errorf("the file that arrived is %q, err = %v", received, err)
 	}
 	seen, err := anna.keys.See("anna@example.org", "ben@example.org", "new", time.Now())
 	if err != nil || seen != trust.First {

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +40,7 @@ type Ledger struct {
 func OpenLedger(path string) *Ledger { return &Ledger{path: path} }
 
 type finished struct {
+	Account  string            `json:"account,omitempty"`
 	Peer     string            `json:"peer"`
 	Manifest string            `json:"manifest"` // its hash
 	Roots    map[string]string `json:"roots"`    // where each is now, by its name in the manifest
@@ -54,13 +57,28 @@ func identity(m exchange.Manifest) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Forget removes what an account received, a bare JID, and what is not known to
+// be of another one.
+func (l *Ledger) Forget(account string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.DeleteFunc(l.read(), func(f finished) bool { return f.Account == account || f.Account == "" })
+	if len(list) > 0 {
+		return l.write(list)
+	}
+	if err := os.Remove(l.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget what has arrived: %w", err)
+	}
+	return nil
+}
+
 // add remembers a transfer. Those that are not whole are not remembered.
-func (l *Ledger) add(peer string, m exchange.Manifest, res *exchange.Result) error {
+func (l *Ledger) add(account, peer string, m exchange.Manifest, res *exchange.Result) error {
 	roots := m.Roots()
 	if len(res.Failed()) > 0 || len(roots) != len(res.Paths) || len(roots) == 0 {
 		return nil
 	}
-	f := finished{Peer: peer, Manifest: identity(m), Roots: make(map[string]string), At: time.Now().UTC()}
+	f := finished{Account: account, Peer: peer, Manifest: identity(m), Roots: make(map[string]string), At: time.Now().UTC()}
 	for i, name := range roots {
 		path, err := filepath.Abs(res.Paths[i])
 		if err != nil {

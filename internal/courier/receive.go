@@ -361,7 +361,7 @@ func (in *incoming) arriving(m exchange.Manifest, res *exchange.Result) {
 	if in.r.cfg.Ledger == nil {
 		return
 	}
-	if err := in.r.cfg.Ledger.add(in.peer(), m, res); err != nil {
+	if err := in.r.cfg.Ledger.add(in.r.c.Client.JID().Bare().String(), in.peer(), m, res); err != nil {
 		in.r.c.log().Warn("transfer is not remembered", "err", err)
 	}
 }

@@ -147,6 +147,17 @@ func (b Box) Outgoing() (list []Outgoing, err error) {
 	return list, err
 }
 
+// Forget forgets what an account, a bare JID, has not sent yet.
+func (b Box) Forget(account string) error {
+	list, err := b.Outgoing()
+	for _, o := range list {
+		if o.Account == account {
+			err = errors.Join(err, b.Remove(o.ID))
+		}
+	}
+	return err
+}
+
 type folder struct {
 	Dir Path `json:"dir"`
 }

@@ -18,6 +18,27 @@ func TestRecordKeepsNamesAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestForgetTakesOneAccount(t *testing.T) {
+	b := Open(t.TempDir())
+	for _, o := range []Outgoing{
+		{Account: "a@x", To: "b@x", Paths: []Path{"/f"}}, {Account: "a@x", To: "c@x", Paths: []Path{"/f"}, Limit: "5kB/s"}, {Account: "c@x", To: "b@x", Paths: []Path{"/f"}},
+	} {
+		if _, err := b.Put(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Forget("a@x"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := b.Outgoing()
+	if err != nil || len(list) != 1 || list[0].Account != "c@x" {
+		t.Errorf("left %+v, %v", list, err)
+	}
+	if err := Open(t.TempDir()).Forget("a@x"); err != nil {
+		t.Errorf("a box that is not there: %v", err)
+	}
+}
+
 // The keys of many transfers differ. With 24 bits some of these would be the same.
 func TestKeysDoNotMeet(t *testing.T) {
 	seen := make(map[string]int)
