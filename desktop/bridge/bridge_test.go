@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"image"
-	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -507,28 +506,6 @@ func TestStateIsDrawnLessOftenThanItChanges(t *testing.T) {
 	}
 }
 
-func TestColoursAreThoseOfImageColor(t *testing.T) {
-	src := image.NewYCbCr(image.Rect(0, 0, 37, 21), image.YCbCrSubsampleRatio420)
-	for i := range src.Y {
-		src.Y[i] = uint8(i * 7)
-	}
-	for i := range src.Cb {
-		src.Cb[i], src.Cr[i] = uint8(i*5), uint8(255-i*3)
-	}
-	dst := image.NewRGBA(src.Rect)
-	toRGBA(dst, src)
-	for y := range 21 {
-		for x := range 37 {
-			c := src.YCbCrAt(x, y)
-			r, g, b := color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
-			got := dst.RGBAAt(x, y)
-			if near := func(a, b uint8) bool { return max(a, b)-min(a, b) <= 1 }; !near(got.R, r) || !near(got.G, g) || !near(got.B, b) || got.A != 255 {
-				t.Fatalf("at %d,%d: %v, want %d %d %d", x, y, got, r, g, b)
-			}
-		}
-	}
-}
-
 func TestPicturesAreDroppedWhileTheScreenIsBusy(t *testing.T) {
 	var waiting []func()
 	b := &Bridge{cfg: Config{OnUI: func(f func()) { waiting = append(waiting, f) }}}
@@ -546,12 +523,5 @@ func TestPicturesAreDroppedWhileTheScreenIsBusy(t *testing.T) {
 	p.Write(f)
 	if len(waiting) != 2 {
 		t.Error("nothing is shown after the screen was ready again")
-	}
-}
-
-func BenchmarkColours640x480(b *testing.B) {
-	src, dst := video.NewImage(640, 480), image.NewRGBA(image.Rect(0, 0, 640, 480))
-	for b.Loop() {
-		toRGBA(dst, src)
 	}
 }

@@ -58,7 +58,7 @@ func (p *picture) Write(f video.Frame) error {
 		p.buffers[p.next] = dst
 	}
 	p.next = (p.next + 1) % len(p.buffers)
-	toRGBA(dst, src)
+	video.ToRGBA(dst, src)
 	p.waiting.Store(true)
 	p.b.cfg.OnUI(func() {
 		p.waiting.Store(false)
@@ -75,34 +75,6 @@ func (p *picture) Close() error {
 	defer p.mu.Unlock()
 	p.closed = true
 	return nil
-}
-
-// toRGBA converts a 4:2:0 picture, with the matrix of BT.601 in the range that
-// JPEG uses, as image/color does. Two rows and two columns have one chroma.
-func toRGBA(dst *image.RGBA, src *image.YCbCr) {
-	w, h := src.Rect.Dx(), src.Rect.Dy()
-	for y := range h {
-		luma := src.Y[src.YOffset(src.Rect.Min.X, src.Rect.Min.Y+y):]
-		chroma := src.COffset(src.Rect.Min.X, src.Rect.Min.Y+y)
-		blue, red := src.Cb[chroma:], src.Cr[chroma:]
-		out := dst.Pix[y*dst.Stride : y*dst.Stride+4*w]
-		for x := 0; x < w; x += 2 {
-			cb, cr := int32(blue[x/2])-128, int32(red[x/2])-128
-			r, g, b := 91881*cr, -22554*cb-46802*cr, 116130*cb
-			for n := x; n < min(x+2, w); n++ {
-				l := int32(luma[n]) * 0x10101
-				o := out[4*n : 4*n+4 : 4*n+4]
-				o[0], o[1], o[2], o[3] = clamp(l+r), clamp(l+g), clamp(l+b), 0xff
-			}
-		}
-	}
-}
-
-func clamp(v int32) uint8 {
-	if v>>16&^0xff == 0 {
-		return uint8(v >> 16)
-	}
-	return uint8(^(v >> 31))
 }
 
 // A preview is a source of pictures of which we see a small copy ourselves.

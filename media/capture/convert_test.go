@@ -37,48 +37,6 @@ func wantShade(t *testing.T, what string, m *image.YCbCr, x, y int, wy, wcb, wcr
 	}
 }
 
-func TestFromBGRX(t *testing.T) {
-	for _, size := range []image.Point{{8, 6}, {7, 5}, {1, 1}, {2, 1}} {
-		for _, s := range shades {
-			pix := make([]byte, 4*size.X*size.Y)
-			for i := 0; i < len(pix); i += 4 {
-				pix[i], pix[i+1], pix[i+2] = s.rgb.B, s.rgb.G, s.rgb.R
-			}
-			m := fromBGRX(nil, pix, 4*size.X, size.X, size.Y)
-			if err := (video.Frame{Image: m}).Check(); err != nil {
-				t.Fatal(err)
-			}
-			wantShade(t, s.name, m, 0, 0, s.y, s.cb, s.cr, 1)
-			wantShade(t, s.name, m, size.X-1, size.Y-1, s.y, s.cb, s.cr, 1)
-		}
-	}
-}
-
-func TestToBGRX(t *testing.T) {
-	for _, s := range shades {
-		m := video.NewImage(3, 3) // odd: the last column and row share their colours with nobody
-		for i := range m.Y {
-			m.Y[i] = s.y
-		}
-		for i := range m.Cb {
-			m.Cb[i], m.Cr[i] = s.cb, s.cr
-		}
-		const stride = 16
-		dst := bytes.Repeat([]byte{7}, 3*stride)
-		toBGRX(dst, stride, m)
-		for y := range 3 {
-			for x := range 3 {
-				if p := dst[y*stride+4*x:]; !near(p[0], s.rgb.B, 3) || !near(p[1], s.rgb.G, 3) || !near(p[2], s.rgb.R, 3) {
-					t.Errorf("%s at %d,%d is %v, want %v", s.name, x, y, p[:3], s.rgb)
-				}
-			}
-			if end := dst[y*stride+12 : (y+1)*stride]; !bytes.Equal(end, []byte{7, 7, 7, 7}) {
-				t.Errorf("%s: behind row %d is %v", s.name, y, end)
-			}
-		}
-	}
-}
-
 func TestFromYUYV(t *testing.T) {
 	// Two columns of different chroma, rows of different luma.
 	src := []byte{

@@ -387,10 +387,10 @@ func (g *grab) take() error {
 		g.drawPointer(pixels, area)
 	}
 	if dw, dh := within(w, h); dw != w || dh != h {
-		g.whole = fromBGRX(g.whole, pixels, 4*w, w, h)
+		g.whole = video.FromBGRX(g.whole, pixels, 4*w, w, h)
 		g.image = video.Scale(g.image, g.whole, dw, dh)
 	} else {
-		g.image = fromBGRX(g.image, pixels, 4*w, w, h)
+		g.image = video.FromBGRX(g.image, pixels, 4*w, w, h)
 	}
 	return nil
 }

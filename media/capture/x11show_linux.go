@@ -239,7 +239,7 @@ func (s *show) put(m *image.YCbCr) error {
 	}
 	drawable, depth := xproto.Drawable(s.window), s.d.screen.RootDepth
 	if s.share(4 * w * h) {
-		toBGRX(s.memory, 4*w, m)
+		video.ToBGRX(s.memory, 4*w, m)
 		// The answer says that the server has read the pixels.
 		err := shm.PutImageChecked(s.d.conn, drawable, s.gc, uint16(w), uint16(h), 0, 0, uint16(w), uint16(h),
 			int16(at.Min.X), int16(at.Min.Y), depth, xproto.ImageFormatZPixmap, 0, s.seg, 0).Check()
@@ -260,7 +260,7 @@ func (s *show) send(m *image.YCbCr, at image.Rectangle, drawable xproto.Drawable
 		return errors.New("the window is wider than a request")
 	}
 	data := make([]byte, 4*w*h)
-	toBGRX(data, 4*w, m)
+	video.ToBGRX(data, 4*w, m)
 	for y := 0; y < h; y += rows {
 		n := min(rows, h-y)
 		err := xproto.PutImageChecked(s.d.conn, xproto.ImageFormatZPixmap, drawable, s.gc, uint16(w), uint16(n),
