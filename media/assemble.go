@@ -216,6 +216,8 @@ func (a *assembler) frame(end int64) (codedFrame, bool) {
 		key: first.first, begun: first.arrived,
 	}
 	d := depacketizer(f.codec)
+	av1, _ := d.(*codecs.AV1Depacketizer)
+	more := false // the last OBU goes on in the next packet
 	size := 0
 	for n := a.next; n <= end; n++ {
 		size += len(a.slot(n).payload)
@@ -242,10 +244,14 @@ func (a *assembler) frame(end int64) (codedFrame, bool) {
 		if err != nil {
 			return f, false
 		}
+		if av1 != nil && av1.Z != more { // an OBU begins elsewhere, or does not go on
+			return f, false
+		}
+		more = av1 != nil && av1.Y
 		f.data = append(f.data, b...)
 		*s = videoPacket{}
 	}
-	return f, len(f.data) > 0
+	return f, len(f.data) > 0 && !more
 }
 
 // missing returns the packets to be asked for now. RFC 4585 §6.2.1

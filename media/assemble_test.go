@@ -239,10 +239,49 @@ func TestAssemblerKnowsKeyFramesOfH264(t *testing.T) {
 	}
 }
 
+// A picture whose first or last OBU is not whole is none.
+func TestAssemblerJoinsAV1(t *testing.T) {
+	// Flags Z, Y, two of W and N of a packet, an OBU or a part of one, and whether
+	// it is the last of its picture.
+	const z, y, one, n = 0x80, 0x40, 0x10, 0x08
+	type packet struct {
+		flags byte
+		obu   string
+		last  bool
+	}
+	for _, tt := range []struct {
+		name    string
+		packets []packet
+		want    string // "" for no picture
+	}{
+		{"one packet", []packet{{one | n, "\x30abc", true}}, "\x32\x03abc"},
+		{"three packets", []packet{{one | n | y, "\x30a", false}, {one | z | y, "b", false}, {one | z, "c", true}}, "\x32\x03abc"},
+		{"two OBUs, the second in parts", []packet{{2*one | n | y, "\x02\x08x\x30a", false}, {one | z, "bc", true}}, "\x0a\x01x\x32\x03abc"},
+		{"a delimiter", []packet{{2*one | n, "\x01\x10\x30abc", true}}, "\x32\x03abc"},
+		{"its beginning is elsewhere", []packet{{one | n | z, "a", false}, {one, "\x30abc", true}}, ""},
+		{"its end is elsewhere", []packet{{one | n, "\x30abc", false}, {one | y, "\x30abc", true}}, ""},
+		{"what goes on does not", []packet{{one | n | y, "\x30a", false}, {one, "\x30bc", true}}, ""},
+		{"more than there is", []packet{{n, "\x09\x30abc", true}}, ""},
+		{"no OBU", []packet{{one | n, "", true}}, ""},
+	} {
+		a := newAssembler(map[uint8]string{100: "AV1"})
+		now := time.Unix(1000, 0)
+		for i, p := range tt.packets {
+			a.put(uint16(i), videoPacket{timestamp: 1, payloadType: 100, marker: p.last, payload: append([]byte{p.flags}, p.obu...), arrived: now})
+		}
+		f, ok, lost := a.pop(now)
+		if string(f.data) != tt.want || ok != (tt.want != "") || lost != !ok || ok && !f.key {
+			t.Errorf("%s: %q, ok %v, lost %v, key %v", tt.name, f.data, ok, lost, f.key)
+		}
+	}
+}
+
 // FuzzAssembler gives packets of a peer that means no good.
 func FuzzAssembler(f *testing.F) {
 	f.Add([]byte{0, 0, 0x10, 0, 1, 1, 0x90, 0x80, 0x12})
 	f.Add([]byte{1, 0xff, 0, 9, 2, 0, 0x7c, 0x85, 3})
+	f.Add([]byte{0x43, 0, 1, 5, 0x18, 0x30, 'a', 'b', 'c', 0x13, 0, 2, 4, 0x58, 0x30, 'a', 'b', 0x43, 1, 2, 3, 0x90, 'c', 'd'})
+	f.Add([]byte{0x43, 0, 1, 7, 0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 1})
 	names := map[uint8]string{0: "VP8", 1: "VP9", 2: "H264", 3: "AV1"}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		a := newAssembler(names)

@@ -336,7 +336,7 @@ func (c *Call) answer(cl *callLink, offer []jingle.Content, members, carried []i
 			answers[i] = described[k]
 			trimSources(description(answers[i]))
 			if description(offer[i]).Media == rtp.Video {
-				c.describeVideo(&answers[i], offer[i].Senders)
+				c.describeVideo(&answers[i], offer[i])
 			}
 		} else {
 			answers[i] = declined(offer[i])

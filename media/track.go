@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/carillon-im/carillon/media/video"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -14,7 +15,7 @@ import (
 type sendTrack struct {
 	id     string
 	kind   webrtc.RTPCodecType
-	prefer []string // codecs, best first; nil takes the peer's order
+	codecs []video.Codec // that may be sent, best first; nil takes the peer's order
 
 	mu          sync.Mutex // guards what follows
 	writer      webrtc.TrackLocalWriter
@@ -93,15 +94,25 @@ func (t *sendTrack) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameter
 	return t.codec, nil
 }
 
-func (t *sendTrack) choose(codecs []webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
-	for _, name := range t.prefer {
-		for _, c := range codecs {
-			if strings.EqualFold(c.MimeType, t.kind.String()+"/"+name) {
-				return c
-			}
+// choose takes the best codec of ours of what was agreed, which is in the peer's
+// order and has the peer's parameters.
+func (t *sendTrack) choose(agreed []webrtc.RTPCodecParameters) webrtc.RTPCodecParameters {
+	best, rank := agreed[0], len(t.codecs)
+	first := true
+	for _, p := range agreed {
+		_, name, _ := strings.Cut(p.MimeType, "/")
+		i := rankVideo(t.codecs, name, video.ParseFmtp(p.SDPFmtpLine))
+		if i == len(t.codecs) {
+			continue
+		}
+		if first && t.codecs[i].Follows {
+			return p
+		}
+		if first = false; i < rank {
+			best, rank = p, i
 		}
 	}
-	return codecs[0]
+	return best
 }
 
 func (t *sendTrack) Unbind(webrtc.TrackLocalContext) error {

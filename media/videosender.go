@@ -67,6 +67,7 @@ type videoSender struct {
 	encoder   video.Encoder
 	codec     string
 	shape     shape
+	drawn     bool // what the encoder was made for
 	bps       int
 	payloader rtp.Payloader
 	ladder    ladder
@@ -201,12 +202,12 @@ func (s *videoSender) show(ctx context.Context, source video.Source, number int)
 			s.ended(errors.Join(err, source.Close()))
 			return
 		}
-		s.frame(f, number)
+		s.frame(f, number, video.IsDrawn(source))
 	}
 }
 
 // frame sends one picture, unless it is to be left out.
-func (s *videoSender) frame(f video.Frame, number int) {
+func (s *videoSender) frame(f video.Frame, number int, drawn bool) {
 	s.mu.Lock()
 	track, flow := s.track, s.flow
 	s.mu.Unlock()
@@ -239,7 +240,7 @@ func (s *videoSender) frame(f video.Frame, number int) {
 	}
 	bps := s.rate(flow, now)
 	want := s.ladder.choose(f.Image.Rect.Dx(), f.Image.Rect.Dy(), bps, s.cfg, now)
-	if err := s.prepare(codec, want, bps); err != nil {
+	if err := s.prepare(codec, want, drawn, bps); err != nil {
 		s.log.Error("open encoder", "codec", codec, "err", err)
 		return
 	}
@@ -310,8 +311,8 @@ func (s *videoSender) rate(flow *flow, now time.Time) int {
 }
 
 // prepare has an encoder for what is to be sent.
-func (s *videoSender) prepare(codec string, want shape, bps int) error {
-	if s.encoder != nil && s.codec == codec && s.shape.width == want.width && s.shape.height == want.height {
+func (s *videoSender) prepare(codec string, want shape, drawn bool, bps int) error {
+	if s.encoder != nil && s.codec == codec && s.drawn == drawn && s.shape.width == want.width && s.shape.height == want.height {
 		if d := bps - s.bps; max(d, -d) > s.bps/50 || want.fps != s.shape.fps {
 			if err := s.encoder.SetBitrate(bps, want.fps); err != nil {
 				return err
@@ -325,7 +326,7 @@ func (s *videoSender) prepare(codec string, want shape, bps int) error {
 	if !ok || !can || c.NewEncoder == nil {
 		return ErrNoCodec
 	}
-	e, err := c.NewEncoder(video.EncoderOptions{Width: want.width, Height: want.height, FPS: want.fps, Bitrate: bps})
+	e, err := c.NewEncoder(video.EncoderOptions{Width: want.width, Height: want.height, FPS: want.fps, Bitrate: bps, Drawn: drawn})
 	if err != nil {
 		return err
 	}
@@ -336,7 +337,7 @@ func (s *videoSender) prepare(codec string, want shape, bps int) error {
 	if s.codec != codec || s.payloader == nil {
 		s.payloader = p
 	}
-	s.encoder, s.codec, s.shape, s.bps = e, codec, want, bps
+	s.encoder, s.codec, s.shape, s.drawn, s.bps = e, codec, want, drawn, bps
 	s.width.Store(int64(want.width))
 	s.height.Store(int64(want.height))
 	return nil

@@ -125,9 +125,7 @@ func (c *Call) noVideo(err error) {
 // newTrack makes the track for a content.
 func (c *Call) newTrack() *sendTrack {
 	t := newSendTrack("video", webrtc.RTPCodecTypeVideo)
-	for _, k := range c.cfg.Video.Codecs {
-		t.prefer = append(t.prefer, k.Name)
-	}
+	t.codecs = c.cfg.Video.Codecs
 	return t
 }
 
@@ -208,15 +206,26 @@ func (c *Call) canDecode(d *jrtp.Description) bool {
 // codecFits reports whether a payload type is one of the codecs, with parameters
 // that fit.
 func codecFits(codecs []video.Codec, p jrtp.PayloadType) bool {
-	c, ok := video.FindCodec(codecs, p.Name)
-	if !ok || c.Fits == nil {
-		return ok
-	}
+	return rankPayload(codecs, p) < len(codecs)
+}
+
+// rankPayload is the place of a payload type among the codecs, behind all when it
+// is none of them or its parameters do not fit.
+func rankPayload(codecs []video.Codec, p jrtp.PayloadType) int {
 	var ps []video.Parameter
 	for _, q := range p.Parameters {
 		ps = append(ps, video.Parameter{Name: q.Name, Value: q.Value})
 	}
-	return c.Fits(ps)
+	return rankVideo(codecs, p.Name, ps)
+}
+
+func rankVideo(codecs []video.Codec, name string, ps []video.Parameter) int {
+	for i, c := range codecs {
+		if strings.EqualFold(c.Name, name) && (c.Fits == nil || c.Fits(ps)) {
+			return i
+		}
+	}
+	return len(codecs)
 }
 
 // wantedVideo finds the content whose picture we take part in, -1 if none.
@@ -242,32 +251,41 @@ func (c *Call) beginVideo(cl *callLink, k jingle.Content) error {
 }
 
 // describeVideo says who sends, in the answer to an offer.
-func (c *Call) describeVideo(answer *jingle.Content, offered jingle.Senders) {
-	s := offered
-	if offered.Includes(c.role) && !c.shower.has() {
+func (c *Call) describeVideo(answer *jingle.Content, offer jingle.Content) {
+	s := offer.Senders
+	if s.Includes(c.role) && !c.shower.has() {
 		s = with(s, c.role, false)
 	}
 	if c.cfg.Video.Sink == nil {
 		s = with(s, c.role.Peer(), false)
 	}
-	preferVideo(description(*answer), c.cfg.Video.Codecs)
+	preferVideo(description(*answer), description(offer), c.cfg.Video.Codecs)
 	answer.Senders = s
 	c.video.senders, c.video.agreed, c.video.local = s, true, *answer
 }
 
-// preferVideo puts payload types in our order, with what is no codec last.
+// preferVideo puts the payload types of an answer in our order, with what is no
+// codec last, and what follows the offer where the offer has it first.
 //
 // interop Dino 0.4: it takes the first payload type of an answer as the codec.
-func preferVideo(d *jrtp.Description, codecs []video.Codec) {
-	rank := func(p jrtp.PayloadType) int {
-		for i, c := range codecs {
-			if codecFits([]video.Codec{c}, p) {
-				return i
+func preferVideo(answer, offer *jrtp.Description, codecs []video.Codec) {
+	followed := -1
+	for _, p := range offer.PayloadTypes {
+		if i := rankPayload(codecs, p); i < len(codecs) {
+			if codecs[i].Follows {
+				followed = i
 			}
+			break
 		}
-		return len(codecs)
 	}
-	slices.SortStableFunc(d.PayloadTypes, func(a, b jrtp.PayloadType) int { return rank(a) - rank(b) })
+	rank := func(p jrtp.PayloadType) int {
+		i := rankPayload(codecs, p)
+		if i == followed {
+			return -1
+		}
+		return i
+	}
+	slices.SortStableFunc(answer.PayloadTypes, func(a, b jrtp.PayloadType) int { return rank(a) - rank(b) })
 }
 
 // acceptedVideo takes the part of the picture in the peer's answer.
@@ -773,7 +791,7 @@ func (c *Call) answerVideo(offer jingle.Content, together bool) (jingle.Content,
 	out := described[i]
 	trimSources(description(out))
 	iceTransport(out).Trickle = &iceudp.Option{}
-	c.describeVideo(&out, offer.Senders)
+	c.describeVideo(&out, offer)
 	main.names = append(main.names, offer.Name)
 	return out, nil
 }

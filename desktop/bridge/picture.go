@@ -118,6 +118,9 @@ func (p *preview) Close() error {
 	return p.Source.Close()
 }
 
+// Drawn implements video.Drawn.
+func (p *preview) Drawn() bool { return video.IsDrawn(p.Source) }
+
 // Ask implements video.Asker.
 func (p *preview) Ask(width, height int, fps float64) {
 	if a, ok := p.Source.(video.Asker); ok {

@@ -4,7 +4,7 @@
 # Without root or sudo it prints the one line to run, and fails.
 set -eu
 
-build="gcc g++ libc6-dev pkg-config libopus-dev portaudio19-dev libwebrtc-audio-processing-dev libvpx-dev libopenh264-dev libyuv-dev
+build="gcc g++ libc6-dev pkg-config libopus-dev portaudio19-dev libwebrtc-audio-processing-dev libvpx-dev libaom-dev libdav1d-dev libopenh264-dev libyuv-dev
 libgl1-mesa-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev libxi-dev libxxf86vm-dev libxkbcommon-dev libwayland-dev"
 test="ca-certificates prosody lua-sec lua-event lua-unbound coturn pulseaudio pulseaudio-utils libasound2-plugins"
 desktop="xvfb libgl1-mesa-dri dbus-daemon dunst gnome-keyring desktop-file-utils xdg-utils appstream

@@ -262,6 +262,9 @@ func (c *cast) Read(ctx context.Context) (video.Frame, error) { return c.latest.
 // Live reports that the screen goes on while nobody reads it.
 func (c *cast) Live() bool { return true }
 
+// Drawn reports that it shows what programs draw.
+func (c *cast) Drawn() bool { return true }
+
 func (c *cast) Close() error {
 	c.once.Do(func() {
 		c.latest.end(net.ErrClosed)

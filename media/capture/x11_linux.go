@@ -317,6 +317,9 @@ func (g *grab) Ask(_, _ int, fps float64) {
 // Live reports that the screen goes on while nobody reads it.
 func (g *grab) Live() bool { return true }
 
+// Drawn reports that it shows what programs draw.
+func (g *grab) Drawn() bool { return true }
+
 func (g *grab) Read(ctx context.Context) (video.Frame, error) {
 	if err := g.wait(ctx); err != nil {
 		return video.Frame{}, err

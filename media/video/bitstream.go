@@ -6,7 +6,7 @@ import "errors"
 var ErrBitstream = errors.New("malformed picture")
 
 // KeyFrame reports whether a coded picture needs none before it, for the codecs
-// where that is seen without decoding: VP8, VP9 and H.264.
+// where that is seen without decoding: VP8, VP9, AV1 and H.264.
 func KeyFrame(codec string, b []byte) bool {
 	switch {
 	case len(b) == 0:
@@ -17,6 +17,9 @@ func KeyFrame(codec string, b []byte) bool {
 		r := bits{b: b}
 		h := readVP9(&r)
 		return r.ok() && h.key
+	case codec == "AV1":
+		info, err := readAV1(b)
+		return err == nil && info.key
 	case codec == "H264":
 		return keyH264(b)
 	}

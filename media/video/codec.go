@@ -14,6 +14,9 @@ type Codec struct {
 	// Fits reports whether what a peer says of a codec of this name is what is
 	// coded here. Nil means that it always is.
 	Fits func([]Parameter) bool
+	// Follows says that a peer who names this codec first gets it, whatever our
+	// own order is.
+	Follows bool
 	// NewEncoder and NewDecoder make one side of it. Nil means that this side
 	// cannot be done here.
 	NewEncoder func(EncoderOptions) (Encoder, error)
@@ -35,6 +38,22 @@ func (c Codec) Fmtp() string {
 	return strings.Join(parts, ";")
 }
 
+// ParseFmtp reads parameters as SDP has them. What is none of the form name=value
+// has a value alone.
+func ParseFmtp(s string) (ps []Parameter) {
+	for part := range strings.SplitSeq(s, ";") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(part, "=")
+		if !ok {
+			name, value = "", part
+		}
+		ps = append(ps, Parameter{Name: name, Value: value})
+	}
+	return ps
+}
+
 // EncoderOptions say what an encoder is to make.
 type EncoderOptions struct {
 	Width, Height int
@@ -42,6 +61,8 @@ type EncoderOptions struct {
 	FPS float64
 	// Bitrate is the aim, in bit/s.
 	Bitrate int
+	// Drawn says that the source is a [Drawn], such as a screen.
+	Drawn bool
 }
 
 // An Encoder codes pictures of one size, in real time. Its methods are called

@@ -32,7 +32,7 @@ var (
 	ErrFormat = errors.New("unsupported video file")
 	// ErrNoCodec is the cause when a codec is needed that this program was
 	// built without.
-	ErrNoCodec = errors.New("this program was built without that video codec (-tags native has VP8 and VP9)")
+	ErrNoCodec = errors.New("this program was built without that video codec (-tags native has VP8, VP9, AV1 and H.264)")
 )
 
 const (
@@ -50,7 +50,7 @@ const (
 // OpenSource opens a source written as one of
 //
 //	pattern[:WxH[@FPS]]  a moving test picture with a Code, 640x480@30 if not said
-//	file:PATH            a Y4M or IVF file (VP8, VP9), played once
+//	file:PATH            a Y4M or IVF file (VP8, VP9, AV1), played once
 //
 // Cameras and screens are opened by media/capture. Errors are of type
 // *OpenError.

@@ -122,6 +122,18 @@ type Asker interface {
 	Ask(width, height int, fps float64)
 }
 
+// A Drawn is a Source that can say whether it shows what programs draw, such as a
+// screen or a window: letters and edges, which some codecs have tools for.
+type Drawn interface {
+	Drawn() bool
+}
+
+// IsDrawn reports whether s is a Drawn and says so.
+func IsDrawn(s Source) bool {
+	d, ok := s.(Drawn)
+	return ok && d.Drawn()
+}
+
 // NewImage returns a black picture.
 func NewImage(w, h int) *image.YCbCr {
 	m := image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)

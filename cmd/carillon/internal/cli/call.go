@@ -55,14 +55,24 @@ type line struct {
 }
 
 // sees reports whether calls may have pictures.
-func (s soundFlags) sees() bool { return s.Video || s.Camera != "" || s.Screen != "" }
+func (s soundFlags) sees() bool {
+	return s.Video || s.Camera != "" || s.Screen != "" || s.codec() != ""
+}
+
+// codec is the one that was asked for, "" for none.
+func (s soundFlags) codec() string {
+	if s.VideoCodec == "auto" {
+		return ""
+	}
+	return s.VideoCodec
+}
 
 // sight is what calls show and where what they see goes.
 func (s soundFlags) sight(a *app) talk.Sight {
 	if !s.sees() {
 		return talk.Sight{}
 	}
-	return talk.Sight{Camera: or(s.Camera, "camera"), Screen: or(s.Screen, "null"), Log: a.log}
+	return talk.Sight{Camera: or(s.Camera, "camera"), Screen: or(s.Screen, "null"), Codec: s.codec(), Log: a.log}
 }
 
 // line goes online, for calls of those who are wanted; nil is everybody.

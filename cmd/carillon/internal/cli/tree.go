@@ -131,6 +131,7 @@ type soundFlags struct {
 	Video        bool          `help:"Show and see pictures, in builds with the system's libraries."`
 	Camera       string        `placeholder:"SOURCE" help:"What is shown: camera[:NAME], screen[:N], window:TITLE, file:PATH (Y4M or IVF), pattern[:WxH@FPS] or none. Implies --video. Default: camera."`
 	Screen       string        `placeholder:"SINK" help:"Where the other side is shown: window (X11), file:PATH (.y4m or .ivf) or null. Implies --video. Default: null."`
+	VideoCodec   string        `enum:"auto,vp8,vp9,av1,h264" default:"auto" placeholder:"CODEC" help:"Codec of pictures, where the other side has it: vp8, vp9, av1 or h264. av1 needs the least of the path and the most of the processor. Implies --video. Default: auto, which is vp8 unless the other side asks for av1."`
 	NoProcessing bool          `help:"Leave the sound of the microphone as it is. Otherwise echo, noise and level are seen to, in builds that can."`
 	Duration     time.Duration `placeholder:"D" help:"Hang up when the call has lasted so long, such as 90s or 5m."`
 	RelayOnly    bool          `help:"Let calls go through a relay only, so that the other side does not see your address."`

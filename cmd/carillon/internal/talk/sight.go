@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/carillon-im/carillon/media"
@@ -20,7 +21,9 @@ const NoCamera = "none"
 // call without pictures.
 type Sight struct {
 	Camera, Screen string
-	Log            *slog.Logger
+	// Codec is the one that is asked for before all others, "" for none.
+	Codec string
+	Log   *slog.Logger
 }
 
 func (s Sight) on() bool    { return s.Screen != "" }
@@ -33,8 +36,20 @@ func (s Sight) Open(ctx context.Context, nth int, shown bool) (v media.Video, er
 	if !s.on() {
 		return v, nil
 	}
-	if len(video.Codecs()) == 0 {
+	all := video.Codecs()
+	if len(all) == 0 {
 		return v, &video.OpenError{Spec: "video", Err: video.ErrNoCodec, Hint: "leave --video out for a call with sound alone"}
+	}
+	if s.Codec != "" {
+		first, ok := video.FindCodec(all, s.Codec)
+		if !ok {
+			return v, &video.OpenError{Spec: s.Codec, Err: video.ErrNoCodec, Hint: "leave --video-codec out"}
+		}
+		others := slices.DeleteFunc(all, func(c video.Codec) bool { return c.Name == first.Name })
+		v.Codecs = append([]video.Codec{first}, others...)
+		for i := range v.Codecs { // whatever the other side likes better
+			v.Codecs[i].Follows = false
+		}
 	}
 	if shown && s.shows() {
 		if v.Source, err = s.camera(ctx); err != nil {
