@@ -4,6 +4,7 @@ package capture
 
 import (
 	"context"
+	"image"
 	"log/slog"
 
 	"github.com/carillon-im/carillon/media/video"
@@ -17,3 +18,16 @@ func openShow(*slog.Logger) (video.Sink, error)                         { return
 func cameras(context.Context) ([]Camera, error) { return nil, ErrUnsupported }
 func screens(context.Context) ([]Screen, error) { return nil, ErrUnsupported }
 func windows(context.Context) ([]Window, error) { return nil, ErrUnsupported }
+
+// A Pane is a part of a window that shows pictures by itself. There are some on
+// Linux alone.
+type Pane struct{}
+
+// OpenPane returns ErrUnsupported.
+func OpenPane(uint32, *slog.Logger) (*Pane, error) { return nil, ErrUnsupported }
+
+func (*Pane) Place(PanePlace)                  {}
+func (*Pane) Write(*image.YCbCr) error         { return ErrUnsupported }
+func (*Pane) WriteOwn(*image.YCbCr) error      { return ErrUnsupported }
+func (*Pane) Last() (theirs, ours *image.RGBA) { return nil, nil }
+func (*Pane) Close() error                     { return nil }

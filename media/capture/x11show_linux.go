@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/jezek/xgb"
-	"github.com/jezek/xgb/shm"
 	"github.com/jezek/xgb/xproto"
 
 	"github.com/carillon-im/carillon/media/video"
@@ -19,8 +17,6 @@ import (
 const (
 	showTitle = "Carillon"
 	showClass = "carillon\x00Carillon\x00" // ICCCM §4.1.2.5
-	// requestHead is what of a request is not pixels, at most.
-	requestHead = 64
 )
 
 // A show is a Sink that is a window. One goroutine draws, another reads what the
@@ -38,9 +34,7 @@ type show struct {
 	mu       sync.Mutex    // held by Write
 
 	// What follows belongs to the goroutine that draws.
-	sharedMemory
-	window         xproto.Window // zero before the first picture
-	gc             xproto.Gcontext
+	brush
 	protocols, bye xproto.Atom
 	last           *image.YCbCr
 	scaled         *image.YCbCr
@@ -57,9 +51,9 @@ func openShow(log *slog.Logger) (video.Sink, error) {
 		return nil, err
 	}
 	s := &show{d: d, pictures: newLatest(), stop: make(chan struct{}), news: make(chan struct{}, 1), log: log}
-	s.sharedMemory = newSharedMemory(d, log)
+	s.brush = brush{sharedMemory: newSharedMemory(d, log), depth: d.screen.RootDepth}
 	s.protocols, s.bye = d.atom("WM_PROTOCOLS"), d.atom("WM_DELETE_WINDOW")
-	s.wg.Go(s.draw)
+	s.wg.Go(s.run)
 	s.wg.Go(s.listen)
 	return s, nil
 }
@@ -108,7 +102,7 @@ func (s *show) end() {
 	s.once.Do(func() { close(s.stop) })
 }
 
-func (s *show) draw() {
+func (s *show) run() {
 	// With the connection goes the window, and listen comes back.
 	defer s.d.conn.Close()
 	defer s.unshare()
@@ -168,10 +162,6 @@ func (s *show) open(w, h int) error {
 	if err != nil {
 		return err
 	}
-	gc, err := xproto.NewGcontextId(s.d.conn)
-	if err != nil {
-		return err
-	}
 	err = xproto.CreateWindowChecked(s.d.conn, xproto.WindowClassCopyFromParent, id, s.d.root, 0, 0, uint16(w), uint16(h), 0,
 		xproto.WindowClassInputOutput, 0, xproto.CwBackPixel|xproto.CwEventMask,
 		[]uint32{s.d.screen.BlackPixel, xproto.EventMaskExposure | xproto.EventMaskStructureNotify}).Check()
@@ -193,11 +183,10 @@ func (s *show) open(w, h int) error {
 			return err
 		}
 	}
-	if err := xproto.CreateGCChecked(s.d.conn, gc, xproto.Drawable(id), 0, nil).Check(); err != nil {
+	s.size.Store(uint64(w)<<32 | uint64(h))
+	if err := s.take(id); err != nil {
 		return err
 	}
-	s.size.Store(uint64(w)<<32 | uint64(h))
-	s.window, s.gc = id, gc
 	return xproto.MapWindowChecked(s.d.conn, id).Check()
 }
 
@@ -237,37 +226,7 @@ func (s *show) put(m *image.YCbCr) error {
 			return fmt.Errorf("clear the window: %w", err)
 		}
 	}
-	drawable, depth := xproto.Drawable(s.window), s.d.screen.RootDepth
-	if s.share(4 * w * h) {
-		video.ToBGRX(s.memory, 4*w, m)
-		// The answer says that the server has read the pixels.
-		err := shm.PutImageChecked(s.d.conn, drawable, s.gc, uint16(w), uint16(h), 0, 0, uint16(w), uint16(h),
-			int16(at.Min.X), int16(at.Min.Y), depth, xproto.ImageFormatZPixmap, 0, s.seg, 0).Check()
-		if err != nil {
-			return fmt.Errorf("draw: %w", err)
-		}
-		return nil
-	}
-	return s.send(m, at, drawable, depth)
-}
-
-// send draws through the connection, in as many rows at a time as a request
-// takes.
-func (s *show) send(m *image.YCbCr, at image.Rectangle, drawable xproto.Drawable, depth byte) error {
-	w, h := at.Dx(), at.Dy()
-	rows := (4*int(xproto.Setup(s.d.conn).MaximumRequestLength) - requestHead) / (4 * w)
-	if rows < 1 {
-		return errors.New("the window is wider than a request")
-	}
-	data := make([]byte, 4*w*h)
-	video.ToBGRX(data, 4*w, m)
-	for y := 0; y < h; y += rows {
-		n := min(rows, h-y)
-		err := xproto.PutImageChecked(s.d.conn, xproto.ImageFormatZPixmap, drawable, s.gc, uint16(w), uint16(n),
-			int16(at.Min.X), int16(at.Min.Y+y), 0, depth, data[4*w*y:4*w*(y+n)]).Check()
-		if err != nil {
-			return fmt.Errorf("draw: %w", err)
-		}
-	}
-	return nil
+	pixels := s.pixels(4 * w * h)
+	video.ToBGRX(pixels, 4*w, m)
+	return s.draw(at, pixels)
 }
