@@ -56,6 +56,7 @@ type desk struct {
 	bridge *bridge.Bridge
 	begin  time.Time
 	dozer  *dozer
+	film   *film
 
 	mu       sync.Mutex
 	notifier *notify.Notifier // nil before it was needed, or where there is none
@@ -75,6 +76,7 @@ type desk struct {
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
 	d := &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), bell: newBell(log)}
 	d.dozer = newDozer(d.moves)
+	d.film = &film{log: log}
 	return d
 }
 
@@ -96,7 +98,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Quit: d.app.Quit, Settle: debug.FreeOSMemory,
+			Film: d.film.show, Quit: d.app.Quit, Settle: debug.FreeOSMemory,
 		},
 	}
 	if d.file.CAFile != "" {
@@ -111,6 +113,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		return err
 	}
 	defer d.bell.close() // after everything that may ring
+	defer d.film.close()
 	defer d.bridge.Close()
 	d.style(d.bridge.State().Settings)
 
@@ -119,6 +122,8 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.window.Resize(windowSize)
 	d.view = ui.New(d.bridge.Do, time.Now)
 	d.view.FullScreen = func() { d.window.SetFullScreen(!d.window.FullScreen()) }
+	d.film.window = d.window
+	d.view.Pane = d.film
 	d.view.Focus = func(f fyne.Focusable) { d.window.Canvas().Focus(f) }
 	d.fill()
 	d.window.SetOnDropped(func(at fyne.Position, list []fyne.URI) {
@@ -172,7 +177,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 // field, what spins, the clock of a call.
 func (d *desk) moves() bool {
 	a := d.bridge.State()
-	return len(a.Calls) > 0 || a.SignIn.Busy || a.Doctor.Running || d.front && d.window.Canvas().Focused() != nil
+	return len(a.Calls) > 0 && !d.film.on() || a.SignIn.Busy || a.Doctor.Running || d.front && d.window.Canvas().Focused() != nil
 }
 
 // fill puts the view into the window.

@@ -67,6 +67,10 @@ type Desktop struct {
 	// Notify says something outside the window. Actions are those of a call
 	// that rings; the returned function takes it away again.
 	Notify func(n Notice) (remove func())
+	// Film shows a picture of a call, or our own in it, past the View, and
+	// reports whether it did. It is called by any goroutine, keeps nothing of m
+	// and does not wait.
+	Film func(call string, own bool, m *image.YCbCr) bool
 	// Settle is called when a call is over and nothing of it is needed any more.
 	Settle func()
 	// Quit ends the program.

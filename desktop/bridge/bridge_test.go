@@ -509,7 +509,7 @@ func TestStateIsDrawnLessOftenThanItChanges(t *testing.T) {
 func TestPicturesAreDroppedWhileTheScreenIsBusy(t *testing.T) {
 	var waiting []func()
 	b := &Bridge{cfg: Config{OnUI: func(f func()) { waiting = append(waiting, f) }}}
-	p := newPicture(b, nil)
+	p := newPicture(b, nil, nil)
 	f := video.Frame{Image: video.NewImage(64, 48)}
 	for range 5 {
 		if err := p.Write(f); err != nil {

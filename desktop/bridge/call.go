@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"net"
 	"slices"
 	"strings"
@@ -211,7 +212,7 @@ func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, wi
 		}
 	}
 	if hasVideo() {
-		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) })
+		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) }, k.past(false))
 		if withVideo {
 			source, err := k.openPicture(ctx, camera)
 			if err != nil {
@@ -228,6 +229,15 @@ func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, wi
 		return k.b.problem(err, "")
 	}
 	return nil
+}
+
+// past shows pictures past the view, where the desktop can.
+func (k *call) past(own bool) func(*image.YCbCr) bool {
+	film := k.b.cfg.Desktop.Film
+	if film == nil {
+		return nil
+	}
+	return func(m *image.YCbCr) bool { return film(k.id, own, m) }
 }
 
 // device tells what happens to the microphone and the speaker.
@@ -260,7 +270,7 @@ func (k *call) openPicture(ctx context.Context, spec string) (video.Source, erro
 	if err != nil {
 		return nil, err
 	}
-	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) })), nil
+	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) }, k.past(true))), nil
 }
 
 // incoming shows a call that came in. Owner only.

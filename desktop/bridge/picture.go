@@ -19,6 +19,7 @@ type pictureImage = image.Image
 type picture struct {
 	b       *Bridge
 	show    func(View, pictureImage)
+	past    func(*image.YCbCr) bool // shows a picture past the view, if it does
 	waiting atomic.Bool
 	// fresh has a buffer made for every picture: a view may keep these as long
 	// as it likes, which our own, small ones are for.
@@ -31,8 +32,11 @@ type picture struct {
 	closed  bool
 }
 
-// newPicture returns a sink that shows what is written to it.
-func newPicture(b *Bridge, show func(View, pictureImage)) *picture { return &picture{b: b, show: show} }
+// newPicture returns a sink that shows what is written to it, with past if that
+// takes it, which may be nil.
+func newPicture(b *Bridge, show func(View, pictureImage), past func(*image.YCbCr) bool) *picture {
+	return &picture{b: b, show: show, past: past}
+}
 
 // Write implements video.Sink.
 func (p *picture) Write(f video.Frame) error {
@@ -48,6 +52,9 @@ func (p *picture) Write(f video.Frame) error {
 	if f.Rotation != 0 {
 		p.turned = video.Rotate(p.turned, src, f.Rotation)
 		src = p.turned
+	}
+	if p.past != nil && p.past(src) {
+		return nil
 	}
 	dst := p.buffers[p.next]
 	if p.fresh {

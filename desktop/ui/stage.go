@@ -28,6 +28,7 @@ type stage struct {
 	ground       *canvas.Rectangle // behind everything, when no picture is
 	curtains     *fyne.Container   // beside a picture that is not as wide or as high as the window
 	own          *fyne.Container   // the self-view with its frame
+	frame        *canvas.Rectangle // of that
 
 	face         *avatar
 	name, status *line
@@ -49,6 +50,8 @@ type stage struct {
 	moved  time.Time       // when the pointer moved last
 	fed    time.Time       // when a picture of theirs came last
 	waits  image.Image     // of ours, to be shown with the next of theirs
+	passed bool            // the pane shows the pictures
+	placed PanePlace       // where
 
 	details *details
 	pad     *fyne.Container
@@ -72,9 +75,9 @@ func newStage(v *View) *stage {
 	s.theirs, s.ours = picture(), picture()
 	s.ground = canvas.NewRectangle(paint(colorStage))
 	s.curtains = container.New(beyond{s.theirs}, canvas.NewRectangle(paint(colorStage)), canvas.NewRectangle(paint(colorStage)))
-	frame := canvas.NewRectangle(paint(colorControl))
-	frame.CornerRadius = 10
-	s.own = container.New(floating{1, 0.86, 18}, container.New(exactly(fyne.NewSize(196, 147)), frame, padded(s.ours, 3)))
+	s.frame = canvas.NewRectangle(paint(colorControl))
+	s.frame.CornerRadius = frameCorner
+	s.own = container.New(floating{1, 0.86, 18}, container.New(exactly(fyne.NewSize(196, 147)), s.frame, padded(s.ours, frameWidth)))
 	s.own.Hide()
 
 	s.face = newAvatar(132)
@@ -122,11 +125,11 @@ func newStage(v *View) *stage {
 	s.makeWaiting()
 	s.details = newDetails(v)
 	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
-	shade := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0))
-	s.chrome = container.NewBorder(top, container.NewStack(shade, bottom), nil, nil)
+	shade, shadeTop := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0)), canvas.NewVerticalGradient(rgba(0x101216, 0xd0), rgba(0x101216, 0))
+	s.chrome = container.NewBorder(container.NewStack(shadeTop, top), container.NewStack(shade, bottom), nil, nil)
 	s.root = container.NewStack(s.ground,
 		container.NewBorder(nil, nil, nil, s.details.root, container.NewStack(
-			s.curtains, s.theirs, s.centre, s.own, newMover(s.wake),
+			s.curtains, s.theirs, s.centre, s.own, newMover(s.wake, s.pass),
 			s.chrome,
 			container.New(floating{1, 0.6, 24}, s.pad),
 			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
@@ -192,6 +195,7 @@ func (s *stage) draw(a state.App) {
 		s.chrome.Show()
 	}
 	if c.ID != s.call.ID {
+		s.unpass()
 		s.Show(nil)
 		s.ShowOwn(nil)
 		s.pad.Hide()
@@ -309,22 +313,27 @@ const chromeTime = 3 * time.Second
 func (s *stage) wake() {
 	s.moved = s.v.now()
 	show(s.chrome, true)
+	s.pass()
 }
 
 // A mover notices that the pointer moves over a picture.
 type mover struct {
 	widget.BaseWidget
-	moved func()
+	moved, sized func()
 }
 
-func newMover(moved func()) *mover {
-	m := &mover{moved: moved}
+func newMover(moved, sized func()) *mover {
+	m := &mover{moved: moved, sized: sized}
 	m.ExtendBaseWidget(m)
 	return m
 }
 
 func (m *mover) CreateRenderer() fyne.WidgetRenderer {
 	return widget.NewSimpleRenderer(container.NewWithoutLayout())
+}
+func (m *mover) Resize(size fyne.Size) {
+	m.BaseWidget.Resize(size)
+	m.sized()
 }
 func (m *mover) MouseIn(*desktop.MouseEvent)    { m.moved() }
 func (m *mover) MouseMoved(*desktop.MouseEvent) { m.moved() }
@@ -723,6 +732,7 @@ func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger 
 	s.holds.Refresh()
 	s.root.Show()
 	s.root.Refresh()
+	s.v.stage.pass()
 }
 
 func (s *sheet) close() {

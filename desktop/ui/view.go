@@ -28,10 +28,14 @@ type View struct {
 	FullScreen func()
 	// Focus moves the keyboard to something; likewise.
 	Focus func(fyne.Focusable)
+	// Pane shows pictures past the canvas; likewise. Nil is none.
+	Pane Pane
 
 	send func(state.Command)
 	now  func() time.Time
 	app  state.App
+	// canvas is that of the window, nil before Bind.
+	canvas fyne.Canvas
 
 	tips    *tipLayer
 	side    *side
@@ -101,6 +105,7 @@ func (v *View) Draw(a state.App) {
 	v.notices.draw(a)
 	v.options.drawLevels(a)
 	v.parcel.draw(a)
+	v.stage.pass()
 	if !first && !stage {
 		v.bar.draw(a)
 		v.side.draw(a)
@@ -126,6 +131,7 @@ func (v *View) Draw(a state.App) {
 func (v *View) Tick() {
 	if v.stage.root.Visible() {
 		v.stage.tick()
+		v.stage.pass()
 	}
 	if v.bar.root.Visible() {
 		v.bar.tick()
@@ -147,7 +153,8 @@ func (v *View) Rebuild() *View {
 	if again != nil {
 		again(n)
 	}
-	n.FullScreen, n.Focus = v.FullScreen, v.Focus // not before: no window shows n yet
+	v.stage.unpass()
+	n.FullScreen, n.Focus, n.Pane = v.FullScreen, v.Focus, v.Pane // not before: no window shows n yet
 	return n
 }
 
@@ -218,6 +225,7 @@ func (v *View) Bind(c fyne.Canvas) {
 			c.AddShortcut(&desktop.CustomShortcut{KeyName: s.Key, Modifier: s.Mod}, func(fyne.Shortcut) { s.Do() })
 		}
 	}
+	v.canvas = c
 	c.SetOnTypedKey(v.TypedKey)
 	c.SetOnTypedRune(v.TypedRune)
 }
