@@ -50,3 +50,40 @@ func TestIntegrationVideoInAWindow(t *testing.T) {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
+
+// Whoever names a codec gets it both ways, whether they call or answer.
+func TestIntegrationVideoCodec(t *testing.T) {
+	server := lab.StartProsody(t, lab.ProsodyConfig{})
+	path := lab.CarillonPath(t)
+	for _, tt := range []struct {
+		name           string
+		caller, callee []string
+		out, in        string // of the caller
+	}{
+		{"nobody asks", nil, nil, "VP8", "VP8"},
+		{"the caller asks for AV1", []string{"--video-codec", "av1"}, nil, "AV1", "AV1"},
+		{"the callee asks for AV1", nil, []string{"--video-codec", "av1"}, "AV1", "AV1"},
+		{"the callee asks for another", []string{"--video-codec", "av1"}, []string{"--video-codec", "vp9"}, "AV1", "VP9"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			talk := []string{"--mic", "silence", "--speaker", "null", "--camera", "pattern:320x240@15", "--stats"}
+			bob := lab.StartCarillon(t, path, lab.CarillonConfig{Server: server, User: "bob",
+				Args: append(append([]string{"answer", "--auto", "--once"}, talk...), tt.callee...)})
+			bob.Wait("online")
+			alice := lab.StartCarillon(t, path, lab.CarillonConfig{Server: server, User: "alice",
+				Args: append(append([]string{"call", server.JID("bob")}, talk...), tt.caller...)})
+			alice.Wait("first-frame")
+			e := alice.Wait("video")
+			for e.CodecIn == "" || e.CodecOut == "" {
+				e = alice.Wait("video")
+			}
+			if e.CodecOut != tt.out || e.CodecIn != tt.in {
+				t.Errorf("%s out, %s in, want %s and %s", e.CodecOut, e.CodecIn, tt.out, tt.in)
+			}
+			alice.Key("q")
+			if code := bob.Exit(); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+		})
+	}
+}

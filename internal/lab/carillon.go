@@ -58,6 +58,8 @@ type Event struct {
 	Frames        uint64  `json:"frames"` // of video
 	FramesOut     uint64  `json:"frames_out"`
 	Freezes       uint64  `json:"freezes"`
+	CodecIn       string  `json:"codec_in"`
+	CodecOut      string  `json:"codec_out"`
 
 	Line string `json:"-"`
 }
