@@ -121,6 +121,9 @@ func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) Ap
 		delete(news, old.Key)
 		c = become(old, c)
 		c.Why = a.why(accounts[c.Account], c)
+		if c.lower = old.lower; c.Name != old.Name {
+			c.lower = c.searched()
+		}
 		if c.Title() == old.Title() {
 			list = append(list, c)
 		} else {
@@ -129,7 +132,7 @@ func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) Ap
 	}
 	for _, c := range news {
 		c = become(Contact{}, c)
-		c.Why = a.why(accounts[c.Account], c)
+		c.Why, c.lower = a.why(accounts[c.Account], c), c.searched()
 		moved = append(moved, c)
 	}
 	if len(moved) == 0 {
@@ -147,6 +150,9 @@ func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) Ap
 	a.Contacts = append(list, rest...)
 	return a
 }
+
+// searched is where the words of a search are looked for.
+func (c Contact) searched() string { return strings.ToLower(c.Name + " " + c.JID) }
 
 func byName(x, y Contact) int {
 	return cmp.Or(cmp.Compare(strings.ToLower(x.Title()), strings.ToLower(y.Title())), cmp.Compare(x.Account, y.Account), cmp.Compare(x.JID, y.JID))
@@ -211,26 +217,30 @@ func (a App) Name(k Key) string {
 	return k.JID
 }
 
-// Found returns the contacts that the search finds: those who can be called
-// before those who are away.
-func (a App) Found() []Contact {
+// Found returns the contacts that the search finds, which are those of a and not
+// to be changed: those who can be called before those who are away.
+func (a App) Found() []*Contact {
 	words := strings.Fields(strings.ToLower(a.Search))
-	var here, gone []Contact
+	list := make([]*Contact, len(a.Contacts))
+	here, gone := 0, len(list) // from both ends
 next:
-	for _, c := range a.Contacts {
-		text := strings.ToLower(c.Name + " " + c.JID)
+	for i := range a.Contacts {
+		c := &a.Contacts[i]
 		for _, w := range words {
-			if !strings.Contains(text, w) {
+			if !strings.Contains(c.lower, w) {
 				continue next
 			}
 		}
 		if c.Presence == Gone {
-			gone = append(gone, c)
+			gone--
+			list[gone] = c
 		} else {
-			here = append(here, c)
+			list[here] = c
+			here++
 		}
 	}
-	return append(here, gone...)
+	slices.Reverse(list[gone:])
+	return append(list[:here], list[gone:]...)
 }
 
 // MissedCalls counts the missed calls that were not looked at.

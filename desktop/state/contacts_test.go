@@ -80,3 +80,37 @@ func TestRequestsAreBounded(t *testing.T) {
 		t.Errorf("%d requests, the first %+v", len(a.Requests), a.Requests[0])
 	}
 }
+
+// What is searched for among ten thousand contacts, of whom one changes.
+func BenchmarkFoundOfManyContacts(b *testing.B) {
+	const n = 10000
+	var list []Contact
+	for i := range n {
+		c := Contact{Key: Key{own, fmt.Sprintf("user%05d@example.org", i*7919%n)}, Name: fmt.Sprint("Name ", i)}
+		if i%3 == 0 {
+			c.Presence = Available
+		}
+		list = append(list, c)
+	}
+	for _, search := range []string{"", "e", "name 77"} {
+		a := after(online()[0], ContactsListed{list}, ContactsChanged{list}, Searched{search})
+		b.Run(fmt.Sprintf("%q", search), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(a.Found()) == 0 {
+					b.Fatal("nobody was found")
+				}
+			}
+		})
+	}
+	a := after(online()[0], ContactsListed{list}, ContactsChanged{list})
+	b.Run("change", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := range b.N {
+			c := list[n/2]
+			c.Status = [2]string{"lunch", "back"}[i%2]
+			a = a.Apply(ContactChanged{c})
+			a.Found()
+		}
+	})
+}

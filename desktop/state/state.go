@@ -105,6 +105,8 @@ type Contact struct {
 	Video    bool // a device of theirs takes video
 	Files    bool // a device of theirs takes files
 	Blocked  bool
+
+	lower string // what is searched in; Apply makes it
 }
 
 // Title is what a contact is called.

@@ -40,7 +40,7 @@ type side struct {
 	rest     *widget.Button // how many requests are not shown
 	nav      map[state.Page]*round
 
-	found []state.Contact
+	found []*state.Contact
 	among []state.Contact // those that found was looked for among
 	query string          // and what was looked for
 	asked []state.Request // those shown
@@ -64,7 +64,7 @@ func newSide(v *View) *side {
 	s.list = widget.NewList(func() int { return len(s.found) }, func() fyne.CanvasObject { return newContactRow(v) },
 		func(i widget.ListItemID, o fyne.CanvasObject) {
 			if i < len(s.found) {
-				o.(*contactRow).show(s.found[i], s.shown)
+				o.(*contactRow).show(*s.found[i], s.shown)
 			}
 		})
 	s.list.HideSeparators = true
