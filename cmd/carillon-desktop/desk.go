@@ -124,7 +124,6 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.view.FullScreen = func() { d.window.SetFullScreen(!d.window.FullScreen()) }
 	d.film.window = d.window
 	d.view.Pane = d.film
-	d.view.Focus = func(f fyne.Focusable) { d.window.Canvas().Focus(f) }
 	d.fill()
 	d.window.SetOnDropped(func(at fyne.Position, list []fyne.URI) {
 		var paths []string
@@ -177,7 +176,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 // field, what spins, the clock of a call.
 func (d *desk) moves() bool {
 	a := d.bridge.State()
-	return len(a.Calls) > 0 && !d.film.on() || a.SignIn.Busy || a.Doctor.Running || d.front && d.window.Canvas().Focused() != nil
+	return len(a.Calls) > 0 && !d.film.on() || a.SignIn.Busy || a.Doctor.Running || d.front && d.view.Writes()
 }
 
 // fill puts the view into the window.

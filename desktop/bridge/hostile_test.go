@@ -358,7 +358,7 @@ func TestOwnPictureIsNotWrittenWhileShown(t *testing.T) {
 		if shown == nil {
 			shown = i
 		}
-	})
+	}, nil)
 	_ = newPreview(nil, p)
 	var v View = &user{}
 	b.view.Store(&v)

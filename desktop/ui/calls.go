@@ -1,7 +1,10 @@
 package ui
 
 import (
+	"image/color"
+
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
@@ -13,7 +16,7 @@ import (
 type calls struct {
 	v     *View
 	root  *fyne.Container
-	list  *widget.List
+	list  *list
 	empty *widget.Label
 	lines []state.Line
 }
@@ -21,21 +24,19 @@ type calls struct {
 func newCalls(v *View) *calls {
 	c := &calls{v: v, empty: wrapped(tr("calls.none"), fyne.TextAlignCenter)}
 	c.empty.Importance = widget.LowImportance
-	c.list = widget.NewList(func() int { return len(c.lines) },
-		func() fyne.CanvasObject { return container.NewStack(pastRow(v, state.Line{}, true)) },
-		func(i widget.ListItemID, o fyne.CanvasObject) {
+	c.list = newList(v, func() int { return len(c.lines) },
+		func() fyne.CanvasObject { return newPastItem(v) },
+		func(i int, o fyne.CanvasObject) {
 			if i < len(c.lines) {
-				box := o.(*fyne.Container)
-				box.Objects = []fyne.CanvasObject{pastRow(v, c.lines[i], true)}
-				box.Refresh()
+				p := o.(*pastItem)
+				p.show(c.lines[i], c.list.isMarked(i))
+				c.list.puts(p.again, i)
 			}
 		})
-	c.list.HideSeparators = true
-	c.list.OnSelected = func(i widget.ListItemID) {
-		if i < len(c.lines) {
-			v.look(state.Select{Key: c.lines[i].Key})
-		}
-		c.list.UnselectAll()
+	c.list.chosen = func(i int) { v.look(state.Select{Key: c.lines[i].Key}) }
+	c.list.opened = func(i int) {
+		c.list.chosen(i)
+		v.next = func() fyne.Focusable { return v.person.call }
 	}
 	c.root = page(tr("page.calls"), nil, container.NewStack(c.list, container.NewCenter(container.New(exactly(fyne.NewSize(320, 60)), c.empty))))
 	return c
@@ -49,8 +50,53 @@ func (c *calls) draw(a state.App) {
 	}
 }
 
+// A pastItem is a row of the list.
+type pastItem struct {
+	widget.BaseWidget
+	v     *View
+	line  state.Line
+	back  *canvas.Rectangle
+	holds *fyne.Container
+	again *round
+}
+
+func newPastItem(v *View) *pastItem {
+	p := &pastItem{v: v, back: canvas.NewRectangle(color.Transparent), holds: container.NewStack()}
+	p.back.CornerRadius = 8
+	p.fill()
+	p.ExtendBaseWidget(p)
+	return p
+}
+
+func (p *pastItem) fill() {
+	var o fyne.CanvasObject
+	o, p.again = pastRow(p.v, p.line, true)
+	p.holds.Objects = []fyne.CanvasObject{p.back, o}
+}
+
+func (p *pastItem) CreateRenderer() fyne.WidgetRenderer { return widget.NewSimpleRenderer(p.holds) }
+
+func (p *pastItem) show(l state.Line, mark bool) {
+	if l != p.line {
+		p.line = l
+		if p.again.focused {
+			p.v.focus(p.again.of) // a key must not call somebody else than was seen
+		}
+		p.fill()
+		p.holds.Refresh()
+	}
+	width := float32(0)
+	if mark {
+		width = 2
+	}
+	if p.back.StrokeWidth != width {
+		p.back.StrokeColor, p.back.StrokeWidth = paint(theme.ColorNamePrimary), width
+		p.back.Refresh()
+	}
+}
+
 // pastRow is one call that is over, with a button to call back.
-func pastRow(v *View, l state.Line, named bool) fyne.CanvasObject {
+func pastRow(v *View, l state.Line, named bool) (fyne.CanvasObject, *round) {
 	arrow, tint := iconOut, colorMuted
 	if l.Incoming {
 		arrow = iconIn
@@ -72,14 +118,14 @@ func pastRow(v *View, l state.Line, named bool) fyne.CanvasObject {
 	if l.Video {
 		kind = iconCamera
 	}
-	back := newRound(v.tips, kind, 34, "", colorCall, tr("call.back", cmpOr(l.Name, l.JID)), func() { v.send(state.PlaceCall{Key: l.Key, Video: l.Video}) })
+	back := newRound(v, kind, 34, "", colorCall, tr("call.back", cmpOr(l.Name, l.JID)), func() { v.send(state.PlaceCall{Key: l.Key, Video: l.Video}) })
 	var lead fyne.CanvasObject = container.NewCenter(picture(arrow, 18, tint))
 	if named {
 		lead = columns(10, container.NewCenter(picture(arrow, 18, tint)), newAvatar(36).show(cmpOr(l.Name, l.JID), l.JID, nil, nil))
 	}
-	return padding(container.NewBorder(nil, nil, lead,
+	return padding(border(nil, nil, lead,
 		columns(6, container.NewCenter(container.New(exactly(fyne.NewSize(120, 18)), when)), back),
-		container.NewBorder(nil, nil, nil, nil, padding(vcentre(text), 0, 0, 10, 6))), 4, 4, 8, 4)
+		border(nil, nil, nil, nil, padding(vcentre(text), 0, 0, 10, 6))), 4, 4, 8, 4), back
 }
 
 // outcome says how a call went.
@@ -116,6 +162,6 @@ func (vmiddle) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 
 // page is a page with a title and perhaps something beside it.
 func page(title string, beside, content fyne.CanvasObject) *fyne.Container {
-	head := container.NewBorder(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold()))
-	return container.New(middle(700), padding(container.NewBorder(padding(head, 0, 12, 8, 0), nil, nil, nil, content), 18, 12, 16, 16))
+	head := border(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold()))
+	return container.New(middle(700), padding(border(padding(head, 0, 12, 8, 0), nil, nil, nil, content), 18, 12, 16, 16))
 }

@@ -13,7 +13,7 @@ import (
 type doctor struct {
 	v     *View
 	root  *fyne.Container
-	run   *widget.Button
+	run   *button
 	busy  *widget.Activity
 	intro *widget.Label
 	box   *fyne.Container
@@ -24,9 +24,9 @@ func newDoctor(v *View) *doctor {
 	d := &doctor{v: v, box: rows(4), busy: widget.NewActivity(), intro: wrapped(tr("doctor.text"), fyne.TextAlignLeading)}
 	d.intro.Importance = widget.LowImportance
 	d.busy.Hide()
-	d.run = widget.NewButton(tr("doctor.run"), func() { v.send(state.Examine{Key: v.app.Selected}) })
+	d.run = newButton(v, tr("doctor.run"), func() { v.send(state.Examine{Key: v.app.Selected}) })
 	d.run.Importance = widget.HighImportance
-	d.root = page(tr("page.doctor"), d.run, container.NewBorder(container.NewBorder(nil, nil, nil, container.NewCenter(d.busy), d.intro), nil, nil, nil, container.NewVScroll(d.box)))
+	d.root = page(tr("page.doctor"), d.run, border(border(nil, nil, nil, container.NewCenter(d.busy), d.intro), nil, nil, nil, container.NewVScroll(d.box)))
 	return d
 }
 
@@ -55,12 +55,12 @@ func (d *doctor) draw(a state.App) {
 		case "skip":
 			what, tint = iconMore, colorMuted
 		}
-		text := rows(0, container.NewBorder(nil, nil, container.New(exactly(fyne.NewSize(150, 20)), newLine(sentenceStart(c.Name), textNormal, theme.ColorNameForeground).bold()), nil,
+		text := rows(0, border(nil, nil, container.New(exactly(fyne.NewSize(150, 20)), newLine(sentenceStart(c.Name), textNormal, theme.ColorNameForeground).bold()), nil,
 			newLine(c.Detail, textNormal, theme.ColorNameForeground)))
 		if c.Means != "" {
 			text.Add(small(sentence(c.Means)))
 		}
-		d.box.Add(panel(colorCard, padding(container.NewBorder(nil, nil, container.NewVBox(picture(what, 20, tint)), nil, padding(text, 0, 0, 8, 0)), 8, 8, 12, 10)))
+		d.box.Add(panel(colorCard, padding(border(nil, nil, container.NewVBox(picture(what, 20, tint)), nil, padding(text, 0, 0, 8, 0)), 8, 8, 12, 10)))
 	}
 }
 

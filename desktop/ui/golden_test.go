@@ -50,7 +50,6 @@ func newDesk(t testing.TB, variant string, a state.App) *desk {
 	d.View = New(func(c state.Command) { d.wanted = append(d.wanted, c) }, func() time.Time { return now })
 	d.window = test.NewTempWindow(t, d.Root)
 	d.window.SetPadded(false)
-	d.Focus = func(o fyne.Focusable) { d.window.Canvas().Focus(o) }
 	d.Bind(d.window.Canvas())
 	d.window.Resize(fyne.NewSize(1000, 660))
 	d.Draw(a)
@@ -61,8 +60,11 @@ func newDesk(t testing.TB, variant string, a state.App) *desk {
 // pixels may differ a little: rounding is not the same on all machines.
 func golden(t *testing.T, d *desk, name string) {
 	t.Helper()
-	settle(d.Root)
-	settle(d.Root) // paragraphs know their height once they know their width
+	for range 2 { // paragraphs know their height once they know their width
+		for _, o := range append([]fyne.CanvasObject{d.Root}, d.window.Canvas().Overlays().List()...) {
+			settle(o)
+		}
+	}
 	got := d.window.Canvas().Capture()
 	path := filepath.Join("testdata", name+".png")
 	if *update {

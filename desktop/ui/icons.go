@@ -46,6 +46,8 @@ const (
 	iconOut       icon = `<path d="M6 18L17 7M9 7h8v8"/>`
 	iconSpeaker   icon = `<path d="M4 9.500v5h3.500L12 18.500v-13L7.5 9.500zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.500a8 8 0 0 1 0 11"/>`
 	iconBell      icon = `<path d="M5.5 17h13c-1.3-1.5-1.7-3-1.7-6.500a4.8 4.8 0 0 0-9.6 0C7.2 14 6.8 15.5 5.5 17zM10 20a2.2 2.2 0 0 0 4 0"/>`
+	iconEye       icon = `<path d="M2.5 12c2-4 5.5-6.5 9.500-6.500s7.5 2.5 9.500 6.500c-2 4-5.500 6.500-9.500 6.500S4.500 16 2.500 12z"/><circle cx="12" cy="12" r="3"/>`
+	iconEyeOff    icon = `<path d="M2.5 12c2-4 5.5-6.5 9.500-6.500s7.500 2.500 9.500 6.500c-2 4-5.500 6.500-9.500 6.500S4.500 16 2.500 12z"/><circle cx="12" cy="12" r="3"/><path d="M4 3.500l16 17"/>`
 	iconTrash     icon = `<path d="M4.5 7h15M9.5 7V4.500h5V7M6.5 7l1 13.500h9L17.5 7"/>`
 	iconSignal1   icon = `<path stroke-width="3" d="M6 18v-3"/><path stroke-width="3" stroke-opacity=".3" d="M12 18V10.500M18 18V6"/>`
 	iconSignal2   icon = `<path stroke-width="3" d="M6 18v-3M12 18V10.5"/><path stroke-width="3" stroke-opacity=".3" d="M18 18V6"/>`

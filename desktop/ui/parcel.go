@@ -6,7 +6,6 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
-	"fyne.io/fyne/v2/widget"
 
 	"github.com/carillon-im/carillon/desktop/state"
 )
@@ -38,19 +37,19 @@ func (p *parcel) draw(a state.App) {
 	}
 	p.list.RemoveAll()
 	for _, path := range now.Paths {
-		out := newRound(p.v.tips, iconClose, 28, "", colorMuted, tr("parcel.remove"), func() { p.v.look(state.Unpacked{Path: path}) })
+		out := newRound(p.v, iconClose, 28, "", colorMuted, tr("parcel.remove"), func() { p.v.look(state.Unpacked{Path: path}) })
 		name := rows(0, newLine(filepath.Base(path), textNormal, theme.ColorNameForeground), newLine(filepath.Dir(path), textSmall, colorMuted))
-		p.list.Add(container.NewBorder(nil, nil, nil, out, name))
+		p.list.Add(border(nil, nil, nil, out, name))
 	}
 }
 
 func (p *parcel) open() {
 	p.list = rows(6)
 	to := p.shown
-	more := func(key string, folder bool) *widget.Button {
-		return widget.NewButton(tr(key), func() { p.v.send(state.ChooseFiles{Key: to.Key, Folder: folder}) })
+	more := func(key string, folder bool) *button {
+		return newButton(p.v, tr(key), func() { p.v.send(state.ChooseFiles{Key: to.Key, Folder: folder}) })
 	}
-	content := container.NewBorder(nil, padding(container.NewHBox(more("parcel.file", false), more("parcel.folder", true)), 8, 0, 0, 0), nil, nil,
+	content := border(nil, padding(container.NewHBox(more("parcel.file", false), more("parcel.folder", true)), 8, 0, 0, 0), nil, nil,
 		container.New(atLeast(fyne.NewSize(420, 200)), container.NewVScroll(p.list)))
 	p.v.sheet.open(tr("parcel.title", cmpOr(to.Name, to.JID)), content, tr("parcel.send"), false, func() {
 		p.v.send(state.SendFiles{Key: p.shown.Key, Paths: p.shown.Paths})

@@ -46,27 +46,27 @@ func newPerson(v *View) *person {
 	p.name = newLine("", textTitle, theme.ColorNameForeground).bold().centred()
 	p.jid = newLine("", textSmall, colorMuted).centred()
 	p.status = newLine("", textNormal, colorMuted).centred()
-	p.call = newRound(v.tips, iconPhone, 58, colorCall, colorOnStage, "", func() { v.send(state.PlaceCall{Key: p.shown.Key}) })
-	p.video = newRound(v.tips, iconCamera, 58, theme.ColorNameButton, theme.ColorNameForeground, "", func() { v.send(state.PlaceCall{Key: p.shown.Key, Video: true}) })
-	p.file = newRound(v.tips, iconFile, 58, theme.ColorNameButton, theme.ColorNameForeground, tr("send.tip"), func() { v.send(state.ChooseFiles{Key: p.shown.Key}) })
-	folder := newRound(v.tips, iconFolder, 58, theme.ColorNameButton, theme.ColorNameForeground, tr("send.folder.tip"), func() { v.send(state.ChooseFiles{Key: p.shown.Key, Folder: true}) })
+	p.call = newRound(v, iconPhone, 58, colorCall, colorOnStage, "", func() { v.send(state.PlaceCall{Key: p.shown.Key}) })
+	p.video = newRound(v, iconCamera, 58, theme.ColorNameButton, theme.ColorNameForeground, "", func() { v.send(state.PlaceCall{Key: p.shown.Key, Video: true}) })
+	p.file = newRound(v, iconFile, 58, theme.ColorNameButton, theme.ColorNameForeground, tr("send.tip"), func() { v.send(state.ChooseFiles{Key: p.shown.Key}) })
+	folder := newRound(v, iconFolder, 58, theme.ColorNameButton, theme.ColorNameForeground, tr("send.folder.tip"), func() { v.send(state.ChooseFiles{Key: p.shown.Key, Folder: true}) })
 	under := func(b *round, text string) fyne.CanvasObject {
 		c := canvas.NewText(text, paint(colorMuted))
 		c.TextSize, c.Alignment = textSmall, fyne.TextAlignCenter
 		return container.New(atLeast(fyne.NewSize(82, 0)), rows(5, container.NewCenter(b), c))
 	}
 	p.reason = wrapped("", fyne.TextAlignLeading)
-	examine := widget.NewButton(tr("why.examine"), func() {
+	examine := newButton(p.v, tr("why.examine"), func() {
 		v.look(state.Show{Page: state.PageDoctor})
 		v.send(state.Examine{Key: p.shown.Key})
 	})
 	examine.Importance = widget.LowImportance
-	p.notice = panel(colorNotice, padded(container.NewBorder(nil, nil, container.NewCenter(picture(iconAlert, 22, theme.ColorNameWarning)), container.NewCenter(examine), p.reason), 8))
+	p.notice = panel(colorNotice, padded(border(nil, nil, container.NewCenter(picture(iconAlert, 22, theme.ColorNameWarning)), container.NewCenter(examine), p.reason), 8))
 	p.past, p.moving = rows(2), rows(8)
 	p.pastTitle = newLine(tr("recent"), textNormal, colorMuted).bold()
-	more := newRound(v.tips, iconMore, 36, "", theme.ColorNameForeground, tr("more.tip"), p.more)
+	more := newRound(v, iconMore, 36, "", theme.ColorNameForeground, tr("more.tip"), p.more)
 	body := rows(6,
-		container.NewBorder(nil, nil, nil, more),
+		border(nil, nil, nil, more),
 		container.NewCenter(p.face), p.name, p.jid, p.status,
 		padding(container.NewCenter(columns(6, under(p.call, tr("do.call")), under(p.video, tr("do.video")), under(p.file, tr("do.file")), under(folder, tr("do.folder")))), 14, 10, 0, 0),
 		p.notice, p.moving, padding(p.pastTitle, 10, 0, 6, 0), p.past)
@@ -157,8 +157,18 @@ func (p *person) drawPast(a state.App) {
 	p.lines = lines
 	p.past.RemoveAll()
 	for _, l := range lines {
-		p.past.Add(pastRow(p.v, l, false))
+		o, _ := pastRow(p.v, l, false)
+		p.past.Add(o)
 	}
+}
+
+// remove asks whether somebody is to be a contact no more.
+func (p *person) remove(c state.Contact) {
+	p.v.sheet.open(tr("remove.title"), wrapped(tr("remove.text", c.Title()), fyne.TextAlignLeading), tr("remove.yes"), true, func() {
+		p.v.send(state.RemoveContact{Key: c.Key})
+		p.v.sheet.close()
+	})
+	p.v.sheet.again = func(n *View) { n.person.remove(c) }
 }
 
 // more is what is needed rarely.
@@ -166,7 +176,7 @@ func (p *person) more() { p.moreAs(p.shown, p.shown.Name) }
 
 // moreAs is more about c, with a name in the field.
 func (p *person) moreAs(c state.Contact, as string) {
-	name := widget.NewEntry()
+	name := newEntry(p.v)
 	name.SetText(as)
 	name.SetPlaceHolder(c.JID)
 	_, known := p.v.app.Contact(c.Key)
@@ -183,12 +193,8 @@ func (p *person) moreAs(c state.Contact, as string) {
 			p.v.sheet.close()
 		}
 	} else {
-		remove := widget.NewButtonWithIcon(tr("remove.do", c.Title()), iconTrash.in(paint(theme.ColorNameError)), func() {
-			p.v.sheet.open(tr("remove.title"), wrapped(tr("remove.text", c.Title()), fyne.TextAlignLeading), tr("remove.yes"), true, func() {
-				p.v.send(state.RemoveContact{Key: c.Key})
-				p.v.sheet.close()
-			})
-		})
+		remove := newButton(p.v, tr("remove.do", c.Title()), func() { p.remove(c) })
+		remove.Icon = iconTrash.in(paint(theme.ColorNameError))
 		remove.Importance = widget.LowImportance
 		content.Add(container.NewHBox(remove))
 	}

@@ -17,16 +17,16 @@ type settings struct {
 	v    *View
 	root *fyne.Container
 
-	look, scale          *widget.Select
-	mic, speaker, camera *widget.Select
-	checkSound           *widget.Button
+	look, scale          *choice
+	mic, speaker, camera *choice
+	checkSound           *button
 	micLevel, earLevel   *meter
 	levels               *fyne.Container
-	ring, relay, strange *widget.Check
-	take, auto, hide     *widget.Check
-	preview              *widget.Check
+	ring, relay, strange *check
+	take, auto, hide     *check
+	preview              *check
 	folder               *line
-	quota                *widget.Select
+	quota                *choice
 	accounts             *fyne.Container
 	shown                state.Settings
 	devices              state.Devices
@@ -54,14 +54,14 @@ func newSettings(v *View) *settings {
 			v.send(state.Change{Settings: n})
 		}
 	}
-	check := func(key string, f func(*state.Settings, bool)) *widget.Check {
-		return widget.NewCheck(tr(key), func(on bool) { change(func(n *state.Settings) { f(n, on) }) })
+	option := func(key string, f func(*state.Settings, bool)) *check {
+		return newCheck(s.v, tr(key), func(on bool) { change(func(n *state.Settings) { f(n, on) }) })
 	}
 	var options []string
 	for _, t := range themes {
 		options = append(options, tr("theme."+cmpOr(t, "system")))
 	}
-	s.look = widget.NewSelect(options, nil)
+	s.look = newChoice(s.v, options, nil)
 	s.look.OnChanged = func(string) { change(func(n *state.Settings) { n.Theme = themes[s.look.SelectedIndex()] }) }
 	options = nil
 	for _, x := range scales {
@@ -71,10 +71,10 @@ func newSettings(v *View) *settings {
 			options = append(options, fmt.Sprintf("%.0f %%", x*100))
 		}
 	}
-	s.scale = widget.NewSelect(options, nil)
+	s.scale = newChoice(s.v, options, nil)
 	s.scale.OnChanged = func(string) { change(func(n *state.Settings) { n.Scale = scales[s.scale.SelectedIndex()] }) }
-	device := func(list func() []state.Device, set func(*state.Settings, string)) *widget.Select {
-		x := widget.NewSelect(nil, nil)
+	device := func(list func() []state.Device, set func(*state.Settings, string)) *choice {
+		x := newChoice(s.v, nil, nil)
 		x.OnChanged = func(string) {
 			i := x.SelectedIndex() - 1
 			change(func(n *state.Settings) {
@@ -90,14 +90,14 @@ func newSettings(v *View) *settings {
 	s.mic = device(func() []state.Device { return s.devices.Mics }, func(n *state.Settings, id string) { n.Mic = id })
 	s.speaker = device(func() []state.Device { return s.devices.Speakers }, func(n *state.Settings, id string) { n.Speaker = id })
 	s.camera = device(func() []state.Device { return s.devices.Cameras }, func(n *state.Settings, id string) { n.Camera = id })
-	s.checkSound = widget.NewButton("", func() { v.send(state.CheckSound{On: !s.devices.Checking}) })
-	s.ring = check("settings.ring", func(n *state.Settings, on bool) { n.Quiet = !on })
-	s.relay = check("settings.relay", func(n *state.Settings, on bool) { n.RelayOnly = on })
-	s.strange = check("settings.strangers", func(n *state.Settings, on bool) { n.Strangers = on })
-	s.take = check("settings.take", func(n *state.Settings, on bool) { n.TakeFiles = on })
-	s.preview = check("settings.preview", func(n *state.Settings, on bool) { n.NoPreview = !on })
-	s.auto = check("settings.autostart", func(n *state.Settings, on bool) { n.Autostart = on })
-	s.hide = check("settings.hide", func(n *state.Settings, on bool) { n.HideOnly = on })
+	s.checkSound = newButton(s.v, "", func() { v.send(state.CheckSound{On: !s.devices.Checking}) })
+	s.ring = option("settings.ring", func(n *state.Settings, on bool) { n.Quiet = !on })
+	s.relay = option("settings.relay", func(n *state.Settings, on bool) { n.RelayOnly = on })
+	s.strange = option("settings.strangers", func(n *state.Settings, on bool) { n.Strangers = on })
+	s.take = option("settings.take", func(n *state.Settings, on bool) { n.TakeFiles = on })
+	s.preview = option("settings.preview", func(n *state.Settings, on bool) { n.NoPreview = !on })
+	s.auto = option("settings.autostart", func(n *state.Settings, on bool) { n.Autostart = on })
+	s.hide = option("settings.hide", func(n *state.Settings, on bool) { n.HideOnly = on })
 	s.folder = newLine("", textNormal, theme.ColorNameForeground)
 	options = nil
 	for _, q := range quotas {
@@ -107,7 +107,7 @@ func newSettings(v *View) *settings {
 			options = append(options, size(q))
 		}
 	}
-	s.quota = widget.NewSelect(options, nil)
+	s.quota = newChoice(s.v, options, nil)
 	s.quota.OnChanged = func(string) { change(func(n *state.Settings) { n.Quota = quotas[s.quota.SelectedIndex()] }) }
 
 	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject {
@@ -116,11 +116,11 @@ func newSettings(v *View) *settings {
 	group := func(key string, objects ...fyne.CanvasObject) fyne.CanvasObject {
 		return rows(6, padding(newLine(tr(key), textNormal, colorMuted).bold(), 8, 0, 6, 0), panel(colorCard, padded(rows(8, objects...), 14)))
 	}
-	choose := widget.NewButton(tr("settings.choose"), func() { v.send(state.ChooseFolder{}) })
-	add := widget.NewButton(tr("settings.account.add"), func() { v.look(state.Show{Page: state.PageSignIn}) })
-	keys := widget.NewButton(tr("settings.keys"), s.showKeys)
+	choose := newButton(s.v, tr("settings.choose"), func() { v.send(state.ChooseFolder{}) })
+	add := newButton(s.v, tr("settings.account.add"), func() { v.look(state.Show{Page: state.PageSignIn}) })
+	keys := newButton(s.v, tr("settings.keys"), s.showKeys)
 	keys.Importance = widget.LowImportance
-	quit := widget.NewButton(tr("shortcut.quit"), func() { v.send(state.Quit{}) })
+	quit := newButton(s.v, tr("shortcut.quit"), func() { v.send(state.Quit{}) })
 	quit.Importance = widget.LowImportance
 	s.levels = rows(6, pair("details.mic", s.micLevel), pair("details.ear", s.earLevel))
 	s.sound = rows(8, pair("settings.mic", s.mic), pair("settings.speaker", s.speaker), pair("settings.camera", s.camera), s.levels)
@@ -128,7 +128,7 @@ func newSettings(v *View) *settings {
 		group("settings.accounts", s.accounts, container.NewHBox(add)),
 		group("settings.sound", s.sound, container.NewHBox(s.checkSound), s.ring),
 		group("settings.privacy", s.relay, s.strange),
-		group("settings.files", pair("settings.folder", container.NewBorder(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
+		group("settings.files", pair("settings.folder", border(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
 		group("settings.app", pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
 	s.root = page(tr("page.settings"), nil, container.NewVScroll(padding(box, 0, 12, 0, 12)))
 	return s
@@ -138,7 +138,7 @@ func (s *settings) draw(a state.App) {
 	s.drawing = true
 	defer func() { s.drawing = false }()
 	n := a.Settings
-	pick := func(x *widget.Select, i int) {
+	pick := func(x *choice, i int) {
 		if x.SelectedIndex() != i {
 			x.SetSelectedIndex(i)
 		}
@@ -155,7 +155,7 @@ func (s *settings) draw(a state.App) {
 	pick(s.scale, find(len(scales), func(i int) bool { return scales[i] == n.Scale }))
 	pick(s.quota, find(len(quotas), func(i int) bool { return quotas[i] == n.Quota }))
 	for _, x := range []struct {
-		check *widget.Check
+		check *check
 		on    bool
 	}{{s.ring, !n.Quiet}, {s.relay, n.RelayOnly}, {s.strange, n.Strangers}, {s.take, n.TakeFiles}, {s.preview, !n.NoPreview}, {s.auto, n.Autostart}, {s.hide, n.HideOnly}} {
 		if x.check.Checked != x.on {
@@ -166,7 +166,7 @@ func (s *settings) draw(a state.App) {
 	s.shown = n
 	s.devices = a.Devices
 	for _, x := range []struct {
-		choice *widget.Select
+		choice *choice
 		list   []state.Device
 		id     string
 	}{{s.mic, a.Devices.Mics, n.Mic}, {s.speaker, a.Devices.Speakers, n.Speaker}, {s.camera, a.Devices.Cameras, n.Camera}} {
@@ -210,17 +210,21 @@ func (s *settings) draw(a state.App) {
 		s.who = who
 		s.accounts.RemoveAll()
 		for _, x := range a.Accounts {
-			out := widget.NewButton(tr("settings.signout"), func() {
-				s.v.sheet.open(tr("signout.title"), wrapped(tr("signout.text", x.JID), fyne.TextAlignLeading), tr("settings.signout"), true, func() {
-					s.v.send(state.SignOut{JID: x.JID})
-					s.v.sheet.close()
-				})
-			})
+			out := newButton(s.v, tr("settings.signout"), func() { s.signOut(x.JID) })
 			out.Importance = widget.LowImportance
-			s.accounts.Add(container.NewBorder(nil, nil, newAvatar(34).show(x.JID, x.JID, linkColor(x.Link), paint(colorCard)), out,
+			s.accounts.Add(border(nil, nil, newAvatar(34).show(x.JID, x.JID, linkColor(x.Link), paint(colorCard)), out,
 				padding(vcentre(rows(0, newLine(x.JID, textNormal, theme.ColorNameForeground), newLine(tr("link."+string(cmpOr(x.Link, "connecting"))), textSmall, colorMuted))), 0, 0, 8, 4)))
 		}
 	}
+}
+
+// signOut asks whether an account is to be forgotten.
+func (s *settings) signOut(jid string) {
+	s.v.sheet.open(tr("signout.title"), wrapped(tr("signout.text", jid), fyne.TextAlignLeading), tr("settings.signout"), true, func() {
+		s.v.send(state.SignOut{JID: jid})
+		s.v.sheet.close()
+	})
+	s.v.sheet.again = func(n *View) { n.options.signOut(jid) }
 }
 
 // liveLevels are the meters above a call while its devices are chosen.
@@ -248,8 +252,8 @@ func (s *settings) drawLevels(a state.App) {
 // soundSheet shows the devices above a call.
 func (s *settings) soundSheet() {
 	s.draw(s.v.app)
-	choice := func(of *widget.Select) *widget.Select {
-		x := widget.NewSelect(of.Options, nil)
+	like := func(of *choice) *choice {
+		x := newChoice(s.v, of.Options, nil)
 		x.SetSelectedIndex(max(0, of.SelectedIndex()))
 		x.OnChanged = func(string) { of.SetSelectedIndex(x.SelectedIndex()) }
 		return x
@@ -263,7 +267,7 @@ func (s *settings) soundSheet() {
 	}
 	s.live = &liveLevels{call: c.ID, mic: newMeter(), ear: newMeter()}
 	s.v.sheet.open(tr("call.devices"), rows(8,
-		pair("settings.mic", choice(s.mic)), pair("settings.speaker", choice(s.speaker)), pair("settings.camera", choice(s.camera)),
+		pair("settings.mic", like(s.mic)), pair("settings.speaker", like(s.speaker)), pair("settings.camera", like(s.camera)),
 		pair("details.mic", s.live.mic), pair("details.ear", s.live.ear)), "", false, nil)
 	s.v.sheet.closed = func() {
 		s.live = nil
@@ -287,6 +291,7 @@ func (s *settings) showKeys() {
 		}
 		box.Add(container.New(halves{}, newLine(name, textNormal, colorMuted), newLine(tr(k.Label), textNormal, theme.ColorNameForeground)))
 	}
-	s.v.sheet.open(tr("settings.keys"), box, "", false, nil)
+	scroll := container.NewVScroll(box) // for a window that is low
+	s.v.sheet.open(tr("settings.keys"), container.New(asContent{scroll}, scroll), "", false, nil)
 	s.v.sheet.again = func(n *View) { n.options.showKeys() }
 }

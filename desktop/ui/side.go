@@ -32,27 +32,28 @@ type side struct {
 	me       *avatar
 	name     *line
 	link     *line
-	search   *widget.Entry
-	list     *widget.List
+	search   *entry
+	list     *list
 	empty    *widget.Label
 	asking   *fyne.Container // requests and what is below them
 	requests *fyne.Container
-	rest     *widget.Button // how many requests are not shown
+	rest     *button // how many requests are not shown
 	nav      map[state.Page]*round
 
-	found []*state.Contact
-	among []state.Contact // those that found was looked for among
-	query string          // and what was looked for
-	asked []state.Request // those shown
-	most  int             // how many may be shown
-	shown state.App
+	found  []*state.Contact
+	among  []state.Contact // those that found was looked for among
+	query  string          // and what was looked for
+	asked  []state.Request // those shown
+	most   int             // how many may be shown
+	walked state.Key       // whom the keys are at in the list
+	shown  state.App
 }
 
 func newSide(v *View) *side {
 	s := &side{v: v, me: newAvatar(36), nav: make(map[state.Page]*round)}
 	s.name = newLine("", textNormal, theme.ColorNameForeground).bold()
 	s.link = newLine("", textSmall, colorMuted)
-	s.search = widget.NewEntry()
+	s.search = newEntry(s.v)
 	s.search.SetPlaceHolder(tr("search"))
 	s.search.OnChanged = func(text string) { v.look(state.Searched{Text: text}) }
 	s.search.OnSubmitted = func(string) {
@@ -60,31 +61,43 @@ func newSide(v *View) *side {
 			v.look(state.Select{Key: s.found[0].Key})
 		}
 	}
-	add := newRound(v.tips, iconPlus, 34, "", theme.ColorNameForeground, tr("add.tip"), s.addContact)
-	s.list = widget.NewList(func() int { return len(s.found) }, func() fyne.CanvasObject { return newContactRow(v) },
-		func(i widget.ListItemID, o fyne.CanvasObject) {
+	add := newRound(v, iconPlus, 34, "", theme.ColorNameForeground, tr("add.tip"), s.addContact)
+	s.search.key = func(k fyne.KeyName) bool {
+		switch {
+		case k == fyne.KeyDown && len(s.found) > 0:
+			v.focus(s.list)
+		case k == fyne.KeyEscape && s.search.Text != "":
+			s.search.SetText("")
+		default:
+			return false
+		}
+		return true
+	}
+	s.list = newList(v, func() int { return len(s.found) }, func() fyne.CanvasObject { return newContactRow(v) },
+		func(i int, o fyne.CanvasObject) {
 			if i < len(s.found) {
-				o.(*contactRow).show(*s.found[i], s.shown)
+				r := o.(*contactRow)
+				s.list.puts(r.call, i)
+				r.show(*s.found[i], s.shown, s.list.isMarked(i))
 			}
 		})
-	s.list.HideSeparators = true
-	s.list.OnSelected = func(i widget.ListItemID) {
-		if i < len(s.found) {
-			v.look(state.Select{Key: s.found[i].Key})
-		}
-		s.list.UnselectAll()
+	s.list.chosen = func(i int) { v.look(state.Select{Key: s.found[i].Key}) }
+	s.list.opened = func(i int) {
+		s.list.chosen(i)
+		v.next = func() fyne.Focusable { return v.person.call }
 	}
+	s.list.went = func(i int) { s.walked = s.found[i].Key }
 	s.empty = wrapped("", fyne.TextAlignCenter)
 	s.empty.Importance = widget.LowImportance
 	s.requests, s.most = rows(6), fewRequests
-	s.rest = widget.NewButton("", func() {
+	s.rest = newButton(s.v, "", func() {
 		s.most += someRequests
 		s.drawRequests(s.shown.Requests)
 	})
 	s.rest.Importance = widget.LowImportance
 	scroll := container.NewVScroll(s.requests)
-	s.asking = padding(container.NewBorder(nil, s.rest, nil, nil, container.New(asContent{scroll}, scroll)), 0, 10, 12, 12)
-	head := container.NewBorder(nil, nil, s.me, add, padding(rows(0, s.name, s.link), 0, 0, 8, 4))
+	s.asking = padding(border(nil, s.rest, nil, nil, container.New(asContent{scroll}, scroll)), 0, 10, 12, 12)
+	head := border(nil, nil, s.me, add, padding(rows(0, s.name, s.link), 0, 0, 8, 4))
 	bar := container.New(layout.NewCustomPaddedHBoxLayout(0), layout.NewSpacer())
 	for _, n := range []struct {
 		page state.Page
@@ -95,7 +108,7 @@ func newSide(v *View) *side {
 		{state.PageTransfers, iconFiles, "page.transfers"}, {state.PageDoctor, iconPulse, "page.doctor"},
 		{state.PageSettings, iconSettings, "page.settings"},
 	} {
-		b := newRound(v.tips, n.what, 40, "", colorMuted, tr(n.tip), func() { v.look(state.Show{Page: n.page}) })
+		b := newRound(v, n.what, 40, "", colorMuted, tr(n.tip), func() { v.look(state.Show{Page: n.page}) })
 		s.nav[n.page] = b
 		bar.Add(b)
 		bar.Add(layout.NewSpacer())
@@ -103,7 +116,7 @@ func newSide(v *View) *side {
 	line := canvas.NewRectangle(paint(theme.ColorNameSeparator))
 	line.SetMinSize(fyne.NewSize(1, 1))
 	back := canvas.NewRectangle(paint(colorSide))
-	content := container.NewBorder(
+	content := border(
 		padding(rows(10, head, s.search), 12, 5, 12, 12),
 		rows(0, line, padding(bar, 6, 6, 6, 6)), nil, nil,
 		container.New(upToHalf{}, s.asking, container.NewStack(padding(s.list, 3, 0, 6, 6), padding(s.empty, 27, 0, 20, 20))))
@@ -160,6 +173,7 @@ func (s *side) draw(a state.App) {
 	// through ten thousand takes longer than the rest of it.
 	if s.query != a.Search || !alike(s.among, a.Contacts) {
 		s.found, s.among, s.query = a.Found(), a.Contacts, a.Search
+		s.follow()
 	}
 	switch {
 	case len(s.found) > 0:
@@ -172,6 +186,20 @@ func (s *side) draw(a state.App) {
 		s.empty.Show()
 	}
 	s.list.Refresh()
+}
+
+// follow keeps the keys at the same person when the others move.
+func (s *side) follow() {
+	i := slices.IndexFunc(s.found, func(c *state.Contact) bool { return c.Key == s.walked })
+	switch {
+	case i == s.list.at:
+	case i >= 0 && s.list.marked:
+		s.list.goTo(i)
+	case i >= 0:
+		s.list.at = i
+	default:
+		s.list.at = min(s.list.at, max(0, len(s.found)-1))
+	}
 }
 
 // drawRequests shows the first requests and how many there are besides.
@@ -203,16 +231,16 @@ func (s *side) request(r state.Request) fyne.CanvasObject {
 	if r.Text != "" {
 		why.SetText(oneLine(r.Text))
 	}
-	yes := widget.NewButton(tr("request.yes"), func() { s.v.send(state.AnswerRequest{Key: r.Key, Yes: true}) })
+	yes := newButton(s.v, tr("request.yes"), func() { s.v.send(state.AnswerRequest{Key: r.Key, Yes: true}) })
 	yes.Importance = widget.HighImportance
-	no := widget.NewButton(tr("request.no"), func() { s.v.send(state.AnswerRequest{Key: r.Key}) })
+	no := newButton(s.v, tr("request.no"), func() { s.v.send(state.AnswerRequest{Key: r.Key}) })
 	return panel(colorChosen, padded(rows(2, text, why, container.NewGridWithColumns(2, no, yes)), 10))
 }
 
 // focus moves the keyboard to the search.
 func (s *side) focus() {
-	if s.v.Focus != nil {
-		s.v.Focus(s.search)
+	if s.v.main.Visible() {
+		s.v.focus(s.search)
 	}
 }
 
@@ -237,7 +265,7 @@ func (s *side) addContact() { s.addContactAs("", "", "") }
 
 // addContactAs asks with something in the fields already.
 func (s *side) addContactAs(jid, as, from string) {
-	address, name := widget.NewEntry(), widget.NewEntry()
+	address, name := newEntry(s.v), newEntry(s.v)
 	address.SetText(jid)
 	name.SetText(as)
 	address.SetPlaceHolder("alice@example.org")
@@ -254,7 +282,7 @@ func (s *side) addContactAs(jid, as, from string) {
 	}
 	content := rows(10, wrapped(tr("add.text"), fyne.TextAlignLeading), address, name)
 	if len(accounts) > 1 {
-		choice := widget.NewSelect(accounts, func(chosen string) { from = chosen })
+		choice := newChoice(s.v, accounts, func(chosen string) { from = chosen })
 		choice.SetSelected(from)
 		content.Add(choice)
 	}
@@ -269,9 +297,6 @@ func (s *side) addContactAs(jid, as, from string) {
 	name.OnSubmitted = func(string) { done() }
 	s.v.sheet.open(tr("add.title"), content, tr("add.do"), false, done)
 	s.v.sheet.again = func(n *View) { n.side.addContactAs(address.Text, name.Text, from) }
-	if s.v.Focus != nil {
-		s.v.Focus(address)
-	}
 }
 
 // A contactRow is one line of the list.
@@ -292,9 +317,9 @@ func newContactRow(v *View) *contactRow {
 	r.back.CornerRadius = 8
 	r.name = newLine("", textNormal, theme.ColorNameForeground)
 	r.status = newLine("", textSmall, colorMuted)
-	r.call = newRound(v.tips, iconPhone, 34, "", colorMuted, "", func() { v.send(state.PlaceCall{Key: r.who}) })
+	r.call = newRound(v, iconPhone, 34, "", colorMuted, "", func() { v.send(state.PlaceCall{Key: r.who}) })
 	middle := container.NewVBox(layout.NewSpacer(), rows(0, r.name, r.status), layout.NewSpacer())
-	r.root = container.NewStack(r.back, padding(container.NewBorder(nil, nil, r.face, r.call, padding(middle, 0, 0, 9, 4)), 4, 4, 8, 6))
+	r.root = container.NewStack(r.back, padding(border(nil, nil, r.face, r.call, padding(middle, 0, 0, 9, 4)), 4, 4, 8, 6))
 	r.ExtendBaseWidget(r)
 	return r
 }
@@ -303,7 +328,10 @@ func (r *contactRow) CreateRenderer() fyne.WidgetRenderer {
 	return widget.NewSimpleRenderer(container.New(atLeast(fyne.NewSize(0, rowHeight)), r.root))
 }
 
-func (r *contactRow) show(c state.Contact, a state.App) {
+func (r *contactRow) show(c state.Contact, a state.App, mark bool) {
+	if r.who != c.Key && r.call.focused {
+		r.v.focus(r.call.of) // a key must not call somebody else than was seen
+	}
 	r.who = c.Key
 	r.name.set(c.Title())
 	r.status.set(presenceText(c))
@@ -313,6 +341,10 @@ func (r *contactRow) show(c state.Contact, a state.App) {
 	if chosen {
 		behind = colorChosen
 		r.back.FillColor = paint(behind)
+	}
+	r.back.StrokeWidth = 0
+	if mark {
+		r.back.StrokeColor, r.back.StrokeWidth = paint(theme.ColorNamePrimary), 2
 	}
 	r.back.Refresh()
 	r.face.show(c.Title(), c.JID, presenceColor(c.Presence), paint(behind))

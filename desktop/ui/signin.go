@@ -17,16 +17,16 @@ type signIn struct {
 
 	title    *line
 	text     *widget.Label
-	address  *widget.Entry
-	password *widget.Entry
-	again    *widget.Entry
-	server   *widget.Entry
-	more     *widget.Accordion
+	address  *entry
+	password *entry
+	again    *entry
+	server   *entry
+	more     *fold
 	problem  *widget.Label
 	detail   *widget.Label
-	do       *widget.Button
-	other    *widget.Button
-	back     *widget.Button
+	do       *button
+	other    *button
+	back     *button
 	busy     *widget.Activity
 	shown    state.SignIn
 	account  int
@@ -35,28 +35,28 @@ type signIn struct {
 func newSignIn(v *View) *signIn {
 	s := &signIn{v: v, title: newLine("", textTitle, theme.ColorNameForeground).bold().centred(), text: wrapped("", fyne.TextAlignCenter)}
 	s.text.Importance = widget.LowImportance
-	s.address, s.password, s.again, s.server = widget.NewEntry(), widget.NewPasswordEntry(), widget.NewPasswordEntry(), widget.NewEntry()
+	s.address, s.password, s.again, s.server = newEntry(v), newPassword(v), newPassword(v), newEntry(v)
 	s.address.SetPlaceHolder(tr("signin.address"))
 	s.password.SetPlaceHolder(tr("signin.password"))
 	s.again.SetPlaceHolder(tr("signin.again"))
 	s.server.SetPlaceHolder(tr("signin.server"))
-	s.more = widget.NewAccordion(widget.NewAccordionItem(tr("signin.more"), s.server))
+	s.more = newFold(v, tr("signin.more"), s.server)
 	s.problem = wrapped("", fyne.TextAlignLeading)
 	s.problem.Importance = widget.DangerImportance
 	s.detail = small("")
-	s.do = widget.NewButton("", s.submit)
+	s.do = newButton(v, "", s.submit)
 	s.do.Importance = widget.HighImportance
-	s.other = widget.NewButton("", func() { v.look(state.Creating{On: !s.shown.Create}) })
+	s.other = newButton(v, "", func() { v.look(state.Creating{On: !s.shown.Create}) })
 	s.other.Importance = widget.LowImportance
-	s.back = widget.NewButton(tr("cancel"), func() { v.look(state.Show{Page: state.PageSettings}) })
+	s.back = newButton(v, tr("cancel"), func() { v.look(state.Show{Page: state.PageSettings}) })
 	s.back.Importance = widget.LowImportance
 	s.busy = widget.NewActivity()
 	s.busy.Hide()
-	for _, e := range []*widget.Entry{s.address, s.password, s.again, s.server} {
+	for _, e := range []*entry{s.address, s.password, s.again, s.server} {
 		e.OnSubmitted = func(string) { s.submit() }
 	}
 	logo := container.NewCenter(picture(iconBell, 64, theme.ColorNamePrimary))
-	form := rows(10, logo, s.title, s.text, s.address, s.password, s.again, s.more, s.problem, s.detail,
+	form := rows(10, logo, s.title, s.text, s.address, s.password, s.again, s.more.root, s.problem, s.detail,
 		container.NewCenter(s.busy), s.do, s.other, s.back)
 	back := canvas.NewRectangle(paint(theme.ColorNameBackground))
 	s.root = container.NewStack(back, container.NewCenter(container.New(atLeast(fyne.NewSize(380, 0)), form)))
@@ -107,12 +107,10 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 
 // like takes over what was typed into another one.
 func (s *signIn) like(o *signIn) {
-	for _, x := range [][2]*widget.Entry{{s.address, o.address}, {s.password, o.password}, {s.again, o.again}, {s.server, o.server}} {
+	for _, x := range [][2]*entry{{s.address, o.address}, {s.password, o.password}, {s.again, o.again}, {s.server, o.server}} {
 		x[0].SetText(x[1].Text)
 	}
-	if o.more.Items[0].Open {
-		s.more.Open(0)
-	}
+	s.more.open(o.more.isOpen())
 }
 
 func (s *signIn) submit() {

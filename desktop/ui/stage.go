@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"slices"
 	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
-	"fyne.io/fyne/v2/layout"
 	"fyne.io/fyne/v2/theme"
 	"fyne.io/fyne/v2/widget"
 
@@ -46,6 +46,7 @@ type stage struct {
 	note                                                        *widget.Label
 	noteBox                                                     *fyne.Container
 
+	mover  *mover
 	chrome *fyne.Container // everything over the picture that goes away when nobody moves
 	moved  time.Time       // when the pointer moved last
 	fed    time.Time       // when a picture of theirs came last
@@ -66,6 +67,7 @@ type stage struct {
 
 func newStage(v *View) *stage {
 	s := &stage{v: v}
+	s.mover = newMover(s)
 	picture := func() *canvas.Image {
 		i := canvas.NewImageFromImage(nil)
 		i.FillMode, i.ScaleMode = canvas.ImageFillContain, canvas.ImageScaleFastest
@@ -88,7 +90,7 @@ func newStage(v *View) *stage {
 	s.centre = container.NewCenter(rows(10, container.NewCenter(s.face), container.New(exactly(fyne.NewSize(520, 36)), s.name), s.status, container.NewCenter(s.noteBox)))
 
 	b := func(what icon, tip string, do func()) *round {
-		return newRound(v.tips, what, 50, colorControl, colorOnStage, tip, do)
+		return newRound(v, what, 50, colorControl, colorOnStage, tip, do)
 	}
 	s.mute = b(iconMic, "", func() { v.send(state.Mute{ID: s.call.ID, On: !s.call.Muted}) })
 	s.camera = b(iconCamera, "", func() { s.toggle(s.call, state.Camera) })
@@ -96,7 +98,7 @@ func newStage(v *View) *stage {
 	s.hold = b(iconHold, "", func() { v.send(state.Hold{ID: s.call.ID, On: !s.call.Held}) })
 	s.keys = b(iconKeys, tr("call.keys"), func() { show(s.pad, !s.pad.Visible()) })
 	s.devices = b(iconSpeaker, tr("call.devices"), func() { v.send(state.FindDevices{}); v.options.soundSheet() })
-	s.hang = newRound(v.tips, iconHangUp, 58, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
+	s.hang = newRound(v, iconHangUp, 58, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
 	s.controls = container.NewCenter(columns(12, s.mute, s.camera, s.screen, s.hold, s.keys, s.devices, s.hang))
 
 	under := func(b *round, text string) fyne.CanvasObject {
@@ -104,21 +106,21 @@ func newStage(v *View) *stage {
 		c.TextSize, c.Alignment = textSmall, fyne.TextAlignCenter
 		return container.New(atLeast(fyne.NewSize(110, 0)), rows(6, container.NewCenter(b), c))
 	}
-	decline := newRound(v.tips, iconHangUp, 66, colorHangUp, colorOnStage, tr("call.decline"), v.hangUp)
-	accept := newRound(v.tips, iconPhone, 66, colorCall, colorOnStage, tr("call.answer"), v.answer)
-	film := newRound(v.tips, iconCamera, 66, colorCall, colorOnStage, tr("call.answer.video"), func() { v.send(state.AnswerCall{ID: s.call.ID, Video: true}) })
+	decline := newRound(v, iconHangUp, 66, colorHangUp, colorOnStage, tr("call.decline"), v.hangUp)
+	accept := newRound(v, iconPhone, 66, colorCall, colorOnStage, tr("call.answer"), v.answer)
+	film := newRound(v, iconCamera, 66, colorCall, colorOnStage, tr("call.answer.video"), func() { v.send(state.AnswerCall{ID: s.call.ID, Video: true}) })
 	s.answerVideo = container.NewStack(under(film, tr("call.answer.video")))
 	s.answer = container.NewCenter(columns(26, under(decline, tr("call.decline")), under(accept, tr("call.answer")), s.answerVideo))
 
-	back := newRound(v.tips, iconBack, 38, "", colorOnStage, tr("call.back.people"), func() { v.look(state.StageShown{}) })
+	back := newRound(v, iconBack, 38, "", colorOnStage, tr("call.back.people"), func() { v.look(state.StageShown{}) })
 	s.topName = newLine("", textNormal, colorOnStage).bold()
 	s.topStatus = newLine("", textSmall, colorDimStage)
-	s.badge = newRound(v.tips, iconSignal3, 38, "", colorDimStage, "", s.switchDetails)
-	s.lock = newRound(v.tips, iconLock, 38, "", colorDimStage, "", s.switchDetails)
-	s.full = newRound(v.tips, iconFull, 38, "", colorOnStage, tr("shortcut.full"), v.fullScreen)
-	s.info = newRound(v.tips, iconInfo, 38, "", colorOnStage, tr("shortcut.details"), s.switchDetails)
+	s.badge = newRound(v, iconSignal3, 38, "", colorDimStage, "", s.switchDetails)
+	s.lock = newRound(v, iconLock, 38, "", colorDimStage, "", s.switchDetails)
+	s.full = newRound(v, iconFull, 38, "", colorOnStage, tr("shortcut.full"), v.fullScreen)
+	s.info = newRound(v, iconInfo, 38, "", colorOnStage, tr("shortcut.details"), s.switchDetails)
 	s.remarks = newLine("", textSmall, colorFair)
-	top := padded(container.NewBorder(nil, nil, columns(2, back), columns(2, s.badge, s.lock, s.info, s.full),
+	top := padded(border(nil, nil, columns(2, back), columns(2, s.badge, s.lock, s.info, s.full),
 		padding(rows(0, s.topName, s.topStatus), 0, 0, 6, 6)), 10)
 
 	s.makePad()
@@ -126,10 +128,10 @@ func newStage(v *View) *stage {
 	s.details = newDetails(v)
 	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
 	shade, shadeTop := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0)), canvas.NewVerticalGradient(rgba(0x101216, 0xd0), rgba(0x101216, 0))
-	s.chrome = container.NewBorder(container.NewStack(shadeTop, top), container.NewStack(shade, bottom), nil, nil)
+	s.chrome = border(container.NewStack(shadeTop, top), container.NewStack(shade, bottom), nil, nil)
 	s.root = container.NewStack(s.ground,
-		container.NewBorder(nil, nil, nil, s.details.root, container.NewStack(
-			s.curtains, s.theirs, s.centre, s.own, newMover(s.wake, s.pass),
+		border(nil, nil, nil, s.details.root, container.NewStack(
+			s.curtains, s.theirs, s.centre, s.own, s.mover,
 			s.chrome,
 			container.New(floating{1, 0.6, 24}, s.pad),
 			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
@@ -155,21 +157,21 @@ func (s *stage) makePad() {
 	s.padText = newLine("", textHead, colorOnStage).centred()
 	grid := container.NewGridWithColumns(3)
 	for _, k := range "123456789*0#" {
-		grid.Add(container.NewCenter(newKeyButton(string(k), func() { s.v.send(state.TypeKey{ID: s.call.ID, Key: k}) })))
+		grid.Add(container.NewCenter(newKeyButton(s.v, string(k), func() { s.v.send(state.TypeKey{ID: s.call.ID, Key: k}) })))
 	}
 	s.pad = panel(colorControl, padded(rows(6, container.New(exactly(fyne.NewSize(190, 26)), s.padText), grid), 12))
 	s.pad.Hide()
 }
 
-func newKeyButton(text string, do func()) fyne.CanvasObject {
-	r := newRow(container.New(exactly(fyne.NewSize(44, 30)), newLine(text, 20, colorOnStage).centred()), do)
+func newKeyButton(v *View, text string, do func()) fyne.CanvasObject {
+	r := newRow(v, container.New(exactly(fyne.NewSize(44, 30)), newLine(text, 20, colorOnStage).centred()), do)
 	return r
 }
 
 func (s *stage) makeWaiting() {
 	s.waitFor = newLine("", textNormal, colorOnStage).bold()
-	button := func(text string, i widget.Importance, do func()) *widget.Button {
-		b := widget.NewButton(text, do)
+	button := func(text string, i widget.Importance, do func()) *button {
+		b := newButton(s.v, text, do)
 		b.Importance = i
 		return b
 	}
@@ -178,9 +180,9 @@ func (s *stage) makeWaiting() {
 		button(tr("waiting.end"), widget.MediumImportance, func() { s.v.send(state.AnswerCall{ID: s.waitID, End: true}) }),
 		button(tr("call.decline"), widget.DangerImportance, func() { s.v.send(state.DeclineCall{ID: s.waitID}) }))), 12))
 	s.parkOf = newLine("", textNormal, colorOnStage)
-	swap := newRound(s.v.tips, iconSwap, 36, colorCall, colorOnStage, tr("call.swap"), func() { s.v.send(state.Swap{ID: s.parkID}) })
-	end := newRound(s.v.tips, iconHangUp, 36, colorHangUp, colorOnStage, tr("call.hangup"), func() { s.v.send(state.HangUp{ID: s.parkID}) })
-	s.parked = panel(colorControl, padding(container.NewBorder(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(320, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
+	swap := newRound(s.v, iconSwap, 36, colorCall, colorOnStage, tr("call.swap"), func() { s.v.send(state.Swap{ID: s.parkID}) })
+	end := newRound(s.v, iconHangUp, 36, colorHangUp, colorOnStage, tr("call.hangup"), func() { s.v.send(state.HangUp{ID: s.parkID}) })
+	s.parked = panel(colorControl, padding(border(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(320, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
 	s.waiting.Hide()
 	s.parked.Hide()
 }
@@ -191,8 +193,7 @@ func (s *stage) draw(a state.App) {
 		return
 	}
 	if c.ID != s.call.ID || c.Phase != s.call.Phase {
-		s.moved = s.v.now()
-		s.chrome.Show()
+		s.back()
 	}
 	if c.ID != s.call.ID {
 		s.unpass()
@@ -296,9 +297,9 @@ func (s *stage) drawBadges(c state.Call) {
 func (s *stage) tick() {
 	// A picture is looked at without buttons before it.
 	if s.theirs.Visible() && !s.pad.Visible() && s.v.now().Sub(s.moved) >= chromeTime {
-		s.chrome.Hide()
+		s.rest()
 	} else {
-		s.chrome.Show()
+		show(s.chrome, true)
 	}
 	text := phase(s.call, s.v.now())
 	s.status.set(text)
@@ -311,21 +312,81 @@ const chromeTime = 3 * time.Second
 
 // wake shows the buttons again.
 func (s *stage) wake() {
-	s.moved = s.v.now()
-	show(s.chrome, true)
+	s.back()
 	s.pass()
 }
 
-// A mover notices that the pointer moves over a picture.
-type mover struct {
-	widget.BaseWidget
-	moved, sized func()
+// back is wake without the pane.
+func (s *stage) back() {
+	s.moved = s.v.now()
+	if s.chrome.Visible() {
+		return
+	}
+	s.chrome.Show()
+	if s.v.focused() == fyne.Focusable(s.mover) {
+		if s.mover.back != nil {
+			s.v.focus(s.mover.back)
+		} else {
+			s.v.focusFirst(s.chrome)
+		}
+	}
 }
 
-func newMover(moved, sized func()) *mover {
-	m := &mover{moved: moved, sized: sized}
+// rest takes them away. One that has the focus must not be pressed by somebody
+// who does not see it.
+func (s *stage) rest() {
+	if !s.chrome.Visible() {
+		return
+	}
+	s.mover.back = nil
+	if f := s.v.focused(); f != nil && slices.Contains(stops(s.chrome, nil), f) {
+		s.mover.back = f
+	}
+	s.chrome.Hide()
+	if s.mover.back != nil {
+		s.mover.rests = true
+		s.v.focus(s.mover)
+		s.mover.rests = false
+	}
+}
+
+// A mover notices that the pointer moves over a picture. While the buttons are
+// away it is there for the keyboard in their place.
+type mover struct {
+	widget.BaseWidget
+	s     *stage
+	moved func()
+	back  fyne.Focusable // which of the buttons had the focus
+	rests bool           // it gets the focus, and nobody pressed a key
+}
+
+func newMover(s *stage) *mover {
+	m := &mover{s: s, moved: s.wake}
 	m.ExtendBaseWidget(m)
 	return m
+}
+
+// Disabled says that Tab goes past it.
+func (m *mover) Disabled() bool { return m.s.chrome.Visible() }
+func (m *mover) Enable()        {}
+func (m *mover) Disable()       {}
+
+// AcceptsTab has Tab bring the buttons back.
+func (m *mover) AcceptsTab() bool { return true }
+
+func (m *mover) FocusGained() {
+	if !m.rests {
+		m.moved()
+	}
+}
+func (m *mover) FocusLost()       {}
+func (m *mover) TypedRune(r rune) { m.s.v.TypedRune(r) }
+func (m *mover) TypedKey(k *fyne.KeyEvent) {
+	if k.Name == fyne.KeyEscape || k.Name == fyne.KeyF11 {
+		m.s.v.TypedKey(k)
+		return
+	}
+	m.moved()
 }
 
 func (m *mover) CreateRenderer() fyne.WidgetRenderer {
@@ -333,7 +394,7 @@ func (m *mover) CreateRenderer() fyne.WidgetRenderer {
 }
 func (m *mover) Resize(size fyne.Size) {
 	m.BaseWidget.Resize(size)
-	m.sized()
+	m.s.pass()
 }
 func (m *mover) MouseIn(*desktop.MouseEvent)    { m.moved() }
 func (m *mover) MouseMoved(*desktop.MouseEvent) { m.moved() }
@@ -380,9 +441,10 @@ func (s *stage) pickScreen(c state.Call) {
 		screens = []state.Device{{Name: tr("screen.whole")}}
 	}
 	for _, d := range screens {
-		list.Add(newRow(container.NewBorder(nil, nil, picture(iconScreen, 22, theme.ColorNameForeground), nil, padding(newLine(d.Name, textNormal, theme.ColorNameForeground), 2, 2, 8, 0)), share(d.ID)))
+		list.Add(newRow(s.v, border(nil, nil, picture(iconScreen, 22, theme.ColorNameForeground), nil, padding(newLine(d.Name, textNormal, theme.ColorNameForeground), 2, 2, 8, 0)), share(d.ID)))
 	}
 	s.v.sheet.open(tr("screen.title"), container.New(atLeast(fyne.NewSize(0, 240)), container.NewVScroll(list)), "", false, nil)
+	s.v.sheet.again = func(n *View) { n.stage.pickScreen(c) }
 }
 
 func (s *stage) switchDetails() {
@@ -502,7 +564,7 @@ type details struct {
 	values   map[string]*line
 	words    *line
 	trust    *widget.Label
-	verified *widget.Button
+	verified *button
 	mic, ear *meter
 	id       string
 }
@@ -523,7 +585,7 @@ func newDetails(v *View) *details {
 	pair("ear", d.ear)
 	d.words = newLine("", textHead, colorOnStage).bold()
 	d.trust = small("")
-	d.verified = widget.NewButton(tr("trust.verify"), func() { v.send(state.Verified{ID: d.id}) })
+	d.verified = newButton(v, tr("trust.verify"), func() { v.send(state.Verified{ID: d.id}) })
 	box.Add(padding(newLine(tr("details.keys"), textHead, colorOnStage).bold(), 12, 0, 0, 0))
 	box.Add(d.words)
 	box.Add(container.NewThemeOverride(d.trust, onStage{}))
@@ -596,16 +658,16 @@ type callBar struct {
 	text   *line
 	hang   *round
 	call   state.Call
-	answer *widget.Button
+	answer *button
 }
 
 func newCallBar(v *View) *callBar {
 	b := &callBar{v: v, text: newLine("", textNormal, colorOnStage).bold()}
 	back := canvas.NewRectangle(paint(colorCall))
-	b.hang = newRound(v.tips, iconHangUp, 34, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
-	b.answer = widget.NewButton(tr("call.answer"), v.answer)
-	go2 := newRow(vcentre(b.text), func() { v.look(state.StageShown{On: true}) })
-	b.root = container.NewStack(back, padding(container.NewBorder(nil, nil, padding(container.NewCenter(picture(iconPhone, 18, colorOnStage)), 0, 0, 8, 2), columns(8, b.answer, b.hang), go2), 4, 4, 8, 8))
+	b.hang = newRound(v, iconHangUp, 34, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
+	b.answer = newButton(v, tr("call.answer"), v.answer)
+	go2 := newRow(v, vcentre(b.text), func() { v.look(state.StageShown{On: true}) })
+	b.root = container.NewStack(back, padding(border(nil, nil, padding(container.NewCenter(picture(iconPhone, 18, colorOnStage)), 0, 0, 8, 2), columns(8, b.answer, b.hang), go2), 4, 4, 8, 8))
 	b.root.Hide()
 	return b
 }
@@ -633,19 +695,19 @@ type notices struct {
 
 	text   *widget.Label
 	detail *widget.Label
-	again  *widget.Button
+	again  *button
 	key    state.Key
 	shown  [2]any
 }
 
 func newNotices(v *View) *notices {
 	n := &notices{v: v, text: wrapped("", fyne.TextAlignLeading), detail: small("")}
-	n.again = widget.NewButton(tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key}) })
+	n.again = newButton(v, tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key}) })
 	n.again.Importance = widget.HighImportance
-	shut := newRound(v.tips, iconClose, 30, "", colorMuted, tr("dismiss"), func() { v.look(state.Dismissed{}) })
+	shut := newRound(v, iconClose, 30, "", colorMuted, tr("dismiss"), func() { v.look(state.Dismissed{}) })
 	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
 	back.CornerRadius, back.StrokeWidth, back.StrokeColor = 12, 1, paint(theme.ColorNameSeparator)
-	n.card = container.NewStack(back, padded(container.NewBorder(nil, nil, nil, container.NewVBox(shut), rows(0, n.text, n.detail, container.NewHBox(n.again))), 10))
+	n.card = container.NewStack(back, padded(border(nil, nil, nil, container.NewVBox(shut), rows(0, n.text, n.detail, container.NewHBox(n.again))), 10))
 	n.root = container.New(floating{0.72, 1, 18}, container.New(atLeast(fyne.NewSize(460, 0)), n.card))
 	n.root.Hide()
 	return n
@@ -691,73 +753,3 @@ func (n *notices) draw(a state.App) {
 	n.detail.SetText(sentence(detail))
 	show(n.detail, detail != "")
 }
-
-// A sheet is a card above everything that asks something.
-type sheet struct {
-	v      *View
-	root   *fyne.Container
-	holds  *fyne.Container
-	closed func()      // called once when what it shows goes away; may be nil
-	again  func(*View) // opens it as it is in another view; may be nil
-}
-
-func newSheet(v *View) *sheet {
-	s := &sheet{v: v, holds: container.NewStack()}
-	shade := newShade(func() { s.close() })
-	s.root = container.NewStack(shade, container.NewCenter(s.holds))
-	s.root.Hide()
-	return s
-}
-
-// open shows a card. do is the name of the button that does it; empty has none.
-func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger bool, done func()) {
-	s.close() // what it showed before
-	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
-	back.CornerRadius = 14
-	shut := tr("cancel")
-	if do == "" {
-		shut = tr("close")
-	}
-	buttons := container.NewHBox(layout.NewSpacer(), widget.NewButton(shut, s.close))
-	if do != "" {
-		b := widget.NewButton(do, done)
-		b.Importance = widget.HighImportance
-		if danger {
-			b.Importance = widget.DangerImportance
-		}
-		buttons.Add(b)
-	}
-	s.holds.Objects = []fyne.CanvasObject{back, padded(container.New(atLeast(fyne.NewSize(380, 0)),
-		container.NewBorder(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, content)), 20)}
-	s.holds.Refresh()
-	s.root.Show()
-	s.root.Refresh()
-	s.v.stage.pass()
-}
-
-func (s *sheet) close() {
-	s.root.Hide()
-	s.holds.Objects = nil
-	s.again = nil
-	if f := s.closed; f != nil {
-		s.closed = nil
-		f()
-	}
-}
-
-// A shade darkens what is behind a sheet; a tap on it closes that.
-type shade struct {
-	widget.BaseWidget
-	tapped func()
-}
-
-func newShade(tapped func()) *shade {
-	s := &shade{tapped: tapped}
-	s.ExtendBaseWidget(s)
-	return s
-}
-
-func (s *shade) CreateRenderer() fyne.WidgetRenderer {
-	return widget.NewSimpleRenderer(canvas.NewRectangle(rgba(0x000000, 0x80)))
-}
-func (s *shade) Tapped(*fyne.PointEvent) { s.tapped() }

@@ -20,7 +20,7 @@ type transfers struct {
 	root  *fyne.Container
 	box   *fyne.Container
 	empty *widget.Label
-	tidy  *widget.Button
+	tidy  *button
 	rows  map[string]*transferRow
 }
 
@@ -28,7 +28,7 @@ func newTransfers(v *View) *transfers {
 	t := &transfers{v: v, rows: make(map[string]*transferRow), box: rows(8)}
 	t.empty = wrapped(tr("files.none"), fyne.TextAlignCenter)
 	t.empty.Importance = widget.LowImportance
-	t.tidy = widget.NewButton(tr("files.tidy"), func() { v.send(state.ForgetFiles{}) })
+	t.tidy = newButton(v, tr("files.tidy"), func() { v.send(state.ForgetFiles{}) })
 	t.tidy.Importance = widget.LowImportance
 	t.root = page(tr("page.transfers"), t.tidy, container.NewStack(container.NewVScroll(t.box),
 		container.NewCenter(container.New(exactly(fyne.NewSize(340, 80)), t.empty))))
@@ -88,21 +88,21 @@ func newTransferRow(v *View) *transferRow {
 	r.bar = widget.NewProgressBar()
 	r.bar.TextFormatter = func() string { return "" }
 	r.barBox = container.New(exactly(fyne.NewSize(10, 6)), r.bar)
-	r.pause = newRound(v.tips, iconHold, 34, "", theme.ColorNameForeground, "", func() {
+	r.pause = newRound(v, iconHold, 34, "", theme.ColorNameForeground, "", func() {
 		if r.shown.Phase == state.Moves || r.shown.Phase == state.WaitsFor {
 			v.send(state.PauseFiles{ID: r.shown.ID})
 		} else {
 			v.send(state.ResumeFiles{ID: r.shown.ID})
 		}
 	})
-	r.cancel = newRound(v.tips, iconClose, 34, "", theme.ColorNameForeground, tr("files.cancel"), func() { v.send(state.CancelFiles{ID: r.shown.ID}) })
-	r.open = newRound(v.tips, iconFolder, 34, "", theme.ColorNameForeground, tr("files.open"), func() { v.send(state.OpenPlace{ID: r.shown.ID}) })
-	yes := widget.NewButton(tr("files.take"), func() { v.send(state.TakeFiles{ID: r.shown.ID}) })
+	r.cancel = newRound(v, iconClose, 34, "", theme.ColorNameForeground, tr("files.cancel"), func() { v.send(state.CancelFiles{ID: r.shown.ID}) })
+	r.open = newRound(v, iconFolder, 34, "", theme.ColorNameForeground, tr("files.open"), func() { v.send(state.OpenPlace{ID: r.shown.ID}) })
+	yes := newButton(v, tr("files.take"), func() { v.send(state.TakeFiles{ID: r.shown.ID}) })
 	yes.Importance = widget.HighImportance
-	no := widget.NewButton(tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
+	no := newButton(v, tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
 	r.offer = columns(6, no, yes)
 	r.sign = container.New(exactly(signSize), container.NewCenter(r.kind), r.thumb)
-	r.root = panel(colorCard, padded(container.NewBorder(nil, nil,
+	r.root = panel(colorCard, padded(border(nil, nil,
 		vcentre(r.sign),
 		columns(2, vcentre(r.offer), r.pause, r.open, r.cancel),
 		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8)), 10))

