@@ -95,6 +95,18 @@ func sees(t *testing.T, d *lab.Desktop, w, h int, keep string) video.Code {
 	return last
 }
 
+// untilHangUp waits until the button that hangs up is seen, or not seen.
+func untilHangUp(t *testing.T, d *lab.Desktop, there bool) {
+	t.Helper()
+	for deadline := time.Now().Add(pictureTimeout); time.Now().Before(deadline); {
+		r, g, b, _ := d.Picture("").At(686, 598).RGBA()
+		if red := r > 0xb000 && g < 0x6000 && b < 0x6000; red == there {
+			return
+		}
+	}
+	t.Fatalf("%s: the button that hangs up is seen: %v", d.User, !there)
+}
+
 // An app that dozes ends like one that does not.
 func TestInteropAppEnds(t *testing.T) {
 	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna"}})
@@ -120,6 +132,18 @@ func TestInteropTwoAppsSeeEachOther(t *testing.T) {
 	for _, d := range []*lab.Desktop{a.anna, a.ben} {
 		code := sees(t, d, 640, 480, "")
 		t.Logf("%s sees picture %d, %v old", d.User, code.Number, code.Age(time.Now()).Round(time.Millisecond))
+	}
+	// The buttons go away, and come back when the pointer moves. Without them the
+	// picture is shown by other means, as the processor draws here.
+	for _, d := range []*lab.Desktop{a.anna, a.ben} {
+		for _, there := range []bool{false, true, false} {
+			if there {
+				d.MovePointer(300, 300)
+				d.MovePointer(320, 310)
+			}
+			untilHangUp(t, d, there)
+			sees(t, d, 640, 480, "")
+		}
 	}
 	// The camera off and on again, from either side.
 	a.anna.Do("SendPicture", state.SendPicture{ID: annas})

@@ -182,6 +182,9 @@ func (d *Desktop) Picture(path string) image.Image {
 	return i
 }
 
+// MovePointer moves the pointer to a place in the window.
+func (d *Desktop) MovePointer(x, y int) { d.t.Helper(); d.display.MovePointer(x, y) }
+
 // Log returns what the app wrote.
 func (d *Desktop) Log() string { return d.readLog() }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
+	"github.com/jezek/xgb/xtest"
 )
 
 // A Display is an X server without a screen.
@@ -91,6 +92,20 @@ func (d *Display) WidenTop(pixels int) (was image.Rectangle) {
 // leastWindow is the least width and height, in pixels, of what is a window and
 // no menu or tip.
 const leastWindow = 200
+
+// MovePointer moves the pointer to a place of the display, as a hand would.
+func (d *Display) MovePointer(x, y int) {
+	d.t.Helper()
+	conn := d.dial()
+	err := xtest.Init(conn)
+	if err == nil {
+		root := xproto.Setup(conn).DefaultScreen(conn).Root
+		err = xtest.FakeInputChecked(conn, xproto.MotionNotify, 0, 0, root, int16(x), int16(y), 0).Check()
+	}
+	if err != nil {
+		d.t.Fatalf("move the pointer of display %s: %v", d.Name, err)
+	}
+}
 
 // Picture returns what is on the display.
 func (d *Display) Picture() image.Image {
