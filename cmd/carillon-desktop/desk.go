@@ -98,7 +98,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Film: d.film.show, Quit: d.app.Quit, Settle: debug.FreeOSMemory,
+			Film: d.film.show, Quit: d.app.Quit, Settle: giveBack,
 		},
 	}
 	if d.file.CAFile != "" {
@@ -144,7 +144,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.app.Lifecycle().SetOnStarted(func() {
 		d.log.Info("window is there", "after", time.Since(d.begin))
 		// Making a window leaves much behind that is not needed again.
-		time.AfterFunc(settleTime, debug.FreeOSMemory)
+		time.AfterFunc(settleTime, giveBack)
 		d.dozer.start()
 		close(d.shown)
 	})

@@ -3,9 +3,11 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +74,34 @@ func TestBenchDesktop(t *testing.T) {
 			t.Logf("accept to first picture, %s: %s", who, m[1])
 		}
 	}
+}
+
+// What stays in memory of call after call.
+func TestBenchDesktopManyCalls(t *testing.T) {
+	path := lab.DesktopPath(t)
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	start := func(user string) *lab.Desktop {
+		return lab.StartDesktop(t, path, lab.DesktopConfig{Server: server, User: user, Display: lab.StartDisplay(t, "1100x760x24"),
+			Args: []string{"--mic", "speech", "--speaker", "null", "--camera", "pattern:640x480@30"}})
+	}
+	anna, ben := start("anna"), start("ben")
+	for _, d := range []*lab.Desktop{anna, ben} {
+		d.Until("sees the other", func(s state.App) bool { return len(s.Contacts) == 1 && s.Contacts[0].Video })
+	}
+	var own []string
+	for range 12 {
+		anna.Do("PlaceCall", state.PlaceCall{Key: state.Key{Account: server.JID("anna"), JID: server.JID("ben")}, Video: true})
+		in := ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
+		ben.Do("AnswerCall", state.AnswerCall{ID: in.ID, Video: true})
+		id := anna.Until("sees ben", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Stats.FPS > 20 }).Calls[0].ID
+		time.Sleep(5 * time.Second) // the buttons are gone
+		own = append(own, fmt.Sprintf("%.0f", float64(anna.Own())/1e6))
+		anna.Do("HangUp", state.HangUp{ID: id})
+		for _, d := range []*lab.Desktop{anna, ben} {
+			d.Until("it is over", func(s state.App) bool { return len(s.Calls) == 0 })
+		}
+	}
+	t.Logf("memory of its own in MB, in one call after the other: %s", strings.Join(own, ", "))
 }
 
 // percent is how much of a core a program uses.
