@@ -88,7 +88,7 @@ func (p *person) draw(a state.App) {
 		if len(a.Contacts) == 0 {
 			text = tr("choose.add")
 		}
-		p.hint.SetText(text)
+		say(p.hint, text)
 		return
 	}
 	p.shown = c
@@ -114,7 +114,7 @@ func (p *person) draw(a state.App) {
 		videoTip = tr("video.none", c.Title())
 	}
 	p.video.look(iconCamera, p.video.fill, p.video.front, videoTip)
-	p.reason.SetText(reason)
+	say(p.reason, reason)
 	show(p.notice, reason != "")
 	p.drawTransfers(a)
 	p.drawPast(a)

@@ -45,8 +45,15 @@ type side struct {
 	query  string          // and what was looked for
 	asked  []state.Request // those shown
 	most   int             // how many may be shown
-	walked state.Key       // whom the keys are at in the list
+	drawn  listed
+	walked state.Key // whom the keys are at in the list
 	shown  state.App
+}
+
+// What the list of people was drawn for.
+type listed struct {
+	selected state.Key
+	page     state.Page
 }
 
 func newSide(v *View) *side {
@@ -139,14 +146,15 @@ func (s *side) draw(a state.App) {
 			}
 		}
 		s.name.set(names)
-		s.link.set(tr("link." + string(cmpOr(own.Link, "connecting"))))
-		s.link.paint(colorMuted)
+		text, tint := tr("link."+string(cmpOr(own.Link, "connecting"))), colorMuted
 		if own.Link == state.Offline || own.Link == state.LoggedOut {
-			s.link.paint(theme.ColorNameError)
+			tint = theme.ColorNameError
 			if own.Problem != nil {
-				s.link.set(problem(*own.Problem))
+				text = problem(*own.Problem)
 			}
 		}
+		s.link.set(text)
+		s.link.paint(tint)
 		s.me.show(a.Accounts[0].JID, a.Accounts[0].JID, linkColor(own.Link), paint(colorSide))
 	}
 	if s.search.Text != a.Search {
@@ -171,7 +179,8 @@ func (s *side) draw(a state.App) {
 	s.drawRequests(a.Requests)
 	// Between two calls of Draw the contacts are mostly the same, and to look
 	// through ten thousand takes longer than the rest of it.
-	if s.query != a.Search || !alike(s.among, a.Contacts) {
+	anew := s.query != a.Search || !alike(s.among, a.Contacts)
+	if anew {
 		s.found, s.among, s.query = a.Found(), a.Contacts, a.Search
 		s.follow()
 	}
@@ -179,13 +188,16 @@ func (s *side) draw(a state.App) {
 	case len(s.found) > 0:
 		s.empty.Hide()
 	case a.Search != "":
-		s.empty.SetText(tr("search.nobody", a.Search))
+		say(s.empty, tr("search.nobody", a.Search))
 		s.empty.Show()
 	default:
-		s.empty.SetText(tr("contacts.none"))
+		say(s.empty, tr("contacts.none"))
 		s.empty.Show()
 	}
-	s.list.Refresh()
+	if now := (listed{a.Selected, a.Page}); now != s.drawn || anew {
+		s.drawn = now
+		s.list.Refresh()
+	}
 }
 
 // follow keeps the keys at the same person when the others move.
@@ -229,7 +241,7 @@ func (s *side) request(r state.Request) fyne.CanvasObject {
 	text := newLine(r.JID, textNormal, theme.ColorNameForeground).bold()
 	why := small(tr("request.text"))
 	if r.Text != "" {
-		why.SetText(oneLine(r.Text))
+		say(why, oneLine(r.Text))
 	}
 	yes := newButton(s.v, tr("request.yes"), func() { s.v.send(state.AnswerRequest{Key: r.Key, Yes: true}) })
 	yes.Importance = widget.HighImportance

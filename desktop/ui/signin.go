@@ -81,19 +81,19 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 		title, text, do, other = "create.title", "create.text", "create.do", "create.signin"
 	}
 	s.title.set(tr(title))
-	s.text.SetText(tr(text))
+	say(s.text, tr(text))
 	s.do.SetText(tr(do))
 	s.other.SetText(tr(other))
 	show(s.again, n.Create)
 	show(s.back, accounts > 0)
-	say := ""
+	wrong := ""
 	if n.Problem != nil {
-		say = problem(*n.Problem)
-		s.detail.SetText(sentence(n.Problem.Detail))
+		wrong = problem(*n.Problem)
+		say(s.detail, sentence(n.Problem.Detail))
 	}
-	s.problem.SetText(say)
-	show(s.problem, say != "")
-	show(s.detail, say != "" && n.Problem.Detail != "")
+	say(s.problem, wrong)
+	show(s.problem, wrong != "")
+	show(s.detail, wrong != "" && n.Problem.Detail != "")
 	if n.Busy {
 		s.do.Disable()
 		s.busy.Show()
@@ -124,7 +124,7 @@ func (s *signIn) submit() {
 	case s.shown.Create && s.password.Text != s.again.Text:
 		wrong = tr("create.differ")
 	}
-	s.problem.SetText(wrong)
+	say(s.problem, wrong)
 	show(s.problem, wrong != "")
 	s.detail.Hide()
 	if wrong == "" {

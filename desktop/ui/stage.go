@@ -51,6 +51,8 @@ type stage struct {
 	moved  time.Time       // when the pointer moved last
 	fed    time.Time       // when a picture of theirs came last
 	waits  image.Image     // of ours, to be shown with the next of theirs
+	stale  bool            // a picture came while others were looked at
+	shape  image.Point     // of their picture, when the curtains were drawn
 	passed bool            // the pane shows the pictures
 	placed PanePlace       // where
 
@@ -192,6 +194,11 @@ func (s *stage) draw(a state.App) {
 	if !ok {
 		return
 	}
+	if s.stale {
+		s.stale = false
+		s.theirs.Refresh()
+		s.ours.Refresh()
+	}
 	if c.ID != s.call.ID || c.Phase != s.call.Phase {
 		s.back()
 	}
@@ -234,7 +241,7 @@ func (s *stage) draw(a state.App) {
 	case c.Trust == state.TrustChanged && live:
 		note = tr("trust.changed.text", name)
 	}
-	s.note.SetText(note)
+	say(s.note, note)
 	show(s.noteBox, note != "")
 	var remark string
 	switch {
@@ -246,7 +253,9 @@ func (s *stage) draw(a state.App) {
 	s.remarks.set(remark)
 	s.drawBadges(c)
 	s.padText.set(c.Digits)
-	s.details.draw(a, c)
+	if s.details.root.Visible() {
+		s.details.draw(c)
+	}
 	w, waits := a.Waiting()
 	if waits {
 		s.waitID = w.ID
@@ -301,9 +310,18 @@ func (s *stage) tick() {
 	} else {
 		show(s.chrome, true)
 	}
+	s.clock()
+}
+
+// clock shows how long the call has been, where that is seen.
+func (s *stage) clock() {
 	text := phase(s.call, s.v.now())
-	s.status.set(text)
-	s.topStatus.set(text)
+	if s.centre.Visible() {
+		s.status.set(text)
+	}
+	if s.chrome.Visible() {
+		s.topStatus.set(text)
+	}
 }
 
 // chromeTime is how long the buttons of a call with a picture stay after the
@@ -323,6 +341,7 @@ func (s *stage) back() {
 		return
 	}
 	s.chrome.Show()
+	s.clock()
 	if s.v.focused() == fyne.Focusable(s.mover) {
 		if s.mover.back != nil {
 			s.v.focus(s.mover.back)
@@ -448,6 +467,9 @@ func (s *stage) pickScreen(c state.Call) {
 }
 
 func (s *stage) switchDetails() {
+	if !s.details.root.Visible() {
+		s.details.draw(s.call)
+	}
 	show(s.details.root, !s.details.root.Visible())
 	s.uncover()
 }
@@ -457,9 +479,9 @@ func (s *stage) switchDetails() {
 // nothing is laid out anew.
 func (s *stage) Show(i image.Image) {
 	s.fed = s.v.now()
-	setPicture(s.theirs, i, s.relay)
+	s.setPicture(s.theirs, i)
 	if s.waits != nil {
-		setPicture(s.ours, s.waits, s.relay)
+		s.setPicture(s.ours, s.waits)
 		s.waits = nil
 	}
 }
@@ -472,13 +494,13 @@ func (s *stage) ShowOwn(i image.Image) {
 		return
 	}
 	s.waits = nil
-	setPicture(s.ours, i, s.relay)
+	s.setPicture(s.ours, i)
 }
 
 // stillTime is when a picture of theirs is taken to stand still.
 const stillTime = 250 * time.Millisecond
 
-func setPicture(c *canvas.Image, i image.Image, changed func()) {
+func (s *stage) setPicture(c *canvas.Image, i image.Image) {
 	first := (c.Image == nil) != (i == nil)
 	turned := !first && i != nil && c.Image.Bounds().Size() != i.Bounds().Size()
 	c.Image = i
@@ -486,10 +508,14 @@ func setPicture(c *canvas.Image, i image.Image, changed func()) {
 		show(c, i != nil)
 	}
 	if first || turned {
-		changed()
+		s.relay()
 	}
-	if i != nil {
+	switch {
+	case i == nil:
+	case s.root.Visible():
 		c.Refresh()
+	default:
+		s.stale = true
 	}
 }
 
@@ -499,7 +525,10 @@ func (s *stage) uncover() {
 	film := s.theirs.Visible() && s.theirs.Image != nil && !s.details.root.Visible()
 	show(s.ground, !film)
 	show(s.curtains, film)
-	if film {
+	if !film {
+		s.shape = image.Point{}
+	} else if now := s.theirs.Image.Bounds().Size(); now != s.shape {
+		s.shape = now
 		s.curtains.Refresh()
 	}
 }
@@ -610,16 +639,17 @@ func (halves) Layout(o []fyne.CanvasObject, size fyne.Size) {
 	o[1].Move(fyne.NewPos(w, 0))
 }
 
-func (d *details) draw(_ state.App, c state.Call) {
+func (d *details) draw(c state.Call) {
 	d.id = c.ID
 	s := c.Stats
 	set := func(name, text string) {
 		d.values[name].set(cmpOr(text, "–"))
 	}
-	set("path", "")
+	path := ""
 	if s.Path != state.PathUnknown {
-		set("path", tr("path."+string(s.Path)))
+		path = tr("path." + string(s.Path))
 	}
+	set("path", path)
 	set("codec", s.Codec)
 	video := s.VideoCodec
 	if s.Width > 0 {
@@ -724,7 +754,7 @@ func (n *notices) draw(a state.App) {
 	detail := ""
 	switch {
 	case a.Problem != nil:
-		n.text.SetText(problem(*a.Problem))
+		say(n.text, problem(*a.Problem))
 		detail = a.Problem.Detail
 	case a.Flash != nil:
 		f := a.Flash
@@ -734,7 +764,7 @@ func (n *notices) draw(a state.App) {
 		case f.Problem != nil:
 			p := *f.Problem
 			p.Who = cmpOr(p.Who, name)
-			n.text.SetText(problem(p))
+			say(n.text, problem(p))
 			detail = p.Detail
 			n.again.Show()
 		case f.Outcome == state.Answered:
@@ -742,14 +772,14 @@ func (n *notices) draw(a state.App) {
 			if f.Remote {
 				who = "ended.them"
 			}
-			n.text.SetText(tr(who, name, clock(f.Lasted)))
+			say(n.text, tr(who, name, clock(f.Lasted)))
 		default:
-			n.text.SetText(tr("ended."+string(f.Outcome), name))
+			say(n.text, tr("ended."+string(f.Outcome), name))
 			if f.Outcome != state.Elsewhere {
 				n.again.Show()
 			}
 		}
 	}
-	n.detail.SetText(sentence(detail))
+	say(n.detail, sentence(detail))
 	show(n.detail, detail != "")
 }

@@ -124,10 +124,11 @@ func (r *transferRow) draw(t state.Transfer) {
 	r.look(old, t)
 	r.name.set(fileNames(t))
 	r.text.set(transferText(t))
-	r.text.paint(colorMuted)
+	tint := colorMuted
 	if t.Phase == state.Broke {
-		r.text.paint(theme.ColorNameError)
+		tint = theme.ColorNameError
 	}
+	r.text.paint(tint)
 	moving := t.Phase == state.Moves || t.Phase == state.Paused
 	show(r.barBox, moving)
 	if moving {

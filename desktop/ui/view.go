@@ -172,7 +172,9 @@ func (v *View) Rebuild() *View {
 	n.Draw(v.app)
 	n.canvas = v.canvas // not before: its window does not show n yet
 	n.turned = v.turned
-	show(n.stage.details.root, v.stage.details.root.Visible())
+	if v.stage.details.root.Visible() {
+		n.stage.switchDetails()
+	}
 	show(n.stage.pad, v.stage.pad.Visible() && n.stage.call.ID == v.stage.call.ID)
 	if again != nil {
 		again(n)

@@ -52,7 +52,7 @@ func TestControlsOfACall(t *testing.T) {
 		{"hold", func() { test.Tap(d.stage.hold) }, state.Hold{ID: "1", On: true}},
 		{"camera", func() { test.Tap(d.stage.camera) }, state.SendPicture{ID: "1", Picture: state.Camera}},
 		{"keys", func() { d.TypedRune('5') }, state.TypeKey{ID: "1", Key: '5'}},
-		{"verified", func() { test.Tap(d.stage.details.verified) }, state.Verified{ID: "1"}},
+		{"verified", func() { d.stage.switchDetails(); test.Tap(d.stage.details.verified) }, state.Verified{ID: "1"}},
 		{"hang up", func() { test.Tap(d.stage.hang) }, state.HangUp{ID: "1"}},
 		{"back", func() { d.TypedKey(&fyne.KeyEvent{Name: fyne.KeyEscape}) }, state.Look{Event: state.StageShown{}}},
 	} {

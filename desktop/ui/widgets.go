@@ -122,6 +122,13 @@ func wrapped(text string, align fyne.TextAlign) *widget.Label {
 	return l
 }
 
+// say shows another text in a paragraph.
+func say(l *widget.Label, text string) {
+	if l.Text != text {
+		l.SetText(text)
+	}
+}
+
 // small is a paragraph that matters less.
 func small(text string) *widget.Label {
 	l := wrapped(text, fyne.TextAlignLeading)
@@ -141,6 +148,13 @@ type avatar struct {
 	back     *canvas.Circle
 	text     *canvas.Text
 	rim, dot *canvas.Circle
+	shown    look
+}
+
+// A look is whom an avatar shows.
+type look struct {
+	name, jid string
+	dot, rim  color.Color
 }
 
 func newAvatar(size float32) *avatar {
@@ -155,6 +169,11 @@ func newAvatar(size float32) *avatar {
 // show shows somebody. dot is nil where presence does not matter; rim is the
 // colour of what lies behind.
 func (a *avatar) show(name, jid string, dot, rim color.Color) *avatar {
+	now := look{name, jid, dot, rim}
+	if a.shown == now {
+		return a
+	}
+	a.shown = now
 	a.back.FillColor = rgb(avatarColors[hash(strings.ToLower(jid))%uint32(len(avatarColors))])
 	a.text.Text = initials(name)
 	a.dot.FillColor, a.rim.FillColor = color.Transparent, color.Transparent
