@@ -90,6 +90,7 @@ var (
 	ErrNoWindow    = errors.New("no such window")
 	ErrNoGStreamer = errors.New("GStreamer is missing, which reads the screen on Wayland")
 	ErrNotShared   = errors.New("nothing was chosen to be shown")
+	ErrPortal      = errors.New("the desktop fails to share its screen")
 	ErrAmbiguous   = errors.New("several have this in their name")
 	ErrFormat      = errors.New("its pictures are of a kind that is not known")
 )
@@ -174,6 +175,8 @@ func hint(kind string, err error) string {
 		return "cameras that give MJPEG or YUYV work, which most do"
 	case errors.Is(err, ErrNoGStreamer):
 		return "install gstreamer1.0-tools, gstreamer1.0-pipewire and gstreamer1.0-plugins-good"
+	case errors.Is(err, ErrPortal):
+		return "the portal of the desktop must run: xdg-desktop-portal with -gnome, -kde or -wlr"
 	case errors.Is(err, video.ErrSpec):
 		return "write camera[:NAME], screen[:N] or window:TITLE"
 	}

@@ -106,3 +106,11 @@ func (l *latest) read(ctx context.Context) (video.Frame, error) {
 		}
 	}
 }
+
+// again returns the picture that the reader has, which is whole for as long as
+// no other is read; nil before the first.
+func (l *latest) again() *image.YCbCr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reading
+}

@@ -32,8 +32,12 @@ type portal struct {
 	pipe   *os.File
 	node   uint32
 	closed chan struct{}
+	gone   chan struct{} // the dialog was closed by who asked
 	bus    *lab.Bus
 }
+
+// noAnswer is that of a dialog which stays open.
+const noAnswer = 99
 
 const fakeSession = portalPath + "/session/x/1"
 
@@ -56,7 +60,7 @@ func startPortal(t *testing.T) *portal {
 		t.Fatal(err)
 	}
 	w.Close()
-	p := &portal{t: t, bus: bus, conn: conn, pipe: r, node: 42, closed: make(chan struct{}, 1), answer: map[string]uint32{}, asked: map[string]map[string]dbus.Variant{}}
+	p := &portal{t: t, bus: bus, conn: conn, pipe: r, node: 42, closed: make(chan struct{}, 1), gone: make(chan struct{}, 1), answer: map[string]uint32{}, asked: map[string]map[string]dbus.Variant{}}
 	for path, face := range map[string]string{portalPath: screenCast, fakeSession: portalSession} {
 		if err := conn.Export(p, dbus.ObjectPath(path), face); err != nil {
 			t.Fatal(err)
@@ -82,6 +86,12 @@ func (p *portal) respond(method string, from dbus.Sender, options map[string]dbu
 	p.asked[method] = options
 	sender := strings.ReplaceAll(strings.TrimPrefix(string(from), ":"), ".", "_")
 	path := dbus.ObjectPath(portalPath + "/request/" + sender + "/" + options["handle_token"].Value().(string))
+	if p.answer[method] == noAnswer {
+		if err := p.conn.Export(request{p}, path, portalRequest); err != nil {
+			p.t.Error(err)
+		}
+		return path, nil
+	}
 	if results == nil {
 		results = map[string]dbus.Variant{}
 	}
@@ -117,6 +127,14 @@ func (p *portal) Close() *dbus.Error {
 	return nil
 }
 
+// A request is one that was not answered.
+type request struct{ p *portal }
+
+func (r request) Close() *dbus.Error {
+	r.p.gone <- struct{}{}
+	return nil
+}
+
 // script puts a program in the place of GStreamer.
 func script(t *testing.T, text string) {
 	t.Helper()
@@ -146,6 +164,16 @@ exec sleep 60`)
 		if f.Image.Y[0] == 9 && f.Image.Rect.Dx() == 32 { // the first may be missed
 			break
 		}
+	}
+	// Nothing changes on the screen: who joins late or lost something gets the
+	// same again.
+	last := time.Duration(0)
+	for range 3 {
+		f := read(t, s)
+		if f.Image.Y[0] != 9 || f.Time <= last {
+			t.Errorf("of a screen that stands still: %d at %v, after %v", f.Image.Y[0], f.Time, last)
+		}
+		last = f.Time
 	}
 	if o := p.asked["SelectSources"]; o["types"].Value() != uint32(1) || o["cursor_mode"].Value() != uint32(portalHidden) || o["multiple"].Value() != false {
 		t.Errorf("asked for %v", o)
@@ -178,6 +206,32 @@ exec sleep 60`)
 	s.Close()
 	<-p.closed
 
+	// A desktop that is too fast, which is read as slowly as is wanted; and its
+	// portal ends.
+	script(t, `while cat `+pictures+`; do :; done`)
+	s = open(t, "screen", Options{FPS: 10})
+	began, n := time.Now(), 0
+	for ; time.Since(began) < time.Second; n++ {
+		read(t, s)
+	}
+	if n < 7 || n > 13 {
+		t.Errorf("%d pictures in a second, want about 10", n)
+	}
+	if _, err := p.conn.ReleaseName(portalName); err != nil {
+		t.Fatal(err)
+	}
+	ended := error(nil)
+	for ended == nil {
+		_, ended = s.Read(t.Context())
+	}
+	if !errors.Is(ended, ErrPortal) {
+		t.Errorf("without its portal: %v, want %v", ended, ErrPortal)
+	}
+	s.Close()
+	if _, err := p.conn.RequestName(portalName, 0); err != nil {
+		t.Fatal(err)
+	}
+
 	if list, err := Screens(t.Context()); err != nil || len(list) != 1 || !list[0].Dialog {
 		t.Errorf("screens %+v, %v, want one that asks", list, err)
 	}
@@ -186,6 +240,20 @@ exec sleep 60`)
 	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrNotShared) || !errors.As(err, &oe) {
 		t.Errorf("refused: %v, want %v", err, ErrNotShared)
 	}
+	<-p.closed
+	p.answer["Start"] = 2
+	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrPortal) || errors.Is(err, ErrNotShared) {
+		t.Errorf("failed: %v, want %v", err, ErrPortal)
+	}
+	<-p.closed
+	p.answer["Start"] = noAnswer
+	patience, end := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer end()
+	if _, err := OpenSource(patience, "screen", Options{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody chose: %v", err)
+	}
+	<-p.gone // no dialog stays
+	<-p.closed
 	ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 	defer cancel()
 	if _, err := OpenSource(ctx, "screen", Options{}); err == nil {
@@ -226,6 +294,7 @@ func TestIntegrationPipeWire(t *testing.T) {
 	defer remote.Close()
 	p.bus.Run("wireplumber", env)
 	p.bus.Run("gst-launch-1.0", env, "-q", "videotestsrc", "pattern=red", "is-live=true", "!", "video/x-raw,format=BGRx,width=320,height=240,framerate=30/1",
+		"!", "capssetter", "caps=video/x-raw,framerate=0/1,max-framerate=60/1", // as a desktop says
 		"!", "pipewiresink", "mode=provide", "stream-properties=props,media.class=Video/Source,node.name=carillontest")
 	poll("the source of pictures", func() bool {
 		list := exec.Command("pw-cli", "ls", "Node")

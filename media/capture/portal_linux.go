@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -32,10 +34,12 @@ const (
 	screenCast    = "org.freedesktop.portal.ScreenCast"
 	portalRequest = "org.freedesktop.portal.Request"
 	portalSession = "org.freedesktop.portal.Session"
+	ownerChanged  = "org.freedesktop.DBus.NameOwnerChanged"
 
 	// What can be chosen, and where the pointer is: bits of the portal.
 	portalMonitor, portalWindow = 1, 2
 	portalHidden, portalDrawn   = 1, 2
+	portalCancelled             = 1 // by the person; what is more is a failure
 
 	portalSignals = 16
 	portalTimeout = 10 * time.Second // for what asks nobody
@@ -43,6 +47,12 @@ const (
 	gstStop = 2 * time.Second
 	// maxComplaint bounds what GStreamer says when it fails.
 	maxComplaint = 2 << 10
+
+	// A desktop sends a picture when something has changed. The last one is
+	// given again meanwhile: whoever joins, lost it or got it coarse waits for
+	// none. As fast as others for stillTime, then every stillEvery.
+	stillTime  = 2 * time.Second
+	stillEvery = 200 * time.Millisecond
 )
 
 // onWayland reports whether the desktop is one where X11 sees nothing.
@@ -53,13 +63,26 @@ func onWayland() bool {
 // A cast is a Source of what the person chose.
 type cast struct {
 	conn    *dbus.Conn
+	portal  dbus.BusObject
+	owner   string // of the portal's name, to whom we listen
 	session dbus.ObjectPath
 	gst     *exec.Cmd
 	out     io.ReadCloser
 	latest  *latest
+	start   time.Time
 	once    sync.Once
+	stop    chan struct{} // closed by Close
 	done    chan struct{} // closed when read has returned
+
+	most  float64 // pictures a second
+	fps   atomic.Uint64
+	moved time.Time // when the reader got another picture
 }
+
+var (
+	errPortalGone = fmt.Errorf("%w: its portal has ended", ErrPortal)
+	errStill      = errors.New("nothing has changed")
+)
 
 // openPortal asks the person, for as long as ctx allows, and shows what was
 // chosen.
@@ -72,16 +95,23 @@ func openPortal(ctx context.Context, o Options) (video.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	c := &cast{conn: conn, latest: newLatest(), done: make(chan struct{})}
+	c := &cast{conn: conn, latest: newLatest(), start: time.Now(), stop: make(chan struct{}), done: make(chan struct{}), most: o.FPS}
+	c.Ask(0, 0, 0)
 	signals := make(chan *dbus.Signal, portalSignals)
-	node, remote, err := c.ask(ctx, o, signals)
+	err = c.login(ctx, signals)
+	var node uint32
+	var remote *os.File
+	if err == nil {
+		node, remote, err = c.ask(ctx, o, signals)
+	}
 	if err == nil {
 		err = c.play(program, node, remote, o)
 		remote.Close() // the child has its own
 	}
 	if err != nil {
+		if c.session != "" { // no dialog stays that nobody waits for
+			c.conn.Object(portalName, c.session).Go(portalSession+".Close", dbus.FlagNoReplyExpected, nil)
+		}
 		conn.Close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -92,49 +122,79 @@ func openPortal(ctx context.Context, o Options) (video.Source, error) {
 	return c, nil
 }
 
-// ask does the dialog, and returns the stream and a connection to PipeWire.
-func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) (node uint32, remote *os.File, err error) {
-	if err := errors.Join(c.conn.Auth(nil), c.conn.Hello()); err != nil {
-		return 0, nil, fmt.Errorf("log in to the session bus: %w", err)
+// login finds the portal on the bus, which may start it.
+func (c *cast) login(ctx context.Context, signals chan *dbus.Signal) error {
+	stop := context.AfterFunc(ctx, func() { c.conn.Close() }) // nothing else ends this
+	err := errors.Join(c.conn.Auth(nil), c.conn.Hello())
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("log in to the session bus: %w", err)
 	}
 	if !c.conn.SupportsUnixFDs() {
-		return 0, nil, fmt.Errorf("%w: the session bus carries no files", ErrUnsupported)
+		return fmt.Errorf("%w: the session bus carries no files", ErrUnsupported)
 	}
-	portal := c.conn.Object(portalName, portalPath)
-	kinds, err := portal.GetProperty(screenCast + ".AvailableSourceTypes")
+	c.conn.Signal(signals)
+	c.portal = c.conn.Object(portalName, portalPath)
+	return nil
+}
+
+// property returns a number of the portal.
+func (c *cast) property(ctx context.Context, name string) (n uint32, err error) {
+	ctx, cancel := context.WithTimeout(ctx, portalTimeout)
+	defer cancel()
+	var v dbus.Variant
+	if err = c.portal.CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, screenCast, name).Store(&v); err == nil {
+		err = v.Store(&n)
+	}
+	return n, err
+}
+
+// ask does the dialog, and returns the stream and a connection to PipeWire.
+func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) (node uint32, remote *os.File, err error) {
+	kinds, err := c.property(ctx, "AvailableSourceTypes")
 	if err != nil {
 		return 0, nil, fmt.Errorf("%w: no portal that shows screens: %w", ErrUnsupported, err)
 	}
-	c.conn.Signal(signals)
-	results, err := c.request(ctx, signals, portal, "CreateSession", nil, map[string]dbus.Variant{"session_handle_token": dbus.MakeVariant(token())})
+	soon, cancel := context.WithTimeout(ctx, portalTimeout)
+	defer cancel()
+	gone := []dbus.MatchOption{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, portalName)}
+	if err := c.conn.AddMatchSignalContext(soon, gone...); err != nil {
+		return 0, nil, fmt.Errorf("watch the portal: %w", err)
+	}
+	if err := c.conn.BusObject().CallWithContext(soon, "org.freedesktop.DBus.GetNameOwner", 0, portalName).Store(&c.owner); err != nil {
+		return 0, nil, fmt.Errorf("%w: %w", errPortalGone, err)
+	}
+	results, err := c.request(soon, signals, "CreateSession", nil, map[string]dbus.Variant{"session_handle_token": dbus.MakeVariant(token())})
 	if err != nil {
+		if ctx.Err() == nil && soon.Err() != nil {
+			err = fmt.Errorf("%w: its portal does not answer", ErrPortal)
+		}
 		return 0, nil, err
 	}
 	session, _ := results["session_handle"].Value().(string)
-	if c.session = dbus.ObjectPath(session); !c.session.IsValid() {
+	if !dbus.ObjectPath(session).IsValid() {
 		return 0, nil, fmt.Errorf("the portal has a session called %q", session)
 	}
-	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface(portalSession), dbus.WithMatchObjectPath(c.session)); err != nil {
+	c.session = dbus.ObjectPath(session)
+	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(portalName), dbus.WithMatchInterface(portalSession), dbus.WithMatchObjectPath(c.session)); err != nil {
 		return 0, nil, fmt.Errorf("watch the portal: %w", err)
 	}
-	types := uint32(portalMonitor | portalWindow)
-	if k, ok := kinds.Value().(uint32); ok {
-		types &= k
-	}
-	options := map[string]dbus.Variant{"types": dbus.MakeVariant(types), "multiple": dbus.MakeVariant(false)}
+	// No persist_mode: the dialog is where the person sees what will be shown,
+	// each time, and a token that spares it would have to be kept secret.
+	options := map[string]dbus.Variant{"types": dbus.MakeVariant(uint32(portalMonitor|portalWindow) & kinds), "multiple": dbus.MakeVariant(false)}
 	want := uint32(portalDrawn)
 	if o.NoPointer {
 		want = portalHidden
 	}
-	if modes, err := portal.GetProperty(screenCast + ".AvailableCursorModes"); err == nil {
-		if m, ok := modes.Value().(uint32); ok && m&want != 0 {
-			options["cursor_mode"] = dbus.MakeVariant(want)
-		}
+	if modes, err := c.property(ctx, "AvailableCursorModes"); err == nil && modes&want != 0 {
+		options["cursor_mode"] = dbus.MakeVariant(want)
 	}
-	if _, err := c.request(ctx, signals, portal, "SelectSources", []any{c.session}, options); err != nil {
+	if _, err := c.request(ctx, signals, "SelectSources", []any{c.session}, options); err != nil { // the portal of wlroots asks here
 		return 0, nil, err
 	}
-	results, err = c.request(ctx, signals, portal, "Start", []any{c.session, ""}, nil)
+	results, err = c.request(ctx, signals, "Start", []any{c.session, ""}, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -145,8 +205,10 @@ func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) (n
 	if err := dbus.Store([]any{results["streams"].Value()}, &streams); err != nil || len(streams) == 0 {
 		return 0, nil, ErrNotShared
 	}
+	soon, cancel = context.WithTimeout(ctx, portalTimeout)
+	defer cancel()
 	var fd dbus.UnixFD
-	if err := portal.CallWithContext(ctx, screenCast+".OpenPipeWireRemote", 0, c.session, map[string]dbus.Variant{}).Store(&fd); err != nil {
+	if err := c.portal.CallWithContext(soon, screenCast+".OpenPipeWireRemote", 0, c.session, map[string]dbus.Variant{}).Store(&fd); err != nil {
 		return 0, nil, fmt.Errorf("open PipeWire: %w", err)
 	}
 	return streams[0].Node, os.NewFile(uintptr(fd), "pipewire"), nil
@@ -156,7 +218,7 @@ func token() string { return "carillon" + rand.Text() }
 
 // request calls a method whose answer is a signal. What asks a person takes as
 // long as they need.
-func (c *cast) request(ctx context.Context, signals <-chan *dbus.Signal, portal dbus.BusObject, method string, args []any, options map[string]dbus.Variant) (map[string]dbus.Variant, error) {
+func (c *cast) request(ctx context.Context, signals <-chan *dbus.Signal, method string, args []any, options map[string]dbus.Variant) (map[string]dbus.Variant, error) {
 	if options == nil {
 		options = make(map[string]dbus.Variant)
 	}
@@ -170,16 +232,18 @@ func (c *cast) request(ctx context.Context, signals <-chan *dbus.Signal, portal 
 		return nil, fmt.Errorf("watch the portal: %w", err)
 	}
 	defer func() { _ = c.conn.RemoveMatchSignal(match...) }() // it ends with the connection at the latest
-	if err := portal.CallWithContext(ctx, screenCast+"."+method, 0, append(args, options)...).Err; err != nil {
+	if err := c.portal.CallWithContext(ctx, screenCast+"."+method, 0, append(args, options)...).Err; err != nil {
 		return nil, fmt.Errorf("ask the portal: %s: %w", method, err)
 	}
 	for {
 		select {
 		case s, ok := <-signals:
-			if !ok {
+			switch {
+			case !ok:
 				return nil, fmt.Errorf("ask the portal: %s: the session bus ended", method)
-			}
-			if s.Name != portalRequest+".Response" || s.Path != path {
+			case c.gone(s):
+				return nil, errPortalGone
+			case s.Name != portalRequest+".Response" || s.Path != path || s.Sender != c.owner:
 				continue
 			}
 			var code uint32
@@ -187,20 +251,43 @@ func (c *cast) request(ctx context.Context, signals <-chan *dbus.Signal, portal 
 			if err := dbus.Store(s.Body, &code, &results); err != nil {
 				return nil, fmt.Errorf("ask the portal: %s: %w", method, err)
 			}
-			if code != 0 {
+			switch code {
+			case 0:
+				return results, nil
+			case portalCancelled:
 				return nil, ErrNotShared
+			default:
+				return nil, fmt.Errorf("%w: %s answered %d", ErrPortal, method, code)
 			}
-			return results, nil
 		case <-ctx.Done():
+			// interop GNOME 43: its dialog takes the portal with it when who
+			// asked is simply gone.
+			c.conn.Object(portalName, path).Go(portalRequest+".Close", dbus.FlagNoReplyExpected, nil)
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
+// gone reports whether a signal says that the portal is no more, or is another.
+func (c *cast) gone(s *dbus.Signal) bool {
+	if s.Name != ownerChanged || s.Sender != "org.freedesktop.DBus" || len(s.Body) != 3 {
+		return false
+	}
+	name, _ := s.Body[0].(string)
+	owner, _ := s.Body[2].(string)
+	return name == portalName && owner != c.owner
+}
+
 // play starts GStreamer on a stream of PipeWire.
 func (c *cast) play(program string, node uint32, remote *os.File, o Options) error {
-	c.gst = exec.Command(program, "-q", "pipewiresrc", "fd=3", "path="+strconv.Itoa(int(node)), "do-timestamp=true",
-		"!", "videorate", "drop-only=true", "max-rate="+strconv.Itoa(int(max(o.FPS, 1))),
+	// The desktop is asked for no more pictures than are wanted, and for those
+	// that lie in memory. One that cannot do that is read as slowly as they are
+	// wanted: the queue keeps the newest. videorate is not for pictures without
+	// a rate, which are what a desktop has: it ends the program.
+	most := strconv.Itoa(int(math.Ceil(max(o.FPS, 1))))
+	c.gst = exec.Command(program, "-q", "pipewiresrc", "fd=3", "path="+strconv.FormatUint(uint64(node), 10), "do-timestamp=true",
+		"!", "video/x-raw,max-framerate=(fraction)[0/1,"+most+"/1];video/x-raw",
+		"!", "queue", "leaky=downstream", "max-size-buffers=1", "max-size-bytes=0", "max-size-time=0",
 		"!", "videoconvert", "!", "video/x-raw,format=I420,colorimetry=bt601",
 		"!", "y4menc", "!", "fdsink", "fd=1", "sync=false")
 	c.gst.ExtraFiles = []*os.File{remote}
@@ -232,32 +319,88 @@ func (l *limited) Write(p []byte) (int, error) {
 // read takes pictures until GStreamer ends.
 func (c *cast) read(complaint *limited) {
 	defer close(c.done)
-	start := time.Now()
 	r := newY4M(c.out)
+	var next time.Time
 	var err error
 	for err == nil {
 		var m *image.YCbCr
-		if m, err = r.next(c.latest.space()); err == nil {
-			c.latest.put(m, time.Since(start))
+		if m, err = r.next(c.latest.space()); err != nil {
+			break
+		}
+		now := time.Now()
+		c.latest.put(m, now.Sub(c.start))
+		// One that comes a little early is taken, so that none is left out when
+		// the desktop is as fast as we.
+		every := c.every()
+		if e := now.Add(-every / 2); next.Before(e) {
+			next = e
+		}
+		next = next.Add(every)
+		timer := time.NewTimer(next.Sub(now))
+		select {
+		case <-timer.C:
+		case <-c.stop:
+			timer.Stop()
 		}
 	}
 	c.gst.Process.Kill() // when it was us who did not understand
-	if e := c.gst.Wait(); e != nil && errors.Is(err, io.EOF) && complaint.Len() > 0 {
+	if e := c.gst.Wait(); e != nil && complaint.Len() > 0 {
+		// Nothing else says why: it ends, or writes to where pictures go.
 		err = fmt.Errorf("GStreamer: %s", strings.TrimSpace(complaint.String()))
 	}
 	c.latest.end(err)
 }
 
-// follow waits for the person to end it in the desktop.
+// every is how long a picture is shown at least.
+func (c *cast) every() time.Duration {
+	return time.Duration(float64(time.Second) / math.Float64frombits(c.fps.Load()))
+}
+
+// Ask sets how many pictures are taken. The size is that of the screen.
+func (c *cast) Ask(_, _ int, fps float64) {
+	if fps <= 0 || fps > c.most {
+		fps = c.most
+	}
+	c.fps.Store(math.Float64bits(fps))
+}
+
+// follow waits for the person to end it in the desktop. Without the portal they
+// could not: then it ends, too.
 func (c *cast) follow(signals <-chan *dbus.Signal) {
 	for s := range signals {
-		if s.Name == portalSession+".Closed" && s.Path == c.session {
+		switch {
+		case s.Name == portalSession+".Closed" && s.Path == c.session && s.Sender == c.owner:
 			c.latest.end(io.EOF)
+		case c.gone(s):
+			c.latest.end(errPortalGone)
+		}
+	}
+	c.latest.end(errPortalGone)
+}
+
+func (c *cast) Read(ctx context.Context) (video.Frame, error) {
+	for {
+		wait := c.every()
+		if time.Since(c.moved) > stillTime {
+			wait = max(wait, stillEvery)
+		} else {
+			wait += wait / 2 // what moves comes by itself
+		}
+		short, cancel := context.WithTimeoutCause(ctx, wait, errStill)
+		f, err := c.latest.read(short)
+		cancel()
+		if err == nil {
+			c.moved = time.Now()
+			return f, nil
+		}
+		if err != errStill {
+			return f, err
+		}
+		if m := c.latest.again(); m != nil {
+			return video.Frame{Image: m, Time: time.Since(c.start)}, nil
 		}
 	}
 }
-
-func (c *cast) Read(ctx context.Context) (video.Frame, error) { return c.latest.read(ctx) }
 
 // Live reports that the screen goes on while nobody reads it.
 func (c *cast) Live() bool { return true }
@@ -268,6 +411,7 @@ func (c *cast) Drawn() bool { return true }
 func (c *cast) Close() error {
 	c.once.Do(func() {
 		c.latest.end(net.ErrClosed)
+		close(c.stop)
 		ctx, cancel := context.WithTimeout(context.Background(), portalTimeout)
 		defer cancel()
 		// The desktop takes its sign away. If it is gone, so is the sign.
