@@ -4,8 +4,10 @@ package video
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -239,5 +241,40 @@ func TestCodecThatDoesNotWork(t *testing.T) {
 func BenchmarkAV1Works(b *testing.B) {
 	for b.Loop() {
 		works(func(o EncoderOptions) (Encoder, error) { return newAV1Encoder(o) }, func() (Decoder, error) { return newAV1Decoder() })
+	}
+}
+
+// A file of another program's is played like one of VP8.
+func TestAV1FromAFile(t *testing.T) {
+	const w, h, pictures = 160, 120, 5
+	e, _ := codec(t, "AV1", EncoderOptions{Width: w, Height: h, Bitrate: 300_000})
+	file := append([]byte("DKIF\x00\x00\x20\x00AV01"), make([]byte, ivfHeader-12)...)
+	file[16], file[20] = 30, 1 // a tick is a thirtieth of a second
+	p := NewPattern(w, h)
+	for n := range pictures {
+		data, _, err := e.Encode(nil, p.Next(time.UnixMilli(0)), time.Duration(n)*time.Second/30, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = binary.LittleEndian.AppendUint32(file, uint32(len(data)))
+		file = binary.LittleEndian.AppendUint64(file, uint64(n))
+		file = append(file, data...)
+	}
+	f, err := newFileReader(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	for n := range pictures {
+		got, err := f.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, ok := ReadCode(got.Image); !ok || int(c.Number) != n || (got.Time-time.Duration(n)*time.Second/30).Abs() > time.Millisecond {
+			t.Errorf("picture %d shows %v, %v, at %s", n, c, ok, got.Time)
+		}
+	}
+	if _, err := f.next(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
 	}
 }
