@@ -14,7 +14,7 @@ import (
 const (
 	// napTime is how long the window sleeps at once when nothing happens. What
 	// Fyne does by itself, such as the menu of the tray, waits for so long.
-	napTime = 200 * time.Millisecond
+	napTime = 400 * time.Millisecond
 	// napGap is what lies between two naps: long enough for Fyne to look
 	// around once.
 	napGap = 25 * time.Millisecond
