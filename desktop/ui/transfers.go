@@ -70,7 +70,7 @@ type transferRow struct {
 	pause  *round
 	cancel *round
 	open   *round
-	offer  *fyne.Container
+	offer  fyne.CanvasObject
 	thumb  *canvas.Image
 	sign   *fyne.Container // what it is, or how it looks
 	kindIs icon
@@ -100,11 +100,11 @@ func newTransferRow(v *View) *transferRow {
 	yes := newButton(v, tr("files.take"), func() { v.send(state.TakeFiles{ID: r.shown.ID}) })
 	yes.Importance = widget.HighImportance
 	no := newButton(v, tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
-	r.offer = columns(6, no, yes)
+	r.offer = vcentre(columns(6, no, yes)) // as a whole, to take no room when it is hidden
 	r.sign = container.New(exactly(signSize), container.NewCenter(r.kind), r.thumb)
 	r.root = panel(colorCard, padded(border(nil, nil,
 		vcentre(r.sign),
-		columns(2, vcentre(r.offer), r.pause, r.open, r.cancel),
+		columns(2, r.offer, r.pause, r.open, r.cancel),
 		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8)), 10))
 	return r
 }
