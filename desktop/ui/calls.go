@@ -36,7 +36,7 @@ func newCalls(v *View) *calls {
 	c.list.chosen = func(i int) { v.look(state.Select{Key: c.lines[i].Key}) }
 	c.list.opened = func(i int) {
 		c.list.chosen(i)
-		v.next = func() fyne.Focusable { return v.person.call }
+		v.next = c.lines[i].Key
 	}
 	c.root = page(tr("page.calls"), nil, container.NewStack(c.list, container.NewCenter(container.New(exactly(fyne.NewSize(320, 60)), c.empty))))
 	return c

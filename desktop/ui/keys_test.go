@@ -386,6 +386,20 @@ func TestASheetKeepsTheKeyboard(t *testing.T) {
 		}
 	}
 	d.expect(t)
+	// From another field, too.
+	d.Draw(running(d.app))
+	d.focus(d.stage.devices)
+	d.press(fyne.KeySpace)
+	if _, ok := d.focusedOn().(*choice); !ok {
+		t.Errorf("the focus is at %T", d.focusedOn())
+	}
+	d.press(fyne.KeyReturn)
+	if d.sheet.shown() || d.focusedOn() != fyne.Focusable(d.stage.devices) {
+		t.Errorf("after Return: shown %v, focus at %T", d.sheet.shown(), d.focusedOn())
+	}
+	d.Draw(d.app.Apply(state.CallEnded{ID: "1", Outcome: state.Retracted}))
+	d.wanted = nil
+	d.focus(d.person.file)
 	// A sheet in the place of another: the focus returns to where it was before both.
 	d.person.more()
 	d.person.remove(d.person.shown)
@@ -686,13 +700,21 @@ func TestKeysInTheListOfPeople(t *testing.T) {
 	if d.focusedOn() != fyne.Focusable(d.side.nav[state.PageContacts]) {
 		t.Errorf("Tab leads to a %T", d.focusedOn())
 	}
-	// Return opens somebody and goes to what they can be called with.
+	// Return opens somebody and goes to their page, where it calls nobody when it
+	// is pressed once more.
 	d.focus(l)
 	d.press(fyne.KeyReturn)
 	d.expect(t, state.Look{Event: state.Select{Key: who()}})
+	d.Draw(d.app) // something else happened
 	d.Draw(d.app.Apply(state.Select{Key: who()}))
-	if d.focusedOn() != fyne.Focusable(d.person.call) {
+	if d.focusedOn() != stops(d.person.page, nil)[0] {
 		t.Errorf("the focus is at %T", d.focusedOn())
+	}
+	d.press(fyne.KeyReturn)
+	d.expect(t)
+	d.press(fyne.KeyEscape, fyne.KeyTab)
+	if d.focusedOn() != fyne.Focusable(d.person.call) {
+		t.Errorf("then Tab leads to a %T", d.focusedOn())
 	}
 	// A tap does not move what is under the pointer.
 	d.window.Canvas().Unfocus()

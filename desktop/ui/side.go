@@ -91,7 +91,7 @@ func newSide(v *View) *side {
 	s.list.chosen = func(i int) { v.look(state.Select{Key: s.found[i].Key}) }
 	s.list.opened = func(i int) {
 		s.list.chosen(i)
-		v.next = func() fyne.Focusable { return v.person.call }
+		v.next = s.found[i].Key
 	}
 	s.list.went = func(i int) { s.walked = s.found[i].Key }
 	s.empty = wrapped("", fyne.TextAlignCenter)

@@ -54,11 +54,11 @@ type View struct {
 	back  *canvas.Rectangle
 
 	// The keyboard; see keys.go.
-	order  []fyne.Focusable      // what could have the focus when it moved last
-	left   fyne.Focusable        // what had it before a call covered it
-	turned state.Page            // the page that was shown then
-	next   func() fyne.Focusable // what gets it with the next drawing; may be nil
-	resume func()                // gives it back when a window shows the view; may be nil
+	order  []fyne.Focusable // what could have the focus when it moved last
+	left   fyne.Focusable   // what had it before a call covered it
+	turned state.Page       // the page that was shown then
+	next   state.Key        // whose page gets it when that is drawn; the zero Key is nobody
+	resume func()           // gives it back when a window shows the view; may be nil
 }
 
 // New returns a View. send takes what the user wants; now is [time.Now]
@@ -131,10 +131,10 @@ func (v *View) Draw(a state.App) {
 			v.doctor.draw(a)
 		}
 	}
-	if f := v.next; f != nil {
-		v.next = nil
+	if v.next != (state.Key{}) && a.Selected == v.next && v.person.page.Visible() {
+		v.next = state.Key{}
 		if !v.sheet.shown() {
-			v.focus(f())
+			v.focusFirst(v.person.page) // which calls nobody, should the key be pressed twice
 		}
 	}
 	v.attend()

@@ -168,6 +168,41 @@ func TestInteropTwoAppsSeeEachOther(t *testing.T) {
 	})
 }
 
+// Somebody without a pointer is called while they are about to add a contact,
+// answers above the sheet, and finds the buttons that have gone from the picture.
+func TestInteropACallByKeyboard(t *testing.T) {
+	a := startApps(t)
+	a.ben.Press("Control+n")
+	a.anna.Do("PlaceCall", state.PlaceCall{Key: a.key("anna", "ben"), Video: true})
+	rings := func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }
+	a.ben.Until("rings", rings)
+	a.ben.Press("Return", "z", "Tab") // in the field of the address, which is not one yet
+	keep(t, a.ben, "rings-above-a-sheet")
+	if s := a.ben.State(); !rings(s) {
+		t.Fatalf("a key that was meant for the sheet did something to the call: %+v", s.Calls)
+	}
+	// From the name over Cancel, Add and Decline.
+	a.ben.Press("Tab", "Tab", "Tab", "Tab", "Return")
+	a.ben.Until("talks", func(s state.App) bool {
+		return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running && s.Calls[0].TheirPicture
+	})
+	a.ben.Press("Escape")
+	untilHangUp(t, a.ben, true)
+	if s := a.ben.State(); !s.Stage {
+		t.Error("Escape closed more than the sheet")
+	}
+	a.ben.Press("Control+m")
+	a.ben.Until("is muted", func(s state.App) bool { return s.Calls[0].Muted })
+	untilHangUp(t, a.ben, false)
+	a.ben.Press("Tab")
+	untilHangUp(t, a.ben, true)
+	keep(t, a.ben, "buttons-by-tab")
+	a.ben.Press("Return") // the first of them leads back to the people
+	a.ben.Until("looks at the people", func(s state.App) bool { return !s.Stage && len(s.Calls) == 1 })
+	a.ben.Press("Control+d")
+	a.anna.Until("it is over", func(s state.App) bool { return len(s.Calls) == 0 })
+}
+
 func TestInteropAFolderDroppedOnAName(t *testing.T) {
 	a := startApps(t)
 	dir := filepath.Join(t.TempDir(), "holiday")

@@ -185,6 +185,13 @@ func (d *Desktop) Picture(path string) image.Image {
 // MovePointer moves the pointer to a place in the window.
 func (d *Desktop) MovePointer(x, y int) { d.t.Helper(); d.display.MovePointer(x, y) }
 
+// Press presses keys, when the window has drawn what it was told; see [Display.Press].
+func (d *Desktop) Press(keys ...string) {
+	d.t.Helper()
+	d.Picture("")
+	d.display.Press(keys...)
+}
+
 // Log returns what the app wrote.
 func (d *Desktop) Log() string { return d.readLog() }
 

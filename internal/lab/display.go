@@ -107,6 +107,75 @@ func (d *Display) MovePointer(x, y int) {
 	}
 }
 
+// keysyms are the names of keys that are no letters, and their numbers.
+var keysyms = map[string]xproto.Keysym{
+	"Tab": 0xff09, "Return": 0xff0d, "Escape": 0xff1b, "Space": ' ', "Right": 0xff53, "Down": 0xff54, "Control": 0xffe3,
+}
+
+// keyTime lies between two keys. Programs take one that is pressed twice within
+// a millisecond for one.
+const keyTime = 20 * time.Millisecond
+
+// Press presses keys in the window in front, one after the other, as a hand
+// would: "Tab", "a", "Control+n".
+func (d *Display) Press(keys ...string) {
+	d.t.Helper()
+	conn := d.dial()
+	setup := xproto.Setup(conn)
+	root := setup.DefaultScreen(conn).Root
+	codes, err := xproto.GetKeyboardMapping(conn, setup.MinKeycode, byte(setup.MaxKeycode-setup.MinKeycode+1)).Reply()
+	if err == nil {
+		err = xtest.Init(conn)
+	}
+	if err != nil {
+		d.t.Fatalf("find the keys of display %s: %v", d.Name, err)
+	}
+	if w, ok := d.top(conn, root); ok { // nobody else manages windows
+		xproto.SetInputFocus(conn, xproto.InputFocusParent, w, xproto.TimeCurrentTime)
+	}
+	fake := func(kind byte, name string) {
+		want, ok := keysyms[name]
+		if !ok && len(name) == 1 {
+			want, ok = xproto.Keysym(name[0]), true
+		}
+		for i, sym := range codes.Keysyms {
+			if ok && sym == want && i%int(codes.KeysymsPerKeycode) == 0 {
+				code := byte(setup.MinKeycode) + byte(i/int(codes.KeysymsPerKeycode))
+				if err := xtest.FakeInputChecked(conn, kind, code, 0, root, 0, 0, 0).Check(); err != nil {
+					d.t.Fatalf("press %s on display %s: %v", name, d.Name, err)
+				}
+				return
+			}
+		}
+		d.t.Fatalf("display %s has no key %q", d.Name, name)
+	}
+	for _, k := range keys {
+		names := strings.Split(k, "+")
+		for _, name := range names {
+			fake(xproto.KeyPress, name)
+		}
+		for _, name := range slices.Backward(names) {
+			fake(xproto.KeyRelease, name)
+		}
+		time.Sleep(keyTime)
+	}
+}
+
+// top returns the window in front.
+func (d *Display) top(conn *xgb.Conn, root xproto.Window) (xproto.Window, bool) {
+	tree, err := xproto.QueryTree(conn, root).Reply()
+	if err != nil {
+		return 0, false
+	}
+	for _, w := range slices.Backward(tree.Children) {
+		a, err := xproto.GetWindowAttributes(conn, w).Reply()
+		if err == nil && a.MapState == xproto.MapStateViewable && a.Class == xproto.WindowClassInputOutput {
+			return w, true
+		}
+	}
+	return 0, false
+}
+
 // Picture returns what is on the display.
 func (d *Display) Picture() image.Image {
 	d.t.Helper()
