@@ -1,10 +1,10 @@
 package audio
 
 import (
-	"context"
-	"net"
 	"sync"
 	"time"
+
+	"github.com/carillon-im/carillon/media/internal/pace"
 )
 
 // maxBehind is how far a pacer catches up after it was held up. What is beyond
@@ -14,13 +14,12 @@ const maxBehind = 200 * time.Millisecond
 // A pacer keeps real time from its first use on. Its deadlines are multiples of
 // what it was told, so it does not drift against the clock.
 type pacer struct {
-	mu   sync.Mutex
-	due  time.Time
-	once sync.Once
-	done chan struct{}
+	pace.Waiter
+	mu  sync.Mutex // guards what follows
+	due time.Time
 }
 
-func newPacer() *pacer { return &pacer{done: make(chan struct{})} }
+func newPacer() *pacer { return &pacer{Waiter: pace.New()} }
 
 // next returns when the present piece is due and notes that it lasts d.
 func (p *pacer) next(d time.Duration) time.Time {
@@ -33,39 +32,4 @@ func (p *pacer) next(d time.Duration) time.Time {
 	due := p.due
 	p.due = due.Add(d)
 	return due
-}
-
-// wait sleeps until t.
-func (p *pacer) wait(ctx context.Context, t time.Time) error {
-	select {
-	case <-p.done:
-		return net.ErrClosed
-	default:
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-p.done:
-		return net.ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// stop ends waiting and says whether it was the first call.
-func (p *pacer) stop() (first bool) {
-	p.once.Do(func() {
-		close(p.done)
-		first = true
-	})
-	return first
 }

@@ -36,22 +36,20 @@ func (s *pacedSink) Write(f Frame) error {
 	}
 	// The frame is taken first and its time waited for afterwards, so that the
 	// next one is asked for when it is needed and not a frame earlier.
-	return s.pace.wait(context.Background(), due.Add(f.Duration()))
+	return s.pace.Wait(context.Background(), due.Add(f.Duration()))
 }
 
 func (s *pacedSink) take(f Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.pace.done:
+	if s.pace.Stopped() {
 		return net.ErrClosed
-	default:
 	}
 	return s.write(f)
 }
 
 func (s *pacedSink) Close() error {
-	if !s.pace.stop() || s.close == nil {
+	if !s.pace.Stop() || s.close == nil {
 		return nil
 	}
 	s.mu.Lock()

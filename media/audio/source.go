@@ -28,15 +28,13 @@ type pacedSource struct {
 }
 
 func (s *pacedSource) Read(ctx context.Context) (Frame, error) {
-	if err := s.pace.wait(ctx, s.pace.next(FrameDuration)); err != nil {
+	if err := s.pace.Wait(ctx, s.pace.next(FrameDuration)); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.pace.done:
+	if s.pace.Stopped() {
 		return nil, net.ErrClosed
-	default:
 	}
 	if err := s.fill(s.frame[:]); err != nil {
 		return nil, err
@@ -45,7 +43,7 @@ func (s *pacedSource) Read(ctx context.Context) (Frame, error) {
 }
 
 func (s *pacedSource) Close() error {
-	if !s.pace.stop() || s.close == nil {
+	if !s.pace.Stop() || s.close == nil {
 		return nil
 	}
 	s.mu.Lock()

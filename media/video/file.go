@@ -50,21 +50,21 @@ type fileSource struct {
 func (s *fileSource) Read(ctx context.Context) (Frame, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pace.stopped() {
+	if s.pace.Stopped() {
 		return Frame{}, net.ErrClosed
 	}
 	f, err := s.file.next()
 	if err != nil {
 		return Frame{}, err
 	}
-	if err := s.pace.wait(ctx, s.pace.began().Add(f.Time)); err != nil {
+	if err := s.pace.Wait(ctx, s.pace.began().Add(f.Time)); err != nil {
 		return Frame{}, err
 	}
 	return f, nil
 }
 
 func (s *fileSource) Close() error {
-	if !s.pace.stop() {
+	if !s.pace.Stop() {
 		return nil
 	}
 	s.mu.Lock()

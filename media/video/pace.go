@@ -1,23 +1,21 @@
 package video
 
 import (
-	"context"
-	"net"
 	"sync"
 	"time"
+
+	"github.com/carillon-im/carillon/media/internal/pace"
 )
 
 // A pacer says when the next of a series of pictures is due. Pictures that
 // nobody asked for in time are left out.
 type pacer struct {
-	once sync.Once
-	done chan struct{}
-
+	pace.Waiter
 	mu    sync.Mutex // guards what follows
 	start time.Time
 }
 
-func newPacer() *pacer { return &pacer{done: make(chan struct{})} }
+func newPacer() *pacer { return &pacer{Waiter: pace.New()} }
 
 // began returns the moment of the first call.
 func (p *pacer) began() time.Time {
@@ -27,46 +25,4 @@ func (p *pacer) began() time.Time {
 		p.start = time.Now()
 	}
 	return p.start
-}
-
-// wait sleeps until t.
-func (p *pacer) wait(ctx context.Context, t time.Time) error {
-	if p.stopped() {
-		return net.ErrClosed
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(left)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-p.done:
-		return net.ErrClosed
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (p *pacer) stopped() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop ends waiting and says whether it was the first call.
-func (p *pacer) stop() (first bool) {
-	p.once.Do(func() {
-		close(p.done)
-		first = true
-	})
-	return first
 }

@@ -187,7 +187,7 @@ func (s *patternSource) Read(ctx context.Context) (Frame, error) {
 		s.next = late
 	}
 	n := s.next
-	if err := s.pace.wait(ctx, start.Add(at(n))); err != nil {
+	if err := s.pace.Wait(ctx, start.Add(at(n))); err != nil {
 		return Frame{}, err
 	}
 	s.next++
@@ -198,6 +198,6 @@ func (s *patternSource) Read(ctx context.Context) (Frame, error) {
 func (s *patternSource) Live() bool { return true }
 
 func (s *patternSource) Close() error {
-	s.pace.stop()
+	s.pace.Stop()
 	return nil
 }

@@ -39,9 +39,3 @@ func FromBGRX(dst *image.YCbCr, src []byte, stride, w, h int) *image.YCbCr {
 	fromBGRX(dst, src, stride)
 	return dst
 }
-
-// planes returns the samples of a picture from its first on.
-func planes(m *image.YCbCr) (y, cb, cr []byte) {
-	c := m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
-	return m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Cb[c:], m.Cr[c:]
-}

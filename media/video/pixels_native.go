@@ -51,3 +51,9 @@ func rotatePlane(dst []byte, ds, w, h int, src []byte, ss int, degrees int) {
 }
 
 func samples(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(b)) }
+
+// planes returns the samples of a picture from its first on.
+func planes(m *image.YCbCr) (y, cb, cr []byte) {
+	c := m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
+	return m.Y[m.YOffset(m.Rect.Min.X, m.Rect.Min.Y):], m.Cb[c:], m.Cr[c:]
+}
