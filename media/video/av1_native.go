@@ -203,8 +203,8 @@ func aomError(what string, code C.int) error {
 }
 
 type av1Encoder struct {
-	e        *C.av1_encoder
-	w, h     int
+	e *C.av1_encoder
+	pictureSize
 	duration time.Duration // of a picture
 	last     int64         // time of the picture before, in microseconds
 }
@@ -213,7 +213,7 @@ func newAV1Encoder(o EncoderOptions) (*av1Encoder, error) {
 	if err := CheckSize(o.Width, o.Height); err != nil {
 		return nil, err
 	}
-	e := &av1Encoder{w: o.Width, h: o.Height, duration: pictureTime(o.FPS), last: -1}
+	e := &av1Encoder{pictureSize: pictureSize{o.Width, o.Height}, duration: pictureTime(o.FPS), last: -1}
 	var drawn C.int
 	if o.Drawn {
 		drawn = 1
@@ -225,22 +225,19 @@ func newAV1Encoder(o EncoderOptions) (*av1Encoder, error) {
 }
 
 func (e *av1Encoder) Encode(dst []byte, m *image.YCbCr, at time.Duration, key bool) ([]byte, bool, error) {
-	if err := (Frame{Image: m}).Check(); err != nil {
+	if err := e.accept(m, e.e != nil); err != nil {
 		return dst, false, err
-	}
-	if e.e == nil || m.Rect.Dx() != e.w || m.Rect.Dy() != e.h {
-		return dst, false, fmt.Errorf("video: %w: %v instead of %dx%d", ErrFrame, m.Rect.Size(), e.w, e.h)
 	}
 	pts := max(at.Microseconds(), e.last+1)
 	e.last = pts
-	y, c := m.YOffset(m.Rect.Min.X, m.Rect.Min.Y), m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
+	y, cb, cr := planes(m)
 	var data unsafe.Pointer
 	var size C.size_t
 	var isKey, force C.int
 	if key {
 		force = 1
 	}
-	code := C.av1_encode(e.e, (*C.uchar)(&m.Y[y]), (*C.uchar)(&m.Cb[c]), (*C.uchar)(&m.Cr[c]),
+	code := C.av1_encode(e.e, (*C.uchar)(&y[0]), (*C.uchar)(&cb[0]), (*C.uchar)(&cr[0]),
 		C.int(m.YStride), C.int(m.CStride), C.longlong(pts), C.ulong(e.duration.Microseconds()), force, &data, &size, &isKey)
 	runtime.KeepAlive(m)
 	if code != 0 {
@@ -307,16 +304,12 @@ func (d *av1Decoder) Decode(data []byte) (*image.YCbCr, error) {
 	}
 	defer C.dav1d_picture_unref(&p)
 	w, h := int(p.p.w), int(p.p.h)
-	if err := CheckSize(w, h); err != nil {
+	m, err := pictureFromC(d.image, w, h, [3]unsafe.Pointer{p.data[0], p.data[1], p.data[2]}, int(p.stride[0]), int(p.stride[1]))
+	if err != nil {
 		return nil, err
 	}
-	if d.image == nil || d.image.Rect.Dx() != w || d.image.Rect.Dy() != h {
-		d.image = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
-	}
-	copyFromC(d.image.Y, d.image.YStride, p.data[0], int(p.stride[0]), w, h)
-	copyFromC(d.image.Cb, d.image.CStride, p.data[1], int(p.stride[1]), (w+1)/2, (h+1)/2)
-	copyFromC(d.image.Cr, d.image.CStride, p.data[2], int(p.stride[1]), (w+1)/2, (h+1)/2)
-	return d.image, nil
+	d.image = m
+	return m, nil
 }
 
 func (d *av1Decoder) Close() error {

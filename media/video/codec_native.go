@@ -3,6 +3,8 @@
 package video
 
 import (
+	"fmt"
+	"image"
 	"slices"
 	"strconv"
 	"sync"
@@ -89,6 +91,35 @@ func works(enc func(EncoderOptions) (Encoder, error), dec func() (Decoder, error
 }
 
 // copyFromC copies a plane of a decoder's into ours.
+// A pictureSize is that of the pictures which an encoder takes.
+type pictureSize struct{ w, h int }
+
+// accept reports why a picture cannot be coded.
+func (s pictureSize) accept(m *image.YCbCr, open bool) error {
+	if err := (Frame{Image: m}).Check(); err != nil {
+		return err
+	}
+	if !open || m.Rect.Dx() != s.w || m.Rect.Dy() != s.h {
+		return fmt.Errorf("video: %w: %v instead of %dx%d", ErrFrame, m.Rect.Size(), s.w, s.h)
+	}
+	return nil
+}
+
+// pictureFromC copies planes of 4:2:0 that a library keeps, into old if that has
+// the size. ys and cs are the bytes of a row of luma and of chroma.
+func pictureFromC(old *image.YCbCr, w, h int, planes [3]unsafe.Pointer, ys, cs int) (*image.YCbCr, error) {
+	if err := CheckSize(w, h); err != nil {
+		return nil, err
+	}
+	if old == nil || old.Rect.Dx() != w || old.Rect.Dy() != h {
+		old = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
+	}
+	copyFromC(old.Y, old.YStride, planes[0], ys, w, h)
+	copyFromC(old.Cb, old.CStride, planes[1], cs, (w+1)/2, (h+1)/2)
+	copyFromC(old.Cr, old.CStride, planes[2], cs, (w+1)/2, (h+1)/2)
+	return old, nil
+}
+
 func copyFromC(dst []byte, stride int, plane unsafe.Pointer, from, w, h int) {
 	src := unsafe.Slice((*byte)(plane), from*(h-1)+w)
 	for y := range h {

@@ -317,3 +317,25 @@ func processTime(t testing.TB) time.Duration {
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
+
+// The estimate of a path may come when the call is over.
+func TestClosedEncodersSayIt(t *testing.T) {
+	for _, c := range Codecs() {
+		e, err := c.NewEncoder(EncoderOptions{Width: 64, Height: 64, FPS: 30, Bitrate: 100_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.SetBitrate(200_000, 30); err == nil {
+			t.Errorf("%s: the bit rate of a closed encoder is set", c.Name)
+		}
+		if _, _, err := e.Encode(nil, NewImage(64, 64), 0, true); err == nil {
+			t.Errorf("%s: a closed encoder codes", c.Name)
+		}
+		if err := e.Close(); err != nil {
+			t.Errorf("%s: closed again: %v", c.Name, err)
+		}
+	}
+}

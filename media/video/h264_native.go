@@ -162,10 +162,10 @@ func h264Code(what string, code C.int) error {
 // An h264Encoder codes pictures of even width and height: of an odd one the last
 // column or row is left out, since 4:2:0 in H.264 has no other.
 type h264Encoder struct {
-	e    *C.ISVCEncoder
-	w, h int // of what is given
-	out  C.SFrameBSInfo
-	last int64 // time of the picture before, in milliseconds
+	e           *C.ISVCEncoder
+	pictureSize // of what is given
+	out         C.SFrameBSInfo
+	last        int64 // time of the picture before, in milliseconds
 }
 
 func newH264Encoder(o EncoderOptions) (*h264Encoder, error) {
@@ -175,7 +175,7 @@ func newH264Encoder(o EncoderOptions) (*h264Encoder, error) {
 	if min(o.Width, o.Height) < leastH264 {
 		return nil, fmt.Errorf("openh264: %w: %dx%d is less than %d", ErrFrame, o.Width, o.Height, leastH264)
 	}
-	e := &h264Encoder{w: o.Width, h: o.Height, last: -1}
+	e := &h264Encoder{pictureSize: pictureSize{o.Width, o.Height}, last: -1}
 	e.e = C.h264_encoder_new(C.int(e.w&^1), C.int(e.h&^1), h264Rate(o.Bitrate), h264FPS(o.FPS))
 	if e.e == nil {
 		return nil, errors.New("openh264: make encoder")
@@ -188,19 +188,16 @@ func h264Rate(bps int) C.int { return kbps(bps) * 1000 }
 func h264FPS(fps float64) C.float { return C.float(float64(time.Second) / float64(pictureTime(fps))) }
 
 func (e *h264Encoder) Encode(dst []byte, m *image.YCbCr, at time.Duration, key bool) ([]byte, bool, error) {
-	if err := (Frame{Image: m}).Check(); err != nil {
+	if err := e.accept(m, e.e != nil); err != nil {
 		return dst, false, err
 	}
-	if e.e == nil || m.Rect.Dx() != e.w || m.Rect.Dy() != e.h {
-		return dst, false, fmt.Errorf("video: %w: %v instead of %dx%d", ErrFrame, m.Rect.Size(), e.w, e.h)
-	}
 	e.last = max(at.Milliseconds(), e.last+1)
-	y, c := m.YOffset(m.Rect.Min.X, m.Rect.Min.Y), m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
+	y, cb, cr := planes(m)
 	var force C.int
 	if key {
 		force = 1
 	}
-	code := C.h264_encode(e.e, C.int(e.w&^1), C.int(e.h&^1), (*C.uchar)(&m.Y[y]), (*C.uchar)(&m.Cb[c]), (*C.uchar)(&m.Cr[c]),
+	code := C.h264_encode(e.e, C.int(e.w&^1), C.int(e.h&^1), (*C.uchar)(&y[0]), (*C.uchar)(&cb[0]), (*C.uchar)(&cr[0]),
 		C.int(m.YStride), C.int(m.CStride), C.longlong(e.last), force, &e.out)
 	runtime.KeepAlive(m)
 	if code != 0 {
@@ -277,16 +274,12 @@ func (d *h264Decoder) Decode(data []byte) (*image.YCbCr, error) {
 	if p.format != C.videoFormatI420 {
 		return nil, fmt.Errorf("openh264: decode: %w: not 4:2:0", ErrBitstream)
 	}
-	if err := CheckSize(w, h); err != nil {
+	m, err := pictureFromC(d.image, w, h, [3]unsafe.Pointer{unsafe.Pointer(p.y), unsafe.Pointer(p.u), unsafe.Pointer(p.v)}, int(p.ys), int(p.cs))
+	if err != nil {
 		return nil, err
 	}
-	if d.image == nil || d.image.Rect.Dx() != w || d.image.Rect.Dy() != h {
-		d.image = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
-	}
-	copyFromC(d.image.Y, d.image.YStride, unsafe.Pointer(p.y), int(p.ys), w, h)
-	copyFromC(d.image.Cb, d.image.CStride, unsafe.Pointer(p.u), int(p.cs), (w+1)/2, (h+1)/2)
-	copyFromC(d.image.Cr, d.image.CStride, unsafe.Pointer(p.v), int(p.cs), (w+1)/2, (h+1)/2)
-	return d.image, nil
+	d.image = m
+	return m, nil
 }
 
 func (d *h264Decoder) Close() error {

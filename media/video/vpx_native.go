@@ -138,8 +138,8 @@ func vpxError(what string, code C.int) error {
 }
 
 type vpxEncoder struct {
-	e        *C.encoder
-	w, h     int
+	e *C.encoder
+	pictureSize
 	duration time.Duration // of a picture
 	last     int64         // time of the picture before, in microseconds
 }
@@ -148,7 +148,7 @@ func newVPXEncoder(k vpxKind, o EncoderOptions) (*vpxEncoder, error) {
 	if err := CheckSize(o.Width, o.Height); err != nil {
 		return nil, err
 	}
-	e := &vpxEncoder{w: o.Width, h: o.Height, duration: pictureTime(o.FPS), last: -1}
+	e := &vpxEncoder{pictureSize: pictureSize{o.Width, o.Height}, duration: pictureTime(o.FPS), last: -1}
 	e.e = C.encoder_new(C.int(k), C.int(o.Width), C.int(o.Height), kbps(o.Bitrate), C.int(e.duration.Microseconds()))
 	if e.e == nil {
 		return nil, errors.New("libvpx: make encoder")
@@ -166,22 +166,19 @@ func pictureTime(fps float64) time.Duration {
 }
 
 func (e *vpxEncoder) Encode(dst []byte, m *image.YCbCr, at time.Duration, key bool) ([]byte, bool, error) {
-	if err := (Frame{Image: m}).Check(); err != nil {
+	if err := e.accept(m, e.e != nil); err != nil {
 		return dst, false, err
-	}
-	if e.e == nil || m.Rect.Dx() != e.w || m.Rect.Dy() != e.h {
-		return dst, false, fmt.Errorf("video: %w: %v instead of %dx%d", ErrFrame, m.Rect.Size(), e.w, e.h)
 	}
 	pts := max(at.Microseconds(), e.last+1)
 	e.last = pts
-	y, c := m.YOffset(m.Rect.Min.X, m.Rect.Min.Y), m.COffset(m.Rect.Min.X, m.Rect.Min.Y)
+	y, cb, cr := planes(m)
 	var data unsafe.Pointer
 	var size C.size_t
 	var isKey, force C.int
 	if key {
 		force = 1
 	}
-	code := C.encoder_encode(e.e, (*C.uchar)(&m.Y[y]), (*C.uchar)(&m.Cb[c]), (*C.uchar)(&m.Cr[c]),
+	code := C.encoder_encode(e.e, (*C.uchar)(&y[0]), (*C.uchar)(&cb[0]), (*C.uchar)(&cr[0]),
 		C.int(m.YStride), C.int(m.CStride), C.longlong(pts), C.ulong(e.duration.Microseconds()), force, &data, &size, &isKey)
 	runtime.KeepAlive(m)
 	if code != 0 {
@@ -194,6 +191,9 @@ func (e *vpxEncoder) Encode(dst []byte, m *image.YCbCr, at time.Duration, key bo
 }
 
 func (e *vpxEncoder) SetBitrate(bps int, fps float64) error {
+	if e.e == nil {
+		return errors.New("libvpx: the encoder is closed")
+	}
 	e.duration = pictureTime(fps)
 	if code := C.encoder_set(e.e, kbps(bps)); code != 0 {
 		return vpxError("set bit rate", code)
@@ -266,16 +266,12 @@ func (d *vpxDecoder) decode(data []byte) (*image.YCbCr, error) {
 	if img.fmt != C.VPX_IMG_FMT_I420 || img.bit_depth > 8 {
 		return nil, fmt.Errorf("libvpx: decode: %w: not 4:2:0 of 8 bit", ErrBitstream)
 	}
-	if err := CheckSize(w, h); err != nil {
+	m, err := pictureFromC(d.image, w, h, [3]unsafe.Pointer{unsafe.Pointer(img.planes[0]), unsafe.Pointer(img.planes[1]), unsafe.Pointer(img.planes[2])}, int(img.stride[0]), int(img.stride[1]))
+	if err != nil {
 		return nil, err
 	}
-	if d.image == nil || d.image.Rect.Dx() != w || d.image.Rect.Dy() != h {
-		d.image = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
-	}
-	copyFromC(d.image.Y, d.image.YStride, unsafe.Pointer(img.planes[0]), int(img.stride[0]), w, h)
-	copyFromC(d.image.Cb, d.image.CStride, unsafe.Pointer(img.planes[1]), int(img.stride[1]), (w+1)/2, (h+1)/2)
-	copyFromC(d.image.Cr, d.image.CStride, unsafe.Pointer(img.planes[2]), int(img.stride[2]), (w+1)/2, (h+1)/2)
-	return d.image, nil
+	d.image = m
+	return m, nil
 }
 
 func (d *vpxDecoder) Close() error {
