@@ -230,8 +230,9 @@ func TestNoticesOfMissedCallsGo(t *testing.T) {
 		t.Errorf("the notice of a missed call is %+v", n)
 	}
 	n.CallBack()
-	c := u.until("called back", func(a state.App) bool { return len(a.Calls) == 1 }).Calls[0]
-	if c.Key != key("anna", "ben") || c.Incoming || c.Video {
+	// What is shown may be a moment behind: the last that was missed is not meant.
+	c := u.until("called back", func(a state.App) bool { return len(a.Calls) == 1 && !a.Calls[0].Incoming }).Calls[0]
+	if c.Key != key("anna", "ben") || c.Video {
 		t.Errorf("called back: %+v", c)
 	}
 	u.Do(state.HangUp{ID: c.ID})

@@ -76,11 +76,15 @@ func (b *button) FocusLost() {
 	b.Button.FocusLost()
 }
 
+// Disabled says that Tab goes past it: not while it has the focus, or the toolkit
+// would not know what comes next.
+func (b *button) Disabled() bool { return b.Button.Disabled() && !b.focused }
+
 func (b *button) TypedRune(r rune) { b.v.TypedRune(r) }
 func (b *button) TypedKey(k *fyne.KeyEvent) {
 	switch k.Name {
 	case fyne.KeySpace, fyne.KeyReturn, fyne.KeyEnter:
-		if !b.Disabled() && b.OnTapped != nil {
+		if !b.Button.Disabled() && b.OnTapped != nil {
 			b.OnTapped()
 		}
 	default:

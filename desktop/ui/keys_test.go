@@ -869,6 +869,29 @@ func TestKeysInAField(t *testing.T) {
 	d.expect(t, state.Look{Event: state.Show{Page: state.PageSettings}})
 }
 
+// A button that has the focus and can do nothing for a while is left by Tab as
+// any other, and not pressed.
+func TestTabLeavesAButtonThatIsBusy(t *testing.T) {
+	d := newDesk(t, "light", state.App{})
+	d.settled()
+	test.Type(d.signIn.address, "anna@example.org")
+	test.Type(d.signIn.password, "secret")
+	d.focus(d.signIn.do)
+	d.press(fyne.KeyReturn)
+	d.expect(t, state.SignInTo{JID: "anna@example.org", Password: "secret"})
+	d.Draw(d.app.Apply(state.SigningIn{}))
+	d.press(fyne.KeyReturn)
+	d.expect(t)
+	d.press(fyne.KeyTab)
+	if d.focusedOn() != fyne.Focusable(d.signIn.other) {
+		t.Errorf("Tab leads to a %T", d.focusedOn())
+	}
+	d.window.Canvas().FocusPrevious()
+	if d.focusedOn() == fyne.Focusable(d.signIn.do) {
+		t.Error("a button that does nothing gets the focus")
+	}
+}
+
 // A password is hidden unless somebody wants to see it.
 func TestThePasswordIsShownOnDemand(t *testing.T) {
 	d := newDesk(t, "light", state.App{})

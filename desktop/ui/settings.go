@@ -281,6 +281,14 @@ func (s *settings) soundSheet() {
 // showKeys lists the shortcuts.
 func (s *settings) showKeys() {
 	box := rows(4)
+	line := func(key, label string) {
+		box.Add(container.New(halves{}, newLine(key, textNormal, colorMuted), newLine(tr(label), textNormal, theme.ColorNameForeground)))
+	}
+	line("Tab", "keys.tab")
+	line("↑↓", "keys.list")
+	line("→", "keys.row")
+	line("Return", "keys.press")
+	line("Esc", "keys.close")
 	for _, k := range s.v.Shortcuts() {
 		name := string(k.Key)
 		if k.Mod&fyne.KeyModifierShift != 0 {
@@ -289,7 +297,7 @@ func (s *settings) showKeys() {
 		if k.Mod&fyne.KeyModifierControl != 0 {
 			name = tr("key.control") + "+" + name
 		}
-		box.Add(container.New(halves{}, newLine(name, textNormal, colorMuted), newLine(tr(k.Label), textNormal, theme.ColorNameForeground)))
+		line(name, k.Label)
 	}
 	scroll := container.NewVScroll(box) // for a window that is low
 	s.v.sheet.open(tr("settings.keys"), container.New(asContent{scroll}, scroll), "", false, nil)
