@@ -143,6 +143,8 @@ type Bridge struct {
 	checking  context.CancelFunc
 	examining context.CancelFunc
 	ringing   string
+	flash     *state.Flash
+	flashed   time.Time // when that was there first
 	called    time.Time // when there was a call last; zero when its memory was given back
 
 	mu    sync.Mutex
@@ -274,6 +276,7 @@ func (b *Bridge) run() {
 			b.publish()
 		case <-ticker.C:
 			b.renew()
+			b.fade(time.Now())
 			switch {
 			case len(b.app.Calls) > 0:
 				b.called = time.Now()
@@ -289,6 +292,18 @@ func (b *Bridge) run() {
 			return
 		}
 	}
+}
+
+// fade takes away the word about a call that ended. Owner only.
+func (b *Bridge) fade(now time.Time) {
+	if b.app.Flash != b.flash {
+		b.flash, b.flashed = b.app.Flash, now
+	}
+	if b.flash == nil || b.flash.Stays() == 0 || now.Sub(b.flashed) < b.flash.Stays() {
+		return
+	}
+	b.app.Flash, b.flash = nil, nil // a problem beside it stays
+	b.publish()
 }
 
 // drain takes what happened meanwhile, which is drawn with the first of it. It

@@ -525,3 +525,29 @@ func TestPicturesAreDroppedWhileTheScreenIsBusy(t *testing.T) {
 		t.Error("nothing is shown after the screen was ready again")
 	}
 }
+
+// The word about a call that was had goes by itself, that of a missed one stays.
+func TestTheWordAboutACallGoes(t *testing.T) {
+	u := newUser(t, server(t), "")
+	at := time.Now()
+	u.owner(func() {
+		for _, tt := range []struct {
+			flash state.Flash
+			after time.Duration
+			stays bool
+		}{
+			{state.Flash{Outcome: state.Answered}, 7 * time.Second, true},
+			{state.Flash{Outcome: state.Answered}, 9 * time.Second, false},
+			{state.Flash{Outcome: state.Missed}, time.Hour, true},
+			{state.Flash{Outcome: state.Failed, Problem: &state.Problem{}}, time.Hour, true},
+		} {
+			u.app.Flash = &tt.flash
+			u.fade(at)
+			u.fade(at.Add(tt.after))
+			if got := u.app.Flash != nil; got != tt.stays {
+				t.Errorf("%s after %v: shown %v, want %v", tt.flash.Outcome, tt.after, got, tt.stays)
+			}
+		}
+		u.app.Flash = nil
+	})
+}

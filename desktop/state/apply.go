@@ -387,7 +387,7 @@ func (e CallEnded) apply(a App) App {
 	a.Calls = drop(a.Calls, func(c Call) bool { return c.ID == e.ID })
 	// A call that rang and was not taken is in the history; there it says enough.
 	if front && e.Outcome != Retracted && !(c.Phase == Rings && e.Problem == nil && e.Outcome != Missed && e.Outcome != Elsewhere) {
-		a.Flash = &Flash{Key: c.Key, Name: c.Name, Outcome: e.Outcome, Lasted: e.Lasted, Remote: e.Remote, Problem: e.Problem}
+		a.Flash = &Flash{Key: c.Key, Name: c.Name, Video: c.Video, Outcome: e.Outcome, Lasted: e.Lasted, Remote: e.Remote, Problem: e.Problem}
 	}
 	a.Stage = a.Stage && len(a.Calls) > 0
 	return a

@@ -129,10 +129,23 @@ func (c Call) rate(s Stats) Call {
 type Flash struct {
 	Key
 	Name    string
+	Video   bool
 	Outcome Outcome
 	Lasted  time.Duration
 	Remote  bool // they ended it
 	Problem *Problem
+}
+
+// Stays is how long it is shown unless it is dismissed; zero is for ever. What
+// asks for nothing goes soon.
+func (f Flash) Stays() time.Duration {
+	switch {
+	case f.Problem != nil, f.Outcome == Missed:
+		return 0
+	case f.Outcome == Answered, f.Outcome == Elsewhere:
+		return 8 * time.Second
+	}
+	return 30 * time.Second
 }
 
 // Front returns the call in front.

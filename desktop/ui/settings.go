@@ -238,15 +238,22 @@ func (s *settings) drawLevels(a state.App) {
 	if s.live == nil {
 		return
 	}
-	mic, ear := silent, silent
-	if c, ok := a.Call(s.live.call); ok && c.Phase.Live() {
+	c, _ := a.Call(s.live.call)
+	mic, ear := levels(c)
+	s.live.mic.set(mic)
+	s.live.ear.set(ear)
+}
+
+// levels are how loud a call is, which it is only once people talk.
+func levels(c state.Call) (mic, ear float64) {
+	mic, ear = silent, silent
+	if c.Phase.Live() {
 		ear = c.Stats.LevelIn
 		if !c.Muted {
 			mic = c.Stats.LevelOut
 		}
 	}
-	s.live.mic.set(mic)
-	s.live.ear.set(ear)
+	return mic, ear
 }
 
 // soundSheet shows the devices above a call.

@@ -22,6 +22,7 @@ import (
 type stage struct {
 	v    *View
 	root *fyne.Container
+	body *fyne.Container // without the ground
 	call state.Call
 
 	theirs, ours *canvas.Image
@@ -131,12 +132,12 @@ func newStage(v *View) *stage {
 	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
 	shade, shadeTop := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0)), canvas.NewVerticalGradient(rgba(0x101216, 0xd0), rgba(0x101216, 0))
 	s.chrome = border(container.NewStack(shadeTop, top), container.NewStack(shade, bottom), nil, nil)
-	s.root = container.NewStack(s.ground,
-		border(nil, nil, nil, s.details.root, container.NewStack(
-			s.curtains, s.theirs, s.centre, s.own, s.mover,
-			s.chrome,
-			container.New(floating{1, 0.6, 24}, s.pad),
-			container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked)))))
+	s.body = border(nil, nil, nil, s.details.root, container.NewStack(
+		s.curtains, s.theirs, s.centre, s.own, s.mover,
+		s.chrome,
+		container.New(floating{1, 0.6, 24}, s.pad),
+		container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked))))
+	s.root = container.NewStack(s.ground, s.body)
 	s.root.Hide()
 	return s
 }
@@ -471,6 +472,8 @@ func (s *stage) switchDetails() {
 		s.details.draw(s.call)
 	}
 	show(s.details.root, !s.details.root.Visible())
+	// Fyne does it only where the window is larger than it must be.
+	s.body.Layout.Layout(s.body.Objects, s.body.Size())
 	s.uncover()
 }
 
@@ -671,8 +674,9 @@ func (d *details) draw(c state.Call) {
 	}
 	set("loss", loss)
 	set("rate", rate)
-	d.mic.set(s.LevelOut)
-	d.ear.set(s.LevelIn)
+	mic, ear := levels(c)
+	d.mic.set(mic)
+	d.ear.set(ear)
 	d.words.set(cmpOr(c.Verification, "–"))
 	text := tr("trust."+string(cmpOr(c.Trust, "unknown"))+".text", cmpOr(c.Name, c.JID))
 	if d.trust.Text != text {
@@ -727,12 +731,18 @@ type notices struct {
 	detail *widget.Label
 	again  *button
 	key    state.Key
+	video  bool
+	over   bool // it lies over a call
 	shown  [2]any
 }
 
+// overCall is how much of the window below a notice is left to the buttons of a
+// call: that which hangs up must not be covered.
+const overCall = 132
+
 func newNotices(v *View) *notices {
 	n := &notices{v: v, text: wrapped("", fyne.TextAlignLeading), detail: small("")}
-	n.again = newButton(v, tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key}) })
+	n.again = newButton(v, tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key, Video: n.video}) })
 	n.again.Importance = widget.HighImportance
 	shut := newRound(v, iconClose, 30, "", colorMuted, tr("dismiss"), func() { v.look(state.Dismissed{}) })
 	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
@@ -743,7 +753,15 @@ func newNotices(v *View) *notices {
 	return n
 }
 
-func (n *notices) draw(a state.App) {
+func (n *notices) draw(a state.App, stage bool) {
+	if stage != n.over {
+		n.over = stage
+		n.root.Layout = floating{0.72, 1, 18}
+		if stage {
+			n.root.Layout = raised{floating{0.5, 1, 18}, overCall}
+		}
+		n.root.Layout.Layout(n.root.Objects, n.root.Size())
+	}
 	now := [2]any{a.Problem, a.Flash}
 	if now == n.shown {
 		return
@@ -758,7 +776,14 @@ func (n *notices) draw(a state.App) {
 		detail = a.Problem.Detail
 	case a.Flash != nil:
 		f := a.Flash
-		n.key = f.Key
+		n.key, n.video = f.Key, f.Video
+		again := tr("call.again")
+		if f.Outcome == state.Missed {
+			again = CallBack()
+		}
+		if n.again.Text != again {
+			n.again.SetText(again)
+		}
 		name := cmpOr(f.Name, f.JID)
 		switch {
 		case f.Problem != nil:

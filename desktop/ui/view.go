@@ -102,12 +102,15 @@ func (v *View) Draw(a state.App) {
 	show(v.signIn.root, first && !stage)
 	show(v.main, !first && !stage)
 	show(v.back, !stage) // what nobody sees is not drawn
+	if stage != v.stage.root.Visible() {
+		v.tips.hide(v.tips.of) // what it was about is not there any more
+	}
 	show(v.stage.root, stage)
 	v.signIn.draw(a)
 	if stage {
 		v.stage.draw(a)
 	}
-	v.notices.draw(a)
+	v.notices.draw(a, stage)
 	v.options.drawLevels(a)
 	v.parcel.draw(a)
 	v.sheet.draw(a)

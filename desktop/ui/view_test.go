@@ -451,3 +451,62 @@ func TestCurtainsMeetThePicture(t *testing.T) {
 		}
 	}
 }
+
+// The word about a call that ended must not cover what ends the other one.
+func TestANoticeLeavesTheButtonsOfACallFree(t *testing.T) {
+	a := running(people())
+	a.Flash = &state.Flash{Key: key("chiara@example.net"), Outcome: state.Missed}
+	d := newDesk(t, "dark", a)
+	d.settled()
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject
+	card, hang := at(d.notices.card).Y+d.notices.card.Size().Height, at(d.stage.hang).Y
+	if !d.notices.root.Visible() || card > hang {
+		t.Errorf("shown %v, it ends at %v, the button begins at %v", d.notices.root.Visible(), card, hang)
+	}
+}
+
+// Who missed a call with a picture calls back with one.
+func TestANoticeCallsBackAsItWas(t *testing.T) {
+	a := people()
+	a.Flash = &state.Flash{Key: key("chiara@example.net"), Outcome: state.Missed, Video: true}
+	d := newDesk(t, "dark", a)
+	if d.notices.again.Text != CallBack() {
+		t.Errorf("the button says %q", d.notices.again.Text)
+	}
+	test.Tap(d.notices.again)
+	d.expect(t, state.Look{Event: state.Dismissed{}}, state.PlaceCall{Key: key("chiara@example.net"), Video: true})
+}
+
+func TestDetailsGiveTheirRoomBack(t *testing.T) {
+	d := newDesk(t, "dark", running(people()))
+	d.stage.switchDetails()
+	d.settled()
+	if d.stage.chrome.Size().Width >= d.stage.root.Size().Width {
+		t.Fatal("the details take no room")
+	}
+	d.stage.switchDetails()
+	if got, want := d.stage.chrome.Size().Width, d.stage.root.Size().Width; got != want {
+		t.Errorf("the buttons have a width of %v, the window %v", got, want)
+	}
+}
+
+// Nothing is heard before a call runs, and nothing is said while it is muted.
+func TestLevelsInTheDetails(t *testing.T) {
+	d := newDesk(t, "dark", calling(people(), state.Call{ID: "1", Key: key("ben@example.org"), Phase: state.RingsThere}))
+	d.stage.switchDetails()
+	if d.stage.details.mic.level != silent || d.stage.details.ear.level != silent {
+		t.Errorf("while it rings: %v said, %v heard", d.stage.details.mic.level, d.stage.details.ear.level)
+	}
+}
+
+func TestATipGoesWithWhatItIsAbout(t *testing.T) {
+	d := newDesk(t, "dark", people().Apply(state.Select{Key: key("ben@example.org")}))
+	d.person.call.MouseIn(&desktop.MouseEvent{})
+	if !d.tips.box.Visible() {
+		t.Fatal("no tip")
+	}
+	d.Draw(running(people()))
+	if d.tips.box.Visible() {
+		t.Error("the tip lies over the call")
+	}
+}

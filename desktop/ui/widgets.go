@@ -699,6 +699,16 @@ func (l floating) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 	}
 }
 
+// raised leaves room below.
+type raised struct {
+	floating
+	by float32
+}
+
+func (l raised) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	l.floating.Layout(objects, fyne.NewSize(size.Width, size.Height-l.by))
+}
+
 // beside puts the first and the second to the left at their width, without a
 // gap, and gives the last the rest.
 type beside struct{}
