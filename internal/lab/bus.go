@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 )
 
 // A Bus is a private D-Bus on which nothing is started by itself.
@@ -55,6 +57,16 @@ func (b *Bus) Run(name string, env []string, args ...string) {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS="+b.Address), env...)
 	start(b.t, name, filepath.Join(tempDir(b.t), "log"), cmd)
+}
+
+// Owned reports whether a program has this name.
+func (b *Bus) Owned(name string) (owned bool, err error) {
+	conn, err := dbus.Connect(b.Address)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	return owned, conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, name).Store(&owned)
 }
 
 // Stop ends the bus before the test does.

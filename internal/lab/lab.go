@@ -49,10 +49,10 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
-// find is exec.LookPath that also knows where Debian keeps servers.
+// find is exec.LookPath that also knows where Debian keeps servers and what others start.
 func find(program string) (string, error) {
 	path, err := exec.LookPath(program)
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/libexec"} {
 		if err == nil {
 			break
 		}
@@ -118,7 +118,10 @@ func start(t testing.TB, name, log string, cmd *exec.Cmd) *process {
 	cmd.Stderr = f
 	// A group of its own: an interrupt typed at the terminal goes to the test,
 	// which then stops its programs in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}

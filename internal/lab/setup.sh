@@ -8,6 +8,7 @@ build="gcc g++ libc6-dev pkg-config libopus-dev portaudio19-dev libwebrtc-audio-
 libgl1-mesa-dev libx11-dev libxcursor-dev libxrandr-dev libxinerama-dev libxi-dev libxxf86vm-dev libxkbcommon-dev libwayland-dev"
 test="ca-certificates prosody lua-sec lua-event lua-unbound coturn pulseaudio pulseaudio-utils libasound2-plugins"
 desktop="xvfb libgl1-mesa-dri dbus-daemon dunst gnome-keyring desktop-file-utils xdg-utils appstream
+sway xwayland xdg-desktop-portal xdg-desktop-portal-wlr
 pipewire pipewire-bin wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 interop="pidgin dino-im libglib2.0-bin libglib2.0-dev libgstreamer1.0-dev sqlite3
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl

@@ -266,8 +266,7 @@ exec sleep 60`)
 }
 
 // What comes by a real PipeWire is read by a real GStreamer: red, from a program
-// that shows it there. Only the dialog is not that of a desktop: the portal of
-// wlroots needs a graphics device for its side, which machines of tests lack.
+// that shows it there. TestIntegrationWayland has a desktop, too.
 func TestIntegrationPipeWire(t *testing.T) {
 	lab.Need(t, "pipewire", "wireplumber", "pw-cli", "gst-launch-1.0")
 	dir, err := os.MkdirTemp("", "pw") // paths of sockets are short

@@ -66,8 +66,8 @@ type cast struct {
 	portal  dbus.BusObject
 	owner   string // of the portal's name, to whom we listen
 	session dbus.ObjectPath
-	gst     *exec.Cmd
-	out     io.ReadCloser
+	node    uint32
+	program string // GStreamer's
 	latest  *latest
 	start   time.Time
 	once    sync.Once
@@ -77,6 +77,11 @@ type cast struct {
 	most  float64 // pictures a second
 	fps   atomic.Uint64
 	moved time.Time // when the reader got another picture
+	gaps  *bool     // of read, once known
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	gst    *exec.Cmd
 }
 
 var (
@@ -95,18 +100,16 @@ func openPortal(ctx context.Context, o Options) (video.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	c := &cast{conn: conn, latest: newLatest(), start: time.Now(), stop: make(chan struct{}), done: make(chan struct{}), most: o.FPS}
+	c := &cast{conn: conn, latest: newLatest(), start: time.Now(), stop: make(chan struct{}), done: make(chan struct{}), program: program, most: o.FPS}
 	c.Ask(0, 0, 0)
 	signals := make(chan *dbus.Signal, portalSignals)
 	err = c.login(ctx, signals)
-	var node uint32
-	var remote *os.File
 	if err == nil {
-		node, remote, err = c.ask(ctx, o, signals)
+		err = c.ask(ctx, o, signals)
 	}
+	var p *playing
 	if err == nil {
-		err = c.play(program, node, remote, o)
-		remote.Close() // the child has its own
+		p, err = c.play(ctx)
 	}
 	if err != nil {
 		if c.session != "" { // no dialog stays that nobody waits for
@@ -118,6 +121,7 @@ func openPortal(ctx context.Context, o Options) (video.Source, error) {
 		}
 		return nil, err
 	}
+	go c.read(p)
 	go c.follow(signals)
 	return c, nil
 }
@@ -151,35 +155,35 @@ func (c *cast) property(ctx context.Context, name string) (n uint32, err error) 
 	return n, err
 }
 
-// ask does the dialog, and returns the stream and a connection to PipeWire.
-func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) (node uint32, remote *os.File, err error) {
+// ask does the dialog.
+func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) error {
 	kinds, err := c.property(ctx, "AvailableSourceTypes")
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: no portal that shows screens: %w", ErrUnsupported, err)
+		return fmt.Errorf("%w: no portal that shows screens: %w", ErrUnsupported, err)
 	}
 	soon, cancel := context.WithTimeout(ctx, portalTimeout)
 	defer cancel()
 	gone := []dbus.MatchOption{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, portalName)}
 	if err := c.conn.AddMatchSignalContext(soon, gone...); err != nil {
-		return 0, nil, fmt.Errorf("watch the portal: %w", err)
+		return fmt.Errorf("watch the portal: %w", err)
 	}
 	if err := c.conn.BusObject().CallWithContext(soon, "org.freedesktop.DBus.GetNameOwner", 0, portalName).Store(&c.owner); err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", errPortalGone, err)
+		return fmt.Errorf("%w: %w", errPortalGone, err)
 	}
 	results, err := c.request(soon, signals, "CreateSession", nil, map[string]dbus.Variant{"session_handle_token": dbus.MakeVariant(token())})
 	if err != nil {
 		if ctx.Err() == nil && soon.Err() != nil {
 			err = fmt.Errorf("%w: its portal does not answer", ErrPortal)
 		}
-		return 0, nil, err
+		return err
 	}
 	session, _ := results["session_handle"].Value().(string)
 	if !dbus.ObjectPath(session).IsValid() {
-		return 0, nil, fmt.Errorf("the portal has a session called %q", session)
+		return fmt.Errorf("the portal has a session called %q", session)
 	}
 	c.session = dbus.ObjectPath(session)
 	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(portalName), dbus.WithMatchInterface(portalSession), dbus.WithMatchObjectPath(c.session)); err != nil {
-		return 0, nil, fmt.Errorf("watch the portal: %w", err)
+		return fmt.Errorf("watch the portal: %w", err)
 	}
 	// No persist_mode: the dialog is where the person sees what will be shown,
 	// each time, and a token that spares it would have to be kept secret.
@@ -192,26 +196,21 @@ func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) (n
 		options["cursor_mode"] = dbus.MakeVariant(want)
 	}
 	if _, err := c.request(ctx, signals, "SelectSources", []any{c.session}, options); err != nil { // the portal of wlroots asks here
-		return 0, nil, err
+		return err
 	}
 	results, err = c.request(ctx, signals, "Start", []any{c.session, ""}, nil)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
 	var streams []struct {
 		Node       uint32
 		Properties map[string]dbus.Variant
 	}
 	if err := dbus.Store([]any{results["streams"].Value()}, &streams); err != nil || len(streams) == 0 {
-		return 0, nil, ErrNotShared
+		return ErrNotShared
 	}
-	soon, cancel = context.WithTimeout(ctx, portalTimeout)
-	defer cancel()
-	var fd dbus.UnixFD
-	if err := c.portal.CallWithContext(soon, screenCast+".OpenPipeWireRemote", 0, c.session, map[string]dbus.Variant{}).Store(&fd); err != nil {
-		return 0, nil, fmt.Errorf("open PipeWire: %w", err)
-	}
-	return streams[0].Node, os.NewFile(uintptr(fd), "pipewire"), nil
+	c.node = streams[0].Node
+	return nil
 }
 
 func token() string { return "carillon" + rand.Text() }
@@ -278,53 +277,129 @@ func (c *cast) gone(s *dbus.Signal) bool {
 	return name == portalName && owner != c.owner
 }
 
-// play starts GStreamer on a stream of PipeWire.
-func (c *cast) play(program string, node uint32, remote *os.File, o Options) error {
+// playing is a GStreamer that runs.
+type playing struct {
+	cmd  *exec.Cmd
+	out  io.ReadCloser
+	says *says
+}
+
+// play starts GStreamer on the stream, over a connection of its own to PipeWire.
+func (c *cast) play(ctx context.Context) (*playing, error) {
+	soon, cancel := context.WithTimeout(ctx, portalTimeout)
+	defer cancel()
+	var fd dbus.UnixFD
+	if err := c.portal.CallWithContext(soon, screenCast+".OpenPipeWireRemote", 0, c.session, map[string]dbus.Variant{}).Store(&fd); err != nil {
+		return nil, fmt.Errorf("open PipeWire: %w", err)
+	}
+	remote := os.NewFile(uintptr(fd), "pipewire")
+	defer remote.Close() // the child has its own
 	// The desktop is asked for no more pictures than are wanted, and for those
 	// that lie in memory. One that cannot do that is read as slowly as they are
 	// wanted: the queue keeps the newest. videorate is not for pictures without
 	// a rate, which are what a desktop has: it ends the program.
-	most := strconv.Itoa(int(math.Ceil(max(o.FPS, 1))))
-	c.gst = exec.Command(program, "-q", "pipewiresrc", "fd=3", "path="+strconv.FormatUint(uint64(node), 10), "do-timestamp=true",
+	most := strconv.Itoa(int(math.Ceil(max(c.most, 1))))
+	cmd := exec.Command(c.program, "-q", "pipewiresrc", "fd=3", "path="+strconv.FormatUint(uint64(c.node), 10), "do-timestamp=true",
 		"!", "video/x-raw,max-framerate=(fraction)[0/1,"+most+"/1];video/x-raw",
 		"!", "queue", "leaky=downstream", "max-size-buffers=1", "max-size-bytes=0", "max-size-time=0",
 		"!", "videoconvert", "!", "video/x-raw,format=I420,colorimetry=bt601",
 		"!", "y4menc", "!", "fdsink", "fd=1", "sync=false")
-	c.gst.ExtraFiles = []*os.File{remote}
-	c.gst.WaitDelay = gstStop
-	complaint := &limited{}
-	c.gst.Stderr = complaint
-	out, err := c.gst.StdoutPipe()
+	cmd.Env = append(os.Environ(), "GST_DEBUG=pipewiresrc:5", "GST_DEBUG_FILE=", "GST_DEBUG_NO_COLOR=1")
+	cmd.ExtraFiles = []*os.File{remote}
+	cmd.WaitDelay = gstStop
+	p := &playing{cmd: cmd, says: &says{kill: func() { cmd.Process.Kill() }}}
+	cmd.Stderr = p.says
+	var err error
+	if p.out, err = cmd.StdoutPipe(); err == nil {
+		err = c.launch(cmd)
+	}
 	if err != nil {
-		return fmt.Errorf("start GStreamer: %w", err)
+		return nil, fmt.Errorf("start GStreamer: %w", err)
 	}
-	c.out = out
-	if err := c.gst.Start(); err != nil {
-		return fmt.Errorf("start GStreamer: %w", err)
-	}
-	go c.read(complaint)
-	return nil
+	return p, nil
 }
 
-// limited keeps the beginning of what is written.
-type limited struct{ bytes.Buffer }
+// launch starts what Close ends.
+func (c *cast) launch(cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.gst = cmd
+	return cmd.Start()
+}
 
-func (l *limited) Write(p []byte) (int, error) {
-	if left := maxComplaint - l.Len(); left > 0 {
-		l.Buffer.Write(p[:min(left, len(p))])
+// says is what GStreamer writes: complaints, of which the beginning is kept, and
+// what it notes about the stream. When the pictures get another size, the
+// element of PipeWire 0.3 goes on as if they had not, and what comes out is
+// stripes; then it is ended, to be started anew.
+type says struct {
+	kill    func()
+	line    []byte // begun
+	size    string // of the pictures, as it writes it
+	resized atomic.Bool
+	kept    bytes.Buffer // not embedded: its ReadFrom knows no bound
+}
+
+func (s *says) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		part, after, whole := bytes.Cut(rest, []byte("\n"))
+		s.line = append(s.line, part[:min(len(part), maxComplaint-len(s.line))]...)
+		if rest = after; whole {
+			s.take(string(s.line))
+			s.line = s.line[:0]
+		}
 	}
 	return len(p), nil
 }
 
-// read takes pictures until GStreamer ends.
-func (c *cast) read(complaint *limited) {
+func (s *says) take(line string) {
+	if !strings.Contains(line, " pipewiresrc ") { // else it is a note
+		line += "\n"
+		s.kept.WriteString(line[:min(len(line), maxComplaint-s.kept.Len())])
+		return
+	}
+	_, caps, ok := strings.Cut(line, "we got format ")
+	if !ok {
+		return
+	}
+	w, h := field(caps, "width=(int)"), field(caps, "height=(int)")
+	if size := w + "x" + h; w != "" && h != "" && size != s.size {
+		if s.size != "" && !s.resized.Swap(true) {
+			s.kill()
+		}
+		s.size = size
+	}
+}
+
+// field is what follows name in a description of GStreamer.
+func field(caps, name string) string {
+	_, v, _ := strings.Cut(caps, name)
+	v, _, _ = strings.Cut(v, ",")
+	return v
+}
+
+// read takes pictures until GStreamer ends for good.
+func (c *cast) read(p *playing) {
 	defer close(c.done)
-	r := newY4M(c.out)
+	err := c.pictures(p)
+	for p.says.resized.Load() {
+		if p, err = c.play(context.Background()); err != nil {
+			break
+		}
+		err = c.pictures(p)
+	}
+	c.latest.end(err)
+}
+
+// pictures takes those of one run of GStreamer.
+func (c *cast) pictures(p *playing) (err error) {
+	r := newY4M(p.out, c.pads)
 	var next time.Time
-	var err error
-	for err == nil {
+	for {
 		var m *image.YCbCr
-		if m, err = r.next(c.latest.space()); err != nil {
+		if m, err = r.next(c.latest.space()); err != nil || p.says.resized.Load() {
 			break
 		}
 		now := time.Now()
@@ -343,12 +418,12 @@ func (c *cast) read(complaint *limited) {
 			timer.Stop()
 		}
 	}
-	c.gst.Process.Kill() // when it was us who did not understand
-	if e := c.gst.Wait(); e != nil && complaint.Len() > 0 {
+	p.cmd.Process.Kill() // when it was us who did not understand
+	if e := p.cmd.Wait(); e != nil && p.says.kept.Len() > 0 {
 		// Nothing else says why: it ends, or writes to where pictures go.
-		err = fmt.Errorf("GStreamer: %s", strings.TrimSpace(complaint.String()))
+		err = fmt.Errorf("GStreamer: %s", strings.TrimSpace(p.says.kept.String()))
 	}
-	c.latest.end(err)
+	return err
 }
 
 // every is how long a picture is shown at least.
@@ -416,21 +491,44 @@ func (c *cast) Close() error {
 		defer cancel()
 		// The desktop takes its sign away. If it is gone, so is the sign.
 		_ = c.conn.Object(portalName, c.session).CallWithContext(ctx, portalSession+".Close", 0).Err
+		c.mu.Lock()
+		c.closed = true
 		c.gst.Process.Kill()
+		c.mu.Unlock()
 		<-c.done
 		c.conn.Close()
 	})
 	return nil
 }
 
+// pads finds out whether this GStreamer writes pictures with the gaps that it has
+// between lines in memory, which it did until 1.24, or as the format is. It is
+// asked when it makes a difference, once.
+func (c *cast) pads() bool {
+	if c.gaps == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), portalTimeout)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, c.program, "-q", "videotestsrc", "num-buffers=1", "!", "video/x-raw,format=I420,width=5,height=3",
+			"!", "y4menc", "!", "fdsink", "fd=1").Output()
+		_, picture, found := bytes.Cut(out, []byte("FRAME\n"))
+		gaps := err == nil && found && len(picture) > 5*3+2*3*2
+		c.gaps = &gaps
+	}
+	return *c.gaps
+}
+
 // y4m reads a stream of pictures of YUV4MPEG2, whose size may change by another
 // header, as GStreamer writes it.
 type y4m struct {
 	r    *bufio.Reader
+	pads func() bool // whether there are gaps in pictures of odd sizes
 	w, h int
+	gaps bool
 }
 
-func newY4M(r io.Reader) *y4m { return &y4m{r: bufio.NewReaderSize(r, 1<<16)} }
+func newY4M(r io.Reader, pads func() bool) *y4m {
+	return &y4m{r: bufio.NewReaderSize(r, 1<<16), pads: pads}
+}
 
 // next returns a picture, in dst if that has its size.
 func (y *y4m) next(dst *image.YCbCr) (*image.YCbCr, error) {
@@ -471,13 +569,37 @@ func (y *y4m) header(words []string) error {
 			}
 		}
 	}
-	return video.CheckSize(y.w, y.h)
+	if err := video.CheckSize(y.w, y.h); err != nil {
+		return err
+	}
+	y.gaps = (y.w%8 != 0 || y.h%2 != 0) && y.pads()
+	return nil
 }
 
 func (y *y4m) picture(dst *image.YCbCr) (*image.YCbCr, error) {
 	dst = fit(dst, y.w, y.h)
-	for _, plane := range [][]byte{dst.Y, dst.Cb, dst.Cr} {
-		if _, err := io.ReadFull(y.r, plane); err != nil {
+	cw, ch := (y.w+1)/2, (y.h+1)/2
+	for _, plane := range []struct {
+		pix             []byte
+		w, h, gap, more int // more lines than there are
+	}{
+		{dst.Y, y.w, y.h, -y.w & 3, y.h & 1}, {dst.Cb, cw, ch, -cw & 3, 0}, {dst.Cr, cw, ch, -cw & 3, 0},
+	} {
+		if !y.gaps {
+			if _, err := io.ReadFull(y.r, plane.pix); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		for i := range plane.h {
+			if _, err := io.ReadFull(y.r, plane.pix[i*plane.w:][:plane.w]); err != nil {
+				return nil, err
+			}
+			if _, err := y.r.Discard(plane.gap); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := y.r.Discard(plane.more * (plane.w + plane.gap)); err != nil {
 			return nil, err
 		}
 	}
