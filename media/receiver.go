@@ -63,29 +63,7 @@ func (r *audioReceiver) agree(cfg audio.JitterConfig, events map[uint8]bool) {
 // read takes the packets of one track until it ends.
 func (r *audioReceiver) read(track *webrtc.TrackRemote) {
 	var keys audio.EventReader
-	buf := make([]byte, receiveMTU)
-	var h rtp.Header
-	for {
-		n, _, err := track.Read(buf)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) || !transient(err) {
-				return
-			}
-			continue
-		}
-		now := time.Now()
-		h = rtp.Header{}
-		k, err := h.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		payload := buf[k:n]
-		if h.Padding {
-			if len(payload) == 0 || int(payload[len(payload)-1]) > len(payload) {
-				continue
-			}
-			payload = payload[:len(payload)-int(payload[len(payload)-1])]
-		}
+	eachPacket(track, func(h *rtp.Header, payload []byte, now time.Time) {
 		r.first.CompareAndSwap(0, now.UnixNano())
 		r.count.Add(1)
 		r.bytes.Add(uint64(len(payload)))
@@ -105,12 +83,8 @@ func (r *audioReceiver) read(track *webrtc.TrackRemote) {
 				r.said(h.SSRC, h.Timestamp, now, jb.Stats().Delay)
 			}
 		}
-	}
+	})
 }
-
-// transient reports whether reading a track may go on: pion returns an error
-// for a packet of a payload type that was not agreed.
-func transient(err error) bool { return errors.Is(err, webrtc.ErrCodecNotFound) }
 
 // play writes to the sink, at its pace, until ctx ends.
 func (r *audioReceiver) play(ctx context.Context) {

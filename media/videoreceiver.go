@@ -122,29 +122,7 @@ func (r *videoReceiver) read(track *webrtc.TrackRemote, names map[uint8]string, 
 		r.tend(t, stop)
 	}()
 	defer func() { close(stop); <-tended }()
-	buf := make([]byte, receiveMTU)
-	var h rtp.Header
-	for {
-		n, _, err := track.Read(buf)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) || !transient(err) {
-				return
-			}
-			continue
-		}
-		now := time.Now()
-		h = rtp.Header{}
-		k, err := h.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		payload := buf[k:n]
-		if h.Padding {
-			if len(payload) == 0 || int(payload[len(payload)-1]) > len(payload) {
-				continue
-			}
-			payload = payload[:len(payload)-int(payload[len(payload)-1])]
-		}
+	eachPacket(track, func(h *rtp.Header, payload []byte, now time.Time) {
 		r.packets.Add(1)
 		r.bytes.Add(uint64(len(payload)))
 		p := videoPacket{
@@ -166,7 +144,7 @@ func (r *videoReceiver) read(track *webrtc.TrackRemote, names map[uint8]string, 
 		r.recover.Add(t.asm.recovered - recovered)
 		r.take(t, now)
 		t.mu.Unlock()
-	}
+	})
 }
 
 // take hands over the pictures that are whole. It requires t.mu.

@@ -283,6 +283,8 @@ func (k *call) ended(e jmi.Ended) {
 	switch {
 	case k.tied != nil && e.Outcome == jmi.OutcomeTieLost:
 		k.takeTheirs()
+	case k.session != nil && k.hungUp:
+		// Their answer to what we sent, which may overtake that of their server.
 	case k.session != nil:
 		// interop Monal 6: finish may be all that comes.
 		k.finished = &e

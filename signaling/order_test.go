@@ -126,3 +126,20 @@ func TestCallDoesNotWaitForASleepingDevice(t *testing.T) {
 	incoming(t, b)
 	heal(t, srv, asleep)
 }
+
+// Their word that the call is over may come before their server's that they
+// took ours: it was we who hung up all the same.
+func TestFinishThatOvertakesTheAnswerToOurEnd(t *testing.T) {
+	for _, ours := range []bool{true, false} {
+		over := jingle.Ended{Reason: jingle.Reason{Condition: jingle.Success}}
+		k := &call{dialed: jid.MustParse(bob), active: true, hungUp: ours, session: &session{}}
+		if ours {
+			k.ended(jmi.Ended{Outcome: jmi.OutcomeFinished, Reason: &over.Reason, Remote: true})
+		} else { // Monal says nothing else
+			k.finished = &jmi.Ended{Outcome: jmi.OutcomeFinished, Reason: &over.Reason, Remote: true}
+		}
+		if got := k.sessionResult(over); got.Remote == ours || got.Outcome != Answered {
+			t.Errorf("we hung up %v: %+v", ours, got)
+		}
+	}
+}

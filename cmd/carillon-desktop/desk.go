@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/desktop/ui"
 	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/authorities"
 	"github.com/carillon-im/carillon/internal/config"
 )
 
@@ -102,7 +102,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		},
 	}
 	if d.file.CAFile != "" {
-		pool, err := readCAs(d.file.CAFile)
+		pool, err := authorities.Read(d.file.CAFile)
 		if err != nil {
 			return err
 		}
@@ -460,21 +460,6 @@ func (d *desk) obey(args []string) {
 		}
 		d.bridge.Do(state.Look{Event: state.Select{Key: state.Key{Account: account, JID: l.To.Bare().String()}}})
 	}
-}
-
-func readCAs(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no certificate", path)
-	}
-	return pool, nil
 }
 
 func version() string {

@@ -15,6 +15,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/authorities"
 	"github.com/carillon-im/carillon/internal/courier"
 	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/signaling"
@@ -73,7 +74,7 @@ func (b *Bridge) signaling(kept accounts.Account, j jid.JID) (signaling.Config, 
 		cfg.Server = b.cfg.File.Server
 	}
 	if cfg.RootCAs == nil && kept.CAFile != "" {
-		if cfg.RootCAs, err = readCAs(kept.CAFile); err != nil {
+		if cfg.RootCAs, err = authorities.Read(kept.CAFile); err != nil {
 			return cfg, err
 		}
 	}

@@ -1,10 +1,7 @@
 package bridge
 
 import (
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/carillon-im/carillon/desktop/state"
@@ -14,22 +11,6 @@ import (
 
 // historyPath is the file of past calls and transfers.
 func historyPath(p config.Paths) string { return filepath.Join(p.State, "history.db") }
-
-// readCAs returns the certificates of the system and those of a file.
-func readCAs(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no certificate", path)
-	}
-	return pool, nil
-}
 
 // registerProblem says why an account could not be created.
 func registerProblem(err error) *state.Problem {

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/pion/stun/v4"
 
+	"github.com/carillon-im/carillon/internal/authorities"
 	"github.com/carillon-im/carillon/turn"
 )
 
@@ -131,18 +131,7 @@ func (c *checkCmd) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		roots = x509.NewCertPool()
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read certificates: none in %s", c.CAFile)
-	}
-	return roots, nil
+	return authorities.Read(c.CAFile)
 }
 
 // credentials returns an empty user when there are none.

@@ -2,18 +2,17 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/carillon-im/carillon/cmd/carillon/internal/screen"
 	"github.com/carillon-im/carillon/cmd/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/internal/authorities"
 	"github.com/carillon-im/carillon/internal/history"
 	"github.com/carillon-im/carillon/signaling"
 	"mellium.im/xmpp/jid"
@@ -89,7 +88,11 @@ func (a *app) clientConfig(id identity) (signaling.Config, error) {
 	}
 	if ca := or(a.flags.CAFile, id.account.CAFile, a.config.CAFile); ca != "" {
 		var err error
-		if cfg.RootCAs, err = readCAs(ca); err != nil {
+		cfg.RootCAs, err = authorities.Read(ca)
+		switch {
+		case errors.Is(err, authorities.ErrNone):
+			return cfg, trouble.Usagef("--ca-file wants certificates in PEM, beginning with -----BEGIN CERTIFICATE-----", "%s contains no certificate", ca)
+		case err != nil:
 			return cfg, err
 		}
 	}
@@ -123,22 +126,6 @@ func checkServer(server string) error {
 		return trouble.Usagef(hint, "%q is not a port", port)
 	}
 	return nil
-}
-
-// readCAs returns the certificates of the system and those of a file.
-func readCAs(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, trouble.Usagef("--ca-file wants certificates in PEM, beginning with -----BEGIN CERTIFICATE-----", "%s contains no certificate", path)
-	}
-	return pool, nil
 }
 
 // dial logs in. adjust may be nil.
