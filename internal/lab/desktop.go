@@ -18,13 +18,14 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 )
 
-// A DesktopConfig describes a run of our app. Server, User and Display are required.
+// A DesktopConfig describes a run of our app. Server, User and Display or Wayland are required.
 type DesktopConfig struct {
 	Server  *Prosody
 	User    string
 	Display *Display
 	Pulse   *Pulse   // whose devices are used; nil for none
 	Bus     *Bus     // for notifications; nil for none
+	Wayland *Wayland // the desktop it is in, with its bus; nil for none
 	Args    []string // besides those that make it find the server
 }
 
@@ -80,11 +81,16 @@ func RunDesktop(t testing.TB, path string, cfg DesktopConfig) *Desktop {
 	if cfg.Bus != nil {
 		bus = cfg.Bus.Address
 	}
+	display, around := cfg.Display, []string(nil)
+	if cfg.Wayland != nil {
+		display, around = cfg.Wayland.Display, cfg.Wayland.Env()
+	}
 	cmd.Env = append(cmd.Env, "HOME="+dir, "XDG_CONFIG_HOME="+filepath.Join(dir, "config"), "XDG_DATA_HOME="+filepath.Join(dir, "data"),
 		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR="+dir,
-		"DBUS_SESSION_BUS_ADDRESS="+bus, "DISPLAY="+cfg.Display.Name, "WAYLAND_DISPLAY=", "LANG=en_US.UTF-8", "LANGUAGE=en",
+		"DBUS_SESSION_BUS_ADDRESS="+bus, "DISPLAY="+display.Name, "WAYLAND_DISPLAY=", "LANG=en_US.UTF-8", "LANGUAGE=en",
 		"LIBGL_ALWAYS_SOFTWARE=1", "CARILLON_DESKTOP_CONTROL="+socket)
-	d := &Desktop{User: cfg.User, Dir: dir, t: t, display: cfg.Display}
+	cmd.Env = append(cmd.Env, around...)
+	d := &Desktop{User: cfg.User, Dir: dir, t: t, display: display}
 	d.process = start(t, "carillon-desktop "+cfg.User, filepath.Join(dir, "log"), cmd)
 	d.waitFor("its control socket", func() (err error) {
 		d.conn, err = net.Dial("unix", socket)

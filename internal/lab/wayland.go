@@ -146,9 +146,20 @@ func (w *Wayland) chooser(line string) {
 // Output changes the screen, as sway-output(5) says: "resolution 800x600".
 func (w *Wayland) Output(change string) {
 	w.t.Helper()
-	socket := filepath.Join(w.runtime, swaySocket)
-	if out, err := exec.Command("swaymsg", append([]string{"-s", socket, "output", output}, strings.Fields(change)...)...).CombinedOutput(); err != nil {
-		w.t.Fatalf("swaymsg output %s: %v: %s", change, err, out)
+	w.tell("output " + output + " " + change)
+}
+
+// Fill lets the window that opened last fill the screen.
+func (w *Wayland) Fill() {
+	w.t.Helper()
+	w.tell("fullscreen enable")
+}
+
+func (w *Wayland) tell(command string) {
+	w.t.Helper()
+	args := append([]string{"-s", filepath.Join(w.runtime, swaySocket)}, strings.Fields(command)...)
+	if out, err := exec.Command("swaymsg", args...).CombinedOutput(); err != nil {
+		w.t.Fatalf("swaymsg %s: %v: %s", command, err, out)
 	}
 }
 
