@@ -23,6 +23,7 @@ type Wayland struct {
 	env     []string // of programs that belong to the desktop
 	sway    *process
 	portal  *process // which programs ask
+	backend *process // which asks the person, and takes the pictures
 }
 
 // The one output, which has no screen, and what a desktop of wlroots is called.
@@ -65,10 +66,10 @@ func StartWayland(t testing.TB, size string) *Wayland {
 	w.Choose(output)
 	write(t, filepath.Join(dir, "config", wlr, "config"), "[screencast]\nchooser_type=simple\nchooser_cmd="+filepath.Join(dir, "choose")+"\n")
 	w.run(store, nil)
-	backend := w.run(wlr, func(cmd *exec.Cmd) {
+	w.backend = w.run(wlr, func(cmd *exec.Cmd) {
 		cmd.Env = append(cmd.Env, "WAYLAND_DISPLAY="+startScreencopy(t, w.runtime, filepath.Join(w.runtime, swayDisplay)))
 	}, "-l", "DEBUG")
-	w.named("org.freedesktop.impl.portal.desktop.wlr", backend)
+	w.named("org.freedesktop.impl.portal.desktop.wlr", w.backend)
 	w.portal = w.run(frontend, nil)
 	w.named("org.freedesktop.portal.Desktop", w.portal)
 	return w
@@ -162,6 +163,9 @@ func (w *Wayland) tell(command string) {
 		w.t.Fatalf("swaymsg %s: %v: %s", command, err, out)
 	}
 }
+
+// EndBackend ends what takes the pictures, as when it fails.
+func (w *Wayland) EndBackend() { w.backend.stop() }
 
 // EndPortal ends the portal that programs ask, as when it fails.
 func (w *Wayland) EndPortal() { w.portal.stop() }

@@ -35,6 +35,10 @@ const (
 	portalRequest = "org.freedesktop.portal.Request"
 	portalSession = "org.freedesktop.portal.Session"
 	ownerChanged  = "org.freedesktop.DBus.NameOwnerChanged"
+	// Behind the portal are parts of a desktop's own, of which one takes the
+	// pictures.
+	backends    = "org.freedesktop.impl.portal.desktop"
+	backendCast = "org.freedesktop.impl.portal.ScreenCast"
 
 	// What can be chosen, and where the pointer is: bits of the portal.
 	portalMonitor, portalWindow = 1, 2
@@ -64,7 +68,8 @@ func onWayland() bool {
 type cast struct {
 	conn    *dbus.Conn
 	portal  dbus.BusObject
-	owner   string // of the portal's name, to whom we listen
+	owner   string          // of the portal's name, to whom we listen
+	backs   map[string]bool // backends that take pictures
 	session dbus.ObjectPath
 	node    uint32
 	program string // GStreamer's
@@ -182,6 +187,7 @@ func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) er
 		return fmt.Errorf("the portal has a session called %q", session)
 	}
 	c.session = dbus.ObjectPath(session)
+	c.findBackends(soon)
 	if err := c.conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(portalName), dbus.WithMatchInterface(portalSession), dbus.WithMatchObjectPath(c.session)); err != nil {
 		return fmt.Errorf("watch the portal: %w", err)
 	}
@@ -274,7 +280,25 @@ func (c *cast) gone(s *dbus.Signal) bool {
 	}
 	name, _ := s.Body[0].(string)
 	owner, _ := s.Body[2].(string)
-	return name == portalName && owner != c.owner
+	return name == portalName && owner != c.owner || c.backs[name] && owner == ""
+}
+
+// findBackends finds those that take pictures. When one ends, neither the portal
+// nor PipeWire says so. Programs in a sandbox see none of them.
+func (c *cast) findBackends(ctx context.Context) {
+	c.backs = make(map[string]bool)
+	match := []dbus.MatchOption{dbus.WithMatchSender("org.freedesktop.DBus"), dbus.WithMatchInterface("org.freedesktop.DBus"), dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg0Namespace(backends)}
+	var names []string
+	if c.conn.AddMatchSignalContext(ctx, match...) != nil || c.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.ListNames", 0).Store(&names) != nil {
+		return
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, backends+".") {
+			var version dbus.Variant
+			err := c.conn.Object(name, portalPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, backendCast, "version").Store(&version)
+			c.backs[name] = err == nil
+		}
+	}
 }
 
 // playing is a GStreamer that runs.

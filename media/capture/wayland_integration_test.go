@@ -83,7 +83,7 @@ func moving(t *testing.T, window video.Sink) (still func()) {
 
 // A real desktop, sway with the portal of wlroots, shares its screen: as fast as
 // is wanted, in another size and scale in mid-share, standing still. The person
-// chooses nothing, or never; what shares ends, and the portal.
+// chooses nothing, or never; what takes the pictures ends, and the portal.
 func TestIntegrationWayland(t *testing.T) {
 	w := desk(t, "640x360")
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
@@ -140,11 +140,15 @@ func TestIntegrationWayland(t *testing.T) {
 	still = moving(t, window) // of a screen where nothing changes this portal gives no first picture
 	s = open(t, "screen", Options{})
 	read(t, s)
-	w.EndPortal()
+	w.EndBackend()
 	if err := fails(t, s); !errors.Is(err, ErrPortal) {
-		t.Errorf("the portal ended: %v, want %v", err, ErrPortal)
+		t.Errorf("what takes the pictures ended: %v, want %v", err, ErrPortal)
 	}
 	s.Close()
+	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrPortal) {
+		t.Errorf("nothing takes pictures: %v, want %v", err, ErrPortal)
+	}
+	w.EndPortal()
 	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("without a portal: %v, want %v", err, ErrUnsupported)
 	}
