@@ -78,9 +78,19 @@ func numbered(spec string, nth int) string {
 	return fmt.Sprintf("file:%s-%d%s", strings.TrimSuffix(path, ext), nth, ext)
 }
 
-// Check opens and closes both, as Sound.Check.
+// asks reports whether opening the camera asks the person, as a screen on
+// Wayland does.
+func (s Sight) asks(ctx context.Context) bool {
+	if kind, _, _ := strings.Cut(s.Camera, ":"); kind != "screen" {
+		return false
+	}
+	list, err := capture.Screens(ctx)
+	return err == nil && len(list) > 0 && list[0].Dialog
+}
+
+// Check opens and closes both, as Sound.Check; but nobody is asked in vain.
 func (s Sight) Check(ctx context.Context) error {
-	v, err := s.Open(ctx, 1, true)
+	v, err := s.Open(ctx, 1, !s.asks(ctx))
 	if err != nil {
 		return err
 	}
