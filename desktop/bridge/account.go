@@ -252,7 +252,7 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 	case signaling.SubscriptionRequest:
 		a.apply(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
 	case signaling.CallRecorded:
-		a.apply(state.Recorded{Line: line(a.kept.JID, e.Record)})
+		a.apply(state.Recorded{Line: line(a.kept.JID, e.Record), Archived: e.Record.Archived})
 	case signaling.ServicesChanged:
 		a.b.wg.Go(func() { a.services(client) })
 	case signaling.Missed:

@@ -211,7 +211,9 @@ var _ signaling.History = (*Account)(nil)
 func (d *DB) Account(jid string) *Account { return &Account{d, jid} }
 
 // Record stores a call in place of the one with the same session ID and peer.
-// What was looked at stays so.
+// What was looked at stays so. What the archive says of a call that we had
+// ourselves is less than we know, unless we missed it: it does not know our
+// device of last time.
 func (a *Account) Record(ctx context.Context, r signaling.CallRecord) error {
 	var media []string
 	for _, m := range r.Media {
@@ -223,7 +225,8 @@ func (a *Account) Record(ctx context.Context, r signaling.CallRecord) error {
 			(account, sid, peer, resource, incoming, outcome, reason, media, start, duration, archived, seen) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
 			ON CONFLICT (account, peer, sid) DO UPDATE SET resource = excluded.resource, incoming = excluded.incoming, outcome = excluded.outcome,
 			reason = excluded.reason, media = excluded.media, start = excluded.start, duration = excluded.duration, archived = excluded.archived,
-			seen = max(seen, excluded.seen)`,
+			seen = max(seen, excluded.seen)
+			WHERE archived OR NOT excluded.archived OR outcome = 'missed'`,
 			a.jid, r.SID, r.Peer.Bare().String(), r.Peer.Resourcepart(), r.Direction == signaling.In, string(r.Outcome), string(r.Reason.Condition),
 			strings.Join(media, ","), r.Start.UnixMilli(), r.Duration.Milliseconds(), r.Archived, !missed)
 		if err != nil {

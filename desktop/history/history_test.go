@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -280,5 +281,35 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 	if n, err := one.New(t.Context(), ""); n != 80 || err != nil {
 		t.Errorf("%d calls, %v, want 80", n, err)
+	}
+}
+
+// After the app began anew the archive speaks of calls of its device of last
+// time as of another one's.
+func TestTheArchiveKnowsLessThanWhoHadTheCall(t *testing.T) {
+	d := openTest(t, file(t))
+	a := d.Account("alice@example.org")
+	for _, tt := range []struct {
+		sid      string
+		live     bool // the first is
+		is, says signaling.Outcome
+		want     signaling.Outcome
+	}{
+		{"had", true, signaling.Answered, signaling.AnsweredElsewhere, signaling.Answered},
+		{"missed", true, signaling.MissedCall, signaling.AnsweredElsewhere, signaling.AnsweredElsewhere},
+		{"read before", false, signaling.Answered, signaling.Declined, signaling.Declined},
+	} {
+		first, second := call(tt.sid, "bob@example.org", tt.is, 1000), call(tt.sid, "bob@example.org", tt.says, 1000)
+		first.Archived, second.Archived, first.Duration = !tt.live, true, time.Minute
+		record(t, a, first)
+		record(t, a, second)
+		list, err := d.Calls(t.Context(), Query{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := list[slices.IndexFunc(list, func(c Call) bool { return c.SID == tt.sid })]
+		if got.Outcome != tt.want || tt.sid == "had" && got.Duration != time.Minute {
+			t.Errorf("%s: %v for %v, want %v", tt.sid, got.Outcome, got.Duration, tt.want)
+		}
 	}
 }

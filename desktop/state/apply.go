@@ -403,6 +403,9 @@ func (e Recorded) apply(a App) App {
 	if l.Name == "" {
 		l.Name = a.Name(l.Key)
 	}
+	if e.Archived && slices.ContainsFunc(a.History, func(x Line) bool { return x.ID == l.ID && x.Account == l.Account && x.Outcome != Missed }) {
+		return a // as the history does: the archive knows less than who had the call
+	}
 	a.History = put(a.History, l, func(x Line) bool { return x.ID == l.ID && x.Account == l.Account })
 	return a.sorted()
 }

@@ -130,7 +130,10 @@ type (
 		Lines   []Line
 	}
 	// Recorded adds or replaces a line of the history.
-	Recorded struct{ Line Line }
+	Recorded struct {
+		Line     Line
+		Archived bool // the archive of the server says so
+	}
 	// TransferBegan adds or replaces a transfer.
 	TransferBegan struct{ Transfer Transfer }
 	// TransferMoved tells how far one is.

@@ -116,7 +116,7 @@ func TestNothingIsSaidAboutOurOwnCancelling(t *testing.T) {
 
 func TestStateIsNotChangedInPlace(t *testing.T) {
 	a := after(append(online(), CallBegan{Call{ID: "1", Key: bob, Phase: Running}},
-		TransferBegan{Transfer{ID: "t", Key: bob}}, Recorded{Line{ID: "h", Key: bob}})...)
+		TransferBegan{Transfer{ID: "t", Key: bob}}, Recorded{Line: Line{ID: "h", Key: bob}})...)
 	before := App{Calls: append([]Call(nil), a.Calls...), Contacts: append([]Contact(nil), a.Contacts...),
 		Transfers: append([]Transfer(nil), a.Transfers...), History: append([]Line(nil), a.History...)}
 	a.Apply(CallMuted{ID: "1", On: true})
@@ -153,8 +153,8 @@ func TestSearchFindsByNameAndAddressThoseWhoAreThereFirst(t *testing.T) {
 }
 
 func TestMissedCallsAreNewUntilLookedAt(t *testing.T) {
-	a := after(Recorded{Line{ID: "1", Key: bob, Outcome: Missed, Start: t0}}, Recorded{Line{ID: "2", Key: bob, Outcome: Answered, Start: t0.Add(time.Hour)}},
-		Recorded{Line{ID: "1", Key: bob, Outcome: Missed, Start: t0}})
+	a := after(Recorded{Line: Line{ID: "1", Key: bob, Outcome: Missed, Start: t0}}, Recorded{Line: Line{ID: "2", Key: bob, Outcome: Answered, Start: t0.Add(time.Hour)}},
+		Recorded{Line: Line{ID: "1", Key: bob, Outcome: Missed, Start: t0}})
 	if a.MissedCalls() != 1 || len(a.History) != 2 || a.History[0].ID != "2" {
 		t.Errorf("%d missed in %+v", a.MissedCalls(), a.History)
 	}
@@ -208,7 +208,7 @@ func TestQualityFollowsTheFiguresSlowly(t *testing.T) {
 }
 
 func TestForgettingAnAccountForgetsItsPeople(t *testing.T) {
-	a := after(append(online(), Select{bob}, Requested{Request{Key: eve}}, Recorded{Line{ID: "1", Key: bob}}, AccountRemoved{own})...)
+	a := after(append(online(), Select{bob}, Requested{Request{Key: eve}}, Recorded{Line: Line{ID: "1", Key: bob}}, AccountRemoved{own})...)
 	if len(a.Accounts)+len(a.Contacts)+len(a.Requests)+len(a.History) > 0 || a.Selected != (Key{}) {
 		t.Errorf("left behind: %+v", a)
 	}
@@ -218,7 +218,7 @@ func TestListsAreBounded(t *testing.T) {
 	a := App{}
 	for i := range 2 * maxHistory {
 		id := string(rune('a'+i%26)) + time.Duration(i).String()
-		a = a.Apply(Recorded{Line{ID: id, Start: t0.Add(time.Duration(i) * time.Second)}})
+		a = a.Apply(Recorded{Line: Line{ID: id, Start: t0.Add(time.Duration(i) * time.Second)}})
 		if i < 2*maxTransfers {
 			a = a.Apply(TransferBegan{Transfer{ID: id, Phase: Arrived}})
 		}
@@ -226,5 +226,18 @@ func TestListsAreBounded(t *testing.T) {
 	}
 	if len(a.History) != maxHistory || len(a.Transfers) != maxTransfers || len(a.Calls) != MaxCalls {
 		t.Errorf("%d lines, %d transfers, %d calls", len(a.History), len(a.Transfers), len(a.Calls))
+	}
+}
+
+func TestTheArchiveDoesNotChangeCallsThatWeHad(t *testing.T) {
+	had := Line{ID: "1", Key: bob, Outcome: Answered, Duration: time.Minute}
+	says := Line{ID: "1", Key: bob, Outcome: Elsewhere}
+	a := App{}.Apply(Recorded{Line: had}).Apply(Recorded{Line: says, Archived: true})
+	if got := a.History[0]; len(a.History) != 1 || got.Outcome != Answered || got.Duration != time.Minute {
+		t.Errorf("history = %+v", a.History)
+	}
+	had.Outcome = Missed
+	if a = (App{}).Apply(Recorded{Line: had}).Apply(Recorded{Line: says, Archived: true}); a.History[0].Outcome != Elsewhere {
+		t.Errorf("history = %+v, though another device answered", a.History)
 	}
 }

@@ -167,7 +167,11 @@ func (f *File) read() (calls []line, n int, err error) {
 		// One session id may be used by two peers, by accident or on purpose.
 		key := l.SID + " " + bare(l.Peer)
 		if i, ok := at[key]; ok {
-			calls[i] = l
+			// The archive knows less of a call than who had it, unless they
+			// missed it: it does not know our device of last time.
+			if !l.Archived || calls[i].Archived || calls[i].Outcome == signaling.MissedCall {
+				calls[i] = l
+			}
 			continue
 		}
 		at[key] = len(calls)

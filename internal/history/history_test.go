@@ -167,3 +167,19 @@ func TestHistoryThatNobodyListsStaysShort(t *testing.T) {
 		t.Errorf("the newest = %s", got)
 	}
 }
+
+// After the program began anew the archive speaks of calls of its device of
+// last time as of another one's.
+func TestTheArchiveKnowsLessThanWhoHadTheCall(t *testing.T) {
+	f := Open(t.TempDir(), "alice@example.org")
+	had, missed := record("had", 0, signaling.AnsweredElsewhere), record("missed", time.Minute, signaling.AnsweredElsewhere)
+	had.Archived, missed.Archived = true, true
+	write(t, f, record("had", 0, signaling.Answered), record("missed", time.Minute, signaling.MissedCall), had, missed)
+	calls, err := f.Calls(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(calls) != 2 || calls[0].Outcome != signaling.Answered || calls[1].Outcome != signaling.AnsweredElsewhere {
+		t.Errorf("calls = %+v, want one answered, then one answered elsewhere", calls)
+	}
+}
