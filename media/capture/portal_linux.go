@@ -72,6 +72,7 @@ type cast struct {
 	backs   map[string]bool // backends that take pictures
 	session dbus.ObjectPath
 	node    uint32
+	window  bool   // not a whole screen
 	program string // GStreamer's
 	latest  *latest
 	start   time.Time
@@ -83,6 +84,7 @@ type cast struct {
 	fps   atomic.Uint64
 	moved time.Time // when the reader got another picture
 	gaps  *bool     // of read, once known
+	trim  trim      // of read
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -216,6 +218,8 @@ func (c *cast) ask(ctx context.Context, o Options, signals chan *dbus.Signal) er
 		return ErrNotShared
 	}
 	c.node = streams[0].Node
+	kind, _ := streams[0].Properties["source_type"].Value().(uint32)
+	c.window = kind == portalWindow
 	return nil
 }
 
@@ -265,8 +269,9 @@ func (c *cast) request(ctx context.Context, signals <-chan *dbus.Signal, method 
 				return nil, fmt.Errorf("%w: %s answered %d", ErrPortal, method, code)
 			}
 		case <-ctx.Done():
-			// interop GNOME 43: its dialog takes the portal with it when who
-			// asked is simply gone.
+			// No dialog stays that nobody waits for.
+			// interop GNOME 43: what shows the dialog ends itself with it, however
+			// it is closed by us; the bus starts it again for the next.
 			c.conn.Object(portalName, path).Go(portalRequest+".Close", dbus.FlagNoReplyExpected, nil)
 			return nil, context.Cause(ctx)
 		}
@@ -421,12 +426,21 @@ func (c *cast) read(p *playing) {
 func (c *cast) pictures(p *playing) (err error) {
 	r := newY4M(p.out, c.pads)
 	var next time.Time
+	var whole *image.YCbCr
 	for {
 		var m *image.YCbCr
-		if m, err = r.next(c.latest.space()); err != nil || p.says.resized.Load() {
+		if c.window {
+			whole, err = r.next(whole)
+		} else {
+			m, err = r.next(c.latest.space())
+		}
+		if err != nil || p.says.resized.Load() {
 			break
 		}
 		now := time.Now()
+		if c.window {
+			m = cut(c.latest.space(), whole, c.trim.of(whole, now))
+		}
 		c.latest.put(m, now.Sub(c.start))
 		// One that comes a little early is taken, so that none is left out when
 		// the desktop is as fast as we.
