@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,12 @@ func StartDisplay(t testing.TB, size string) *Display {
 		t.Fatalf("Xvfb: no display: %v\n%s", err, tail(p.readLog()))
 	}
 	return &Display{Name: ":" + strings.TrimSpace(number), t: t, process: p}
+}
+
+// Kill ends the display as a crash would.
+func (d *Display) Kill() {
+	d.signal(syscall.SIGKILL)
+	<-d.done
 }
 
 // dial connects to the display, once.

@@ -101,7 +101,7 @@ func (p *Pane) open(parent xproto.Window) error {
 	}
 	// No part of it takes the pointer. Without the extension its events go to
 	// the window around it all the same, which only hears that the pointer left.
-	if shape.Init(p.d.conn) == nil {
+	if p.d.has(extShape) {
 		err = shape.RectanglesChecked(p.d.conn, shape.SoSet, shape.SkInput, xproto.ClipOrderingUnsorted, id, 0, 0, nil).Check()
 		if err != nil {
 			p.log.Debug("the pane takes the pointer", "err", err)
@@ -294,7 +294,7 @@ func (p *Pane) compose(pixels []byte, place PanePlace) {
 		fill(pixels, stride, beside.Intersect(own), place.Back)
 	}
 	card(pixels, stride, own, place.Corner, place.Edge)
-	if inner := own.Inset(place.Frame); inner.Dx() > 1 && inner.Dy() > 1 {
+	if inner := own.Inset(max(place.Frame, 0)); inner.Dx() > 1 && inner.Dy() > 1 {
 		p.paint(1, pixels, stride, inside(inner.Size(), p.shown.ours.Rect.Size()).Add(inner.Min), p.shown.ours)
 	}
 }

@@ -3,11 +3,13 @@
 package capture
 
 import (
+	"context"
 	"errors"
 	"image"
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,4 +277,95 @@ func BenchmarkScreen(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/picture")
+}
+
+// Connections to a display come and go while others hear of events and errors.
+func TestIntegrationDisplaysAtOnce(t *testing.T) {
+	newPainter(t, "320x240x24")
+	busy, err := dialDisplay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.conn.Close()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default: // an error to read
+				_, _ = xproto.GetGeometry(busy.conn, 1).Reply()
+			}
+		}
+	})
+	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+		if _, err := Screens(t.Context()); err != nil {
+			t.Error(err)
+		}
+		open(t, "screen", Options{FPS: 60}).Close()
+	}
+	close(stop)
+	wg.Wait()
+}
+
+// With the display goes everything that was open on it, and nothing waits for an
+// answer that does not come.
+func TestIntegrationDisplayDies(t *testing.T) {
+	d := lab.StartDisplay(t, "640x480x24")
+	t.Setenv("DISPLAY", d.Name)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	on, err := dialDisplay()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer on.conn.Close()
+	app := (&painter{t, on.conn, on.root}).window("app", image.Rect(0, 0, 500, 400), 0xff)
+	pane, err := OpenPane(uint32(app), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := open(t, "screen", Options{FPS: 60})
+	show := shown(t)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	begun := make(chan struct{}, 3)
+	var wg sync.WaitGroup
+	// Each goes on until it fails.
+	until := func(what string, do func(n int) error, want func(error) bool) {
+		wg.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if err := do(n); err != nil {
+					if !want(err) {
+						t.Errorf("%s: %v", what, err)
+					}
+					return
+				}
+				if n == 5 {
+					begun <- struct{}{}
+				}
+			}
+			t.Errorf("%s goes on", what)
+		})
+	}
+	closed := func(err error) bool { return errors.Is(err, net.ErrClosed) }
+	until("the pane", func(n int) error {
+		pane.Place(PanePlace{Area: image.Rect(0, 0, 300+n%9, 200)})
+		return pane.Write(numbered(n, 320, 240))
+	}, closed)
+	until("the window", func(n int) error { return show.Write(video.Frame{Image: numbered(n, 320, 240)}) }, closed)
+	until("the screen", func(int) error { _, err := screen.Read(ctx); return err }, func(error) bool { return true })
+	for range 3 {
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			t.Fatal("not all three have begun")
+		}
+	}
+	d.Kill()
+	wg.Wait()
+	if err := errors.Join(pane.Close(), show.Close(), screen.Close()); err != nil {
+		t.Error(err)
+	}
 }

@@ -45,7 +45,7 @@ func dialDisplay() (*display, error) {
 	}
 	// It would write about connections that end, which is how they end.
 	xgb.Logger.SetOutput(io.Discard)
-	conn, err := xgb.NewConn()
+	conn, err := connect()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
 	}
@@ -69,7 +69,7 @@ func (d *display) pixelsKnown(depth byte) error {
 
 func (d *display) monitors() (list []Screen) {
 	whole := image.Rect(0, 0, int(d.screen.WidthInPixels), int(d.screen.HeightInPixels))
-	if xinerama.Init(d.conn) == nil {
+	if d.has(extScreens) {
 		if r, err := xinerama.QueryScreens(d.conn).Reply(); err == nil {
 			for _, s := range r.ScreenInfo {
 				b := image.Rect(0, 0, int(s.Width), int(s.Height)).Add(image.Pt(int(s.XOrg), int(s.YOrg))).Intersect(whole)
@@ -266,7 +266,7 @@ func openWindow(_ context.Context, name string, o Options) (video.Source, error)
 func newGrab(d *display, o Options) *grab {
 	g := &grab{o: o, d: d, stop: make(chan struct{}), start: time.Now(), fps: o.FPS}
 	// The pointer is part of a screen, not of a window.
-	if !o.NoPointer && xfixes.Init(d.conn) == nil {
+	if !o.NoPointer && d.has(extFixes) {
 		_, err := xfixes.QueryVersion(d.conn, 4, 0).Reply()
 		g.points = err == nil
 	}
@@ -292,8 +292,8 @@ func (g *grab) redirect() error {
 	if err := g.d.pixelsKnown(depth); err != nil {
 		return err
 	}
-	if err := composite.Init(g.d.conn); err != nil {
-		return fmt.Errorf("%w: the display cannot show one window alone: %w", ErrUnsupported, err)
+	if !g.d.has(extComposite) {
+		return fmt.Errorf("%w: the display cannot show one window alone", ErrUnsupported)
 	}
 	if _, err := composite.QueryVersion(g.d.conn, 0, 4).Reply(); err != nil {
 		return fmt.Errorf("%w: the display cannot show one window alone: %w", ErrUnsupported, err)

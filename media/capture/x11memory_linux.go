@@ -18,7 +18,7 @@ type sharedMemory struct {
 }
 
 func newSharedMemory(d *display, log *slog.Logger) sharedMemory {
-	return sharedMemory{d: d, log: log, shares: shm.Init(d.conn) == nil}
+	return sharedMemory{d: d, log: log, shares: d.has(extMemory)}
 }
 
 // share makes sure that there is so much memory shared with the server, and
