@@ -27,6 +27,7 @@ type film struct {
 	open sync.Once
 	pane *capture.Pane // nil where there is none
 	call string        // whose pictures are shown; empty is nobody's
+	own  bool          // ours as well
 }
 
 // dial begins in the window with a number.
@@ -53,7 +54,7 @@ func (f *film) Place(call string, p ui.PanePlace) bool {
 	if f.pane == nil {
 		return false
 	}
-	f.call = call
+	f.call, f.own = call, !p.Own.Empty()
 	f.pane.Place(capture.PanePlace(p))
 	return true
 }
@@ -78,10 +79,11 @@ func (f *film) Hide() (theirs, ours image.Image) {
 }
 
 // show shows a picture of a call, or our own in it, and reports whether it did.
+// The view makes room for our own when it has seen the first.
 func (f *film) show(call string, own bool, m *image.YCbCr) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.pane == nil || f.call != call {
+	if f.pane == nil || f.call != call || own && !f.own {
 		return false
 	}
 	write := f.pane.Write

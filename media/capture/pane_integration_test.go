@@ -104,6 +104,9 @@ func TestIntegrationPane(t *testing.T) {
 	place.Area, place.Own = image.Rect(0, 0, 300, 400), image.Rectangle{}
 	pane.Place(place)
 	showing(t, screen, image.Rect(40, 30, 340, 430), 4)
+	if theirs, ours := pane.Last(); theirs == nil || ours != nil {
+		t.Error("it keeps our own picture when there is no place for that")
+	}
 
 	p.check("move the pointer", xproto.WarpPointerChecked(p.conn, 0, p.root, 0, 0, 0, 0, 100, 100).Check())
 	q, err := xproto.QueryPointer(p.conn, parent).Reply()

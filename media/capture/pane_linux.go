@@ -119,7 +119,10 @@ func (p *Pane) Place(place PanePlace) {
 	same := p.place == place
 	p.place = place
 	if place.Area.Empty() { // what it was is not shown again
-		p.shown.theirs, p.shown.ours = nil, nil
+		p.shown.theirs = nil
+	}
+	if place.Area.Empty() || place.Own.Empty() {
+		p.shown.ours = nil
 	}
 	p.mu.Unlock()
 	if !same {
@@ -236,7 +239,7 @@ func (p *Pane) follow() error {
 	if fresh != nil {
 		p.shown.theirs = fresh
 	}
-	if m := p.ours.take(); m != nil {
+	if m := p.ours.take(); m != nil && !place.Own.Empty() {
 		p.shown.ours = m
 	}
 	if p.shown.theirs == nil {
