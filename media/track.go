@@ -69,11 +69,15 @@ func (t *sendTrack) source() uint32 {
 	return t.ssrc
 }
 
-// bound returns the codec that is sent, once that is agreed.
+// bound returns the codec that is sent, once that is agreed. A peer may write it
+// otherwise than we do.
 func (t *sendTrack) bound() (codec string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, name, _ := strings.Cut(t.codec.MimeType, "/")
+	if c, ok := video.FindCodec(t.codecs, name); ok {
+		name = c.Name
+	}
 	return name, t.writer != nil && name != ""
 }
 

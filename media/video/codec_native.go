@@ -90,7 +90,6 @@ func works(enc func(EncoderOptions) (Encoder, error), dec func() (Decoder, error
 	return err == nil && m != nil
 }
 
-// copyFromC copies a plane of a decoder's into ours.
 // A pictureSize is that of the pictures which an encoder takes.
 type pictureSize struct{ w, h int }
 
@@ -120,6 +119,7 @@ func pictureFromC(old *image.YCbCr, w, h int, planes [3]unsafe.Pointer, ys, cs i
 	return old, nil
 }
 
+// copyFromC copies a plane of a decoder's into ours.
 func copyFromC(dst []byte, stride int, plane unsafe.Pointer, from, w, h int) {
 	src := unsafe.Slice((*byte)(plane), from*(h-1)+w)
 	for y := range h {

@@ -3,8 +3,8 @@ package video
 import "image"
 
 // Scale draws src as w by h pixels, into dst if that has this size. Pixels that
-// become one are averaged where the size is halved, and otherwise the nearest
-// two by two are.
+// become one are averaged; without libyuv that is so where the size is halved, and
+// otherwise the nearest two by two are.
 func Scale(dst, src *image.YCbCr, w, h int) *image.YCbCr {
 	if dst == nil || dst.Rect != image.Rect(0, 0, w, h) {
 		dst = image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
