@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,10 +28,12 @@ import (
 type portal struct {
 	t      *testing.T
 	conn   *dbus.Conn
+	mu     sync.Mutex        // guards what follows
 	answer map[string]uint32 // of a method, 0 if not said
 	asked  map[string]map[string]dbus.Variant
 	pipe   *os.File
 	node   uint32
+
 	closed chan struct{}
 	gone   chan struct{} // the dialog was closed by who asked
 	bus    *lab.Bus
@@ -75,6 +78,20 @@ func startPortal(t *testing.T) *portal {
 	return p
 }
 
+// starts says how the dialog ends from now on.
+func (p *portal) starts(code uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer["Start"] = code
+}
+
+// options are those of the last call of a method.
+func (p *portal) options(method string) map[string]dbus.Variant {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[method]
+}
+
 type properties struct{}
 
 func (properties) Get(_, name string) (dbus.Variant, *dbus.Error) {
@@ -83,10 +100,13 @@ func (properties) Get(_, name string) (dbus.Variant, *dbus.Error) {
 
 // respond answers a request as a portal does, by a signal that may come first.
 func (p *portal) respond(method string, from dbus.Sender, options map[string]dbus.Variant, results map[string]dbus.Variant) (dbus.ObjectPath, *dbus.Error) {
+	p.mu.Lock()
 	p.asked[method] = options
+	answer := p.answer[method]
+	p.mu.Unlock()
 	sender := strings.ReplaceAll(strings.TrimPrefix(string(from), ":"), ".", "_")
 	path := dbus.ObjectPath(portalPath + "/request/" + sender + "/" + options["handle_token"].Value().(string))
-	if p.answer[method] == noAnswer {
+	if answer == noAnswer {
 		if err := p.conn.Export(request{p}, path, portalRequest); err != nil {
 			p.t.Error(err)
 		}
@@ -95,7 +115,7 @@ func (p *portal) respond(method string, from dbus.Sender, options map[string]dbu
 	if results == nil {
 		results = map[string]dbus.Variant{}
 	}
-	if err := p.conn.Emit(path, portalRequest+".Response", p.answer[method], results); err != nil {
+	if err := p.conn.Emit(path, portalRequest+".Response", answer, results); err != nil {
 		p.t.Error(err)
 	}
 	return path, nil
@@ -114,10 +134,15 @@ func (p *portal) Start(from dbus.Sender, _ dbus.ObjectPath, _ string, o map[stri
 		Node       uint32
 		Properties map[string]dbus.Variant
 	}
-	return p.respond("Start", from, o, map[string]dbus.Variant{"streams": dbus.MakeVariant([]stream{{p.node, map[string]dbus.Variant{}}})})
+	p.mu.Lock()
+	node := p.node
+	p.mu.Unlock()
+	return p.respond("Start", from, o, map[string]dbus.Variant{"streams": dbus.MakeVariant([]stream{{node, map[string]dbus.Variant{}}})})
 }
 
 func (p *portal) OpenPipeWireRemote(dbus.ObjectPath, map[string]dbus.Variant) (dbus.UnixFD, *dbus.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return dbus.UnixFD(p.pipe.Fd()), nil
 }
 
@@ -175,7 +200,7 @@ exec sleep 60`)
 		}
 		last = f.Time
 	}
-	if o := p.asked["SelectSources"]; o["types"].Value() != uint32(1) || o["cursor_mode"].Value() != uint32(portalHidden) || o["multiple"].Value() != false {
+	if o := p.options("SelectSources"); o["types"].Value() != uint32(1) || o["cursor_mode"].Value() != uint32(portalHidden) || o["multiple"].Value() != false {
 		t.Errorf("asked for %v", o)
 	}
 	if err := s.Close(); err != nil {
@@ -235,18 +260,18 @@ exec sleep 60`)
 	if list, err := Screens(t.Context()); err != nil || len(list) != 1 || !list[0].Dialog {
 		t.Errorf("screens %+v, %v, want one that asks", list, err)
 	}
-	p.answer["Start"] = 1
+	p.starts(1)
 	var oe *video.OpenError
 	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrNotShared) || !errors.As(err, &oe) {
 		t.Errorf("refused: %v, want %v", err, ErrNotShared)
 	}
 	<-p.closed
-	p.answer["Start"] = 2
+	p.starts(2)
 	if _, err := OpenSource(t.Context(), "screen", Options{}); !errors.Is(err, ErrPortal) || errors.Is(err, ErrNotShared) {
 		t.Errorf("failed: %v, want %v", err, ErrPortal)
 	}
 	<-p.closed
-	p.answer["Start"] = noAnswer
+	p.starts(noAnswer)
 	patience, end := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer end()
 	if _, err := OpenSource(patience, "screen", Options{}); !errors.Is(err, context.DeadlineExceeded) {
@@ -295,6 +320,7 @@ func TestIntegrationPipeWire(t *testing.T) {
 	p.bus.Run("gst-launch-1.0", env, "-q", "videotestsrc", "pattern=red", "is-live=true", "!", "video/x-raw,format=BGRx,width=320,height=240,framerate=30/1",
 		"!", "capssetter", "caps=video/x-raw,framerate=0/1,max-framerate=60/1", // as a desktop says
 		"!", "pipewiresink", "mode=provide", "stream-properties=props,media.class=Video/Source,node.name=carillontest")
+	var node uint32
 	poll("the source of pictures", func() bool {
 		list := exec.Command("pw-cli", "ls", "Node")
 		list.Env = append(os.Environ(), env...)
@@ -306,13 +332,17 @@ func TestIntegrationPipeWire(t *testing.T) {
 		if !found {
 			return false
 		}
-		_, err = fmt.Sscanf(before[strings.LastIndex(before, "\tid ")+1:], "id %d,", &p.node)
+		_, err = fmt.Sscanf(before[strings.LastIndex(before, "\tid ")+1:], "id %d,", &node)
 		return err == nil
 	})
-	if p.pipe, err = remote.File(); err != nil { // a connection that nobody has used, as the portal's
+	pipe, err := remote.File() // a connection that nobody has used, as the portal's
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.pipe.Close()
+	defer pipe.Close()
+	p.mu.Lock()
+	p.node, p.pipe = node, pipe
+	p.mu.Unlock()
 	s := open(t, "screen", Options{FPS: 10})
 	var f video.Frame
 	for range 5 {
