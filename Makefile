@@ -9,7 +9,8 @@ CROSS    = linux/arm64 windows/amd64 darwin/arm64
 PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
 
 # The app needs C. Its compile of some minutes is done once: by "make build",
-# with the flags of everything native; its tests need neither C nor display.
+# with the flags of everything native; its tests need neither C nor display, but
+# for that of its film.
 APP = $(wildcard cmd/carillon-desktop)
 
 # Packages that are built differently with the system's libraries, or have
