@@ -10,7 +10,7 @@ PROGRAMS = $(wildcard cmd/carillon cmd/carillon-turn)
 
 # The app needs C. Its compile of some minutes is done once: by "make build",
 # with the flags of everything native; its tests need neither C nor display, but
-# for that of its film.
+# for a few that are integration.
 APP = $(wildcard cmd/carillon-desktop)
 
 # Packages that are built differently with the system's libraries, or have

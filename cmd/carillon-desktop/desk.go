@@ -22,6 +22,7 @@ import (
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/lang"
 	"fyne.io/fyne/v2/storage"
+	"github.com/go-gl/glfw/v3.4/glfw"
 
 	"github.com/carillon-im/carillon/desktop/autostart"
 	"github.com/carillon-im/carillon/desktop/bridge"
@@ -92,6 +93,9 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	}
 	d.app = app.NewWithID(appID)
 	d.app.SetIcon(icon)
+	if err := glfw.Init(); err != nil { // Fyne has done it, unless there is no display, and goes on without
+		return fmt.Errorf("find a display: %w", err)
+	}
 	cfg := bridge.Config{
 		Store: d.store, Paths: d.paths, File: d.file, Account: d.o.account,
 		Mic: first(d.o.mic, d.file.Mic), Speaker: first(d.o.speaker, d.file.Speaker), Camera: d.o.camera, Loopback: d.o.loopback,
