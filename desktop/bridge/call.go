@@ -242,8 +242,13 @@ func (k *call) past(own bool) func(*image.YCbCr) bool {
 
 // device tells what happens to the microphone and the speaker.
 func (k *call) device(e device.Event) {
-	if e.Kind == device.Lost {
-		k.b.tell(state.WentWrong{Problem: state.Problem{Code: "device", Detail: fmt.Sprint(e.Err)}})
+	switch e.Kind {
+	case device.Lost:
+		k.b.tell(state.WentWrong{Problem: state.Problem{Code: state.DeviceLost, Detail: fmt.Sprint(e.Err)}})
+	case device.FellBack:
+		k.b.tell(state.WentWrong{Problem: state.Problem{Code: state.DeviceReplaced}})
+	case device.Restored:
+		k.b.tell(state.DeviceMended{})
 	}
 }
 

@@ -390,6 +390,9 @@ func (e CallEnded) apply(a App) App {
 		a.Flash = &Flash{Key: c.Key, Name: c.Name, Video: c.Video, Outcome: e.Outcome, Lasted: e.Lasted, Remote: e.Remote, Problem: e.Problem}
 	}
 	a.Stage = a.Stage && len(a.Calls) > 0
+	if len(a.Calls) == 0 && a.Problem != nil && (a.Problem.Code == DeviceLost || a.Problem.Code == DeviceReplaced) {
+		a.Problem = nil // nobody misses a device without a call
+	}
 	return a
 }
 
@@ -539,6 +542,13 @@ func (e SettingsChanged) apply(a App) App {
 }
 
 func (e WentWrong) apply(a App) App { a.Problem = &e.Problem; return a }
+
+func (DeviceMended) apply(a App) App {
+	if a.Problem != nil && a.Problem.Code == DeviceLost {
+		a.Problem = nil
+	}
+	return a
+}
 
 // put replaces the first element that is like x, or adds it, in a new slice.
 func put[T any](list []T, x T, same func(T) bool) []T {

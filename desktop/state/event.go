@@ -185,6 +185,8 @@ type (
 	DoctorDone struct{}
 	// SettingsChanged replaces the settings.
 	SettingsChanged struct{ Settings Settings }
+	// DeviceMended says that the microphone or speaker of a call works again.
+	DeviceMended struct{}
 	// WentWrong is a problem that concerns nobody in particular.
 	WentWrong struct{ Problem Problem }
 )

@@ -146,6 +146,12 @@ type Problem struct {
 	Detail string // the error itself, for those who want to know
 }
 
+// Codes of what happens to the microphone or speaker of a call.
+const (
+	DeviceLost     = "device-lost"
+	DeviceReplaced = "device-replaced"
+)
+
 // A Line is something that is over: a call.
 type Line struct {
 	ID string

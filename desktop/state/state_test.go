@@ -241,3 +241,14 @@ func TestTheArchiveDoesNotChangeCallsThatWeHad(t *testing.T) {
 		t.Errorf("history = %+v, though another device answered", a.History)
 	}
 }
+
+// What is said of a lost device goes when it works again, or the call is over.
+func TestAWordAboutADeviceGoes(t *testing.T) {
+	a := App{}.Apply(CallBegan{Call: Call{ID: "1", Key: bob}}).Apply(WentWrong{Problem: Problem{Code: DeviceLost}})
+	if got := a.Apply(DeviceMended{}); a.Problem == nil || got.Problem != nil {
+		t.Errorf("problem %v, mended %v", a.Problem, got.Problem)
+	}
+	if got := a.Apply(CallEnded{ID: "1", Outcome: Answered}); got.Problem != nil {
+		t.Errorf("after the call: %v", got.Problem)
+	}
+}
