@@ -3,6 +3,7 @@ package media
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -106,6 +107,7 @@ type peerLink struct {
 	mu         sync.Mutex // guards what follows; pion's goroutines write it
 	generation int
 	candidates []iceudp.Candidate
+	told       map[netip.AddrPort]iceudp.CandidateType // the peer's candidates
 	nextID     int
 	iceState   webrtc.ICEConnectionState
 	dtlsState  webrtc.DTLSTransportState
@@ -354,7 +356,46 @@ func (l *peerLink) AddCandidate(c iceudp.Candidate, ufrag string) error {
 	if err := l.pc.AddICECandidate(i); err != nil {
 		return fmt.Errorf("use candidate: %w", err)
 	}
+	l.tell(c)
 	return nil
+}
+
+// maxTold is how many of the peer's candidates are remembered: those of some
+// generations.
+const maxTold = 4 * maxRemoteCandidates
+
+// tell remembers what the peer says of one of its addresses.
+func (l *peerLink) tell(c iceudp.Candidate) {
+	at, ok := addressOf(c)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told == nil || len(l.told) >= maxTold {
+		l.told = make(map[netip.AddrPort]iceudp.CandidateType)
+	}
+	l.told[at] = c.Type
+}
+
+// kind is what a remote candidate is. One whose check was here before the peer
+// named it is not peer-reflexive because of that. RFC 8445 §7.3.1.3
+func (l *peerLink) kind(c iceudp.Candidate) iceudp.CandidateType {
+	at, ok := addressOf(c)
+	if !ok || c.Type != iceudp.PRflx {
+		return c.Type
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if k, ok := l.told[at]; ok {
+		return k
+	}
+	return c.Type
+}
+
+func addressOf(c iceudp.Candidate) (netip.AddrPort, bool) {
+	ip, err := netip.ParseAddr(c.IP)
+	return netip.AddrPortFrom(ip.Unmap(), c.Port), err == nil
 }
 
 // Restart restarts at once: pion finds the new credentials no other way.
@@ -452,7 +493,9 @@ func (l *peerLink) Pair() (Pair, bool) {
 			Protocol: c.Protocol.String(), Type: sdpmap.CandidateType(c.Typ),
 		}
 	}
-	return Pair{Local: side(p.Local), Remote: side(p.Remote)}, true
+	pair := Pair{Local: side(p.Local), Remote: side(p.Remote)}
+	pair.Remote.Type = l.kind(pair.Remote)
+	return pair, true
 }
 
 func (l *peerLink) Quality() linkQuality {

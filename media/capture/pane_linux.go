@@ -225,6 +225,18 @@ func (p *Pane) listen() {
 func (p *Pane) follow() error {
 	p.mu.Lock()
 	place := p.place
+	p.mu.Unlock()
+	// The display is asked for memory, which nobody else may have to wait for.
+	var pixels []byte
+	if !place.Area.Empty() {
+		pixels = p.pixels(4 * place.Area.Dx() * place.Area.Dy())
+	}
+	p.mu.Lock()
+	if p.place != place {
+		p.mu.Unlock()
+		p.wake()
+		return nil
+	}
 	if place.Area.Empty() {
 		p.theirs.take() // they were meant for a place that is gone
 		p.ours.take()
@@ -251,7 +263,6 @@ func (p *Pane) follow() error {
 		p.mu.Unlock()
 		return nil
 	}
-	pixels := p.pixels(4 * place.Area.Dx() * place.Area.Dy())
 	p.compose(pixels, place)
 	p.mu.Unlock()
 	if !p.mapped || p.covers != place.Area {
