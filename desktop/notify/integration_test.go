@@ -5,8 +5,6 @@ package notify
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,83 +17,30 @@ import (
 	"github.com/carillon-im/carillon/internal/lab"
 )
 
-// dunst is a real notification server on a private bus and display, with which
-// the test does what a person does: click, or choose from its menu of actions.
-type dunst struct {
-	t      *testing.T
-	bus    *lab.Bus
-	conn   *dbus.Conn
-	choice string // file with what is chosen from the menu
-}
-
-func startDunst(t *testing.T) *dunst {
+func startDunst(t *testing.T) *lab.Dunst {
 	t.Helper()
-	display, bus := lab.StartDisplay(t, "800x600x24"), lab.StartBus(t)
-	dir := t.TempDir()
-	choice, menu, config := filepath.Join(dir, "choice"), filepath.Join(dir, "menu"), filepath.Join(dir, "dunstrc")
-	for path, text := range map[string]string{
-		menu:   "#!/bin/sh\nexec grep -e \"$(cat " + choice + ")\"\n", // dunst writes what there is to its standard input
-		config: "[global]\n    dmenu = " + menu + "\n    mouse_middle_click = do_action, close_current\n",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bus.Run("dunst", []string{"DISPLAY=" + display.Name, "HOME=" + dir}, "-conf", config)
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", bus.Address)
+	display := lab.StartDisplay(t, "800x600x24")
+	d := lab.StartDunst(t, display)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", d.Bus.Address)
 	t.Setenv("DISPLAY", display.Name)
-	conn, err := dbus.ConnectSessionBus()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	d := &dunst{t, bus, conn, choice}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		var owned bool
-		err := conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, name).Store(&owned)
-		if err == nil && owned {
-			return d
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("dunst does not come up: %v", err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// do calls dunst's own interface, as dunstctl does.
-func (d *dunst) do(method string, args ...any) {
-	d.t.Helper()
-	obj := d.conn.Object(name, path)
-	if err := obj.Call("org.dunstproject.cmd0."+method, 0, args...).Err; err != nil {
-		d.t.Fatalf("dunst: %s: %v", method, err)
-	}
-}
-
-// choose opens the menu of actions and chooses one.
-func (d *dunst) choose(label string) {
-	d.t.Helper()
-	if err := os.WriteFile(d.choice, []byte(label), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
-	d.do("ContextMenuCall")
+	return d
 }
 
 // click clicks into the middle of the notification with the middle button.
-func (d *dunst) click() {
-	d.t.Helper()
+func click(t *testing.T) {
+	t.Helper()
 	x, err := xgb.NewConn()
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer x.Close()
 	root := xproto.Setup(x).DefaultScreen(x).Root
 	if err := xtest.Init(x); err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	tree, err := xproto.QueryTree(x, root).Reply()
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, w := range tree.Children {
 		a, err := xproto.GetWindowAttributes(x, w).Reply()
@@ -104,36 +49,17 @@ func (d *dunst) click() {
 		}
 		g, err := xproto.GetGeometry(x, xproto.Drawable(w)).Reply()
 		if err != nil {
-			d.t.Fatal(err)
+			t.Fatal(err)
 		}
 		for _, in := range []struct{ kind, detail byte }{{xproto.MotionNotify, 0}, {xproto.ButtonPress, 2}, {xproto.ButtonRelease, 2}} {
 			err := xtest.FakeInputChecked(x, in.kind, in.detail, 0, root, g.X+int16(g.Width/2), g.Y+int16(g.Height/2), 0).Check()
 			if err != nil {
-				d.t.Fatal(err)
+				t.Fatal(err)
 			}
 		}
 		return
 	}
-	d.t.Fatal("dunst has no window")
-}
-
-// displayed is how many notifications dunst shows.
-func (d *dunst) displayed() uint32 {
-	d.t.Helper()
-	v, err := d.conn.Object(name, path).GetProperty("org.dunstproject.cmd0.displayedLength")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return v.Value().(uint32)
-}
-
-func (d *dunst) waitDisplayed(want uint32) {
-	d.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); d.displayed() != want; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			d.t.Fatalf("dunst shows %d notifications, want %d", d.displayed(), want)
-		}
-	}
+	t.Fatal("dunst has no window")
 }
 
 func chosen(t *testing.T, s *Shown) (action string, open bool) {
@@ -177,12 +103,12 @@ func TestIntegrationIncomingCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d.waitDisplayed(1)
+		d.WaitDisplayed(1)
 		return s
 	}
 
 	s := show()
-	d.click()
+	click(t)
 	if a, ok := chosen(t, s); a != Default || !ok {
 		t.Errorf("a click is %q, %v, want %q", a, ok, Default)
 	}
@@ -192,18 +118,18 @@ func TestIntegrationIncomingCall(t *testing.T) {
 
 	for label, want := range map[string]string{"Accept": Accept, "Decline": Decline} {
 		s = show()
-		d.choose(label)
+		d.Choose(label)
 		if a, ok := chosen(t, s); a != want || !ok {
 			t.Errorf("%s is %q, %v, want %q", label, a, ok, want)
 		}
 		if err := s.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		d.waitDisplayed(0)
+		d.WaitDisplayed(0)
 	}
 
 	s = show()
-	d.do("NotificationCloseLast")
+	d.Do("NotificationCloseLast")
 	if a, ok := chosen(t, s); ok {
 		t.Errorf("after it was closed: %q", a)
 	}
@@ -212,7 +138,7 @@ func TestIntegrationIncomingCall(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	d.waitDisplayed(0)
+	d.WaitDisplayed(0)
 	if _, ok := chosen(t, s); ok {
 		t.Error("open after Close")
 	}
@@ -230,8 +156,8 @@ func TestIntegrationIncomingCall(t *testing.T) {
 	if _, ok := chosen(t, s); ok {
 		t.Error("the old one is open after it was replaced")
 	}
-	d.waitDisplayed(1)
-	d.bus.Stop()
+	d.WaitDisplayed(1)
+	d.Bus.Stop()
 	if _, ok := chosen(t, s2); ok {
 		t.Error("open after the bus ended")
 	}

@@ -203,6 +203,60 @@ func TestInteropACallByKeyboard(t *testing.T) {
 	a.anna.Until("it is over", func(s state.App) bool { return len(s.Calls) == 0 })
 }
 
+// Calls are answered, declined and called back from the notifications of a real
+// server, while the window shows something else.
+func TestInteropCallsByNotification(t *testing.T) {
+	path := lab.DesktopPath(t)
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	display := lab.StartDisplay(t, "1100x760x24")
+	dunst := lab.StartDunst(t, display)
+	config := lab.DesktopConfig{Server: server, User: "anna", Display: lab.StartDisplay(t, "1100x760x24"), Args: []string{"--mic", "speech", "--speaker", "null"}}
+	a := apps{server: server, anna: lab.StartDesktop(t, path, config)}
+	config.User, config.Display, config.Bus = "ben", display, dunst.Bus
+	a.ben = lab.StartDesktop(t, path, config)
+	for _, d := range []*lab.Desktop{a.anna, a.ben} {
+		d.Until("sees the other", func(s state.App) bool { return len(s.Contacts) == 1 && s.Contacts[0].Files })
+	}
+	over := func() {
+		t.Helper()
+		for _, d := range []*lab.Desktop{a.anna, a.ben} {
+			d.Until("it is over", func(s state.App) bool { return len(s.Calls) == 0 })
+		}
+	}
+	ring := func() (annas string) {
+		t.Helper()
+		a.anna.Do("PlaceCall", state.PlaceCall{Key: a.key("anna", "ben")})
+		a.ben.Until("rings", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings })
+		dunst.WaitDisplayed(1)
+		return a.anna.State().Calls[0].ID
+	}
+	running := func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Running }
+
+	id := ring()
+	dunst.Choose("Answer")
+	a.ben.Until("talks", running)
+	a.anna.Until("talks", running)
+	dunst.WaitDisplayed(0)
+	a.anna.Do("HangUp", state.HangUp{ID: id})
+	over()
+
+	ring()
+	dunst.Choose("Decline")
+	a.anna.Until("is told", func(s state.App) bool { return s.Flash != nil && s.Flash.Outcome == state.Declined })
+	over()
+	dunst.WaitDisplayed(0)
+
+	a.anna.Do("HangUp", state.HangUp{ID: ring()})
+	over()
+	dunst.WaitDisplayed(1) // that it was missed
+	dunst.Choose("Call back")
+	in := a.anna.Until("is called back", func(s state.App) bool { return len(s.Calls) == 1 && s.Calls[0].Phase == state.Rings }).Calls[0]
+	a.anna.Do("AnswerCall", state.AnswerCall{ID: in.ID})
+	a.ben.Until("talks", running)
+	a.anna.Do("HangUp", state.HangUp{ID: in.ID})
+	over()
+}
+
 func TestInteropAFolderDroppedOnAName(t *testing.T) {
 	a := startApps(t)
 	dir := filepath.Join(t.TempDir(), "holiday")
