@@ -182,6 +182,7 @@ func (a *account) online() error {
 		a.client = client
 		a.courier = &courier.Courier{Client: client, RelayOnly: a.b.app.Settings.RelayOnly, Loopback: a.b.cfg.Loopback, Relays: services, RootCAs: cfg.RootCAs, Log: a.b.log}
 		a.receiveAnew()
+		a.goOn()
 	})
 	defer func() {
 		// Everything of this client ends before the client does.

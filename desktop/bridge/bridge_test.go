@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -462,6 +463,95 @@ func TestHistoryOfFilesAndCallsStays(t *testing.T) {
 	if tr := a.Transfers[0]; tr.Phase != state.Arrived || !tr.Verified || tr.Names[0] != "a.txt" || a.History[0].Outcome != state.Declined {
 		t.Errorf("transfer %+v, call %+v", tr, a.History[0])
 	}
+}
+
+// again quits the app and starts it anew.
+func (u *user) again() {
+	u.t.Helper()
+	u.Close()
+	b, err := New(u.cfg)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.Bridge = b // which the cleanup closes
+}
+
+// nothingLeft waits until nothing is kept of what was to be sent.
+func (u *user) nothingLeft() {
+	u.t.Helper()
+	u.until("nothing is kept", func(state.App) bool {
+		left, err := outbox.Open(u.cfg.Paths.State).Outgoing()
+		return err == nil && len(left) == 0
+	})
+}
+
+// What nobody has answered when the app is quit is offered again when both are
+// there, and is shown once.
+func TestAnOfferOutlivesTheApp(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	anna.Do(state.RenameContact{Key: key("anna", "ben"), Name: "Ben"})
+	ben.until("online", online)
+	file := filepath.Join(anna.dir, "a.txt")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered })
+	ben.Close() // so that nothing is answered meanwhile
+	anna.again()
+	x := anna.until("waits for them", func(a state.App) bool {
+		return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.WaitsFor && a.Transfers[0].Name == "Ben"
+	}).Transfers[0]
+	if x.Incoming || len(x.Names) != 1 || x.Names[0] != "a.txt" || x.Size != 5 {
+		t.Errorf("transfer = %+v", x)
+	}
+	ben.again()
+	offered := func(a state.App) bool { return len(a.Transfers) > 0 && a.Transfers[0].Phase == state.Offered }
+	ben.Do(state.TakeFiles{ID: ben.until("offered again", offered).Transfers[0].ID})
+	anna.until("arrived", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Arrived })
+	anna.nothingLeft()
+
+	// What our user paused stays as it is until they want it.
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	ben.until("offered", offered)
+	anna.Do(state.PauseFiles{ID: anna.State().Transfers[0].ID})
+	anna.until("paused", func(a state.App) bool { return a.Transfers[0].Phase == state.Paused })
+	anna.again()
+	a := anna.until("there again", func(a state.App) bool { return online(a) && len(a.Transfers) == 2 && a.Transfers[1].Name == "Ben" })
+	if a.Transfers[0].Phase != state.Paused || a.Transfers[1].Phase != state.Arrived {
+		t.Errorf("transfers = %+v", a.Transfers)
+	}
+	anna.Do(state.CancelFiles{ID: a.Transfers[0].ID})
+	anna.nothingLeft()
+}
+
+// A transfer that runs when the app is quit goes on when it starts again.
+func TestATransferOutlivesTheApp(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	file := filepath.Join(anna.dir, "large")
+	f, err := os.Create(file)
+	if err == nil {
+		err = errors.Join(f.Truncate(256<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	x := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	ben.Do(state.TakeFiles{ID: x.ID})
+	ben.until("moves", func(a state.App) bool { return a.Transfers[0].Done > 0 })
+	anna.again()
+	if t := anna.until("there again", func(a state.App) bool { return len(a.Transfers) > 0 }).Transfers[0]; t.Phase.Over() {
+		anna.t.Fatalf("it was over before the app was quit, or is not unfinished: %+v", t)
+	}
+	anna.until("arrived", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Arrived })
+	ben.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived }) // without being asked again
+	anna.nothingLeft()
 }
 
 func TestSettingsStay(t *testing.T) {

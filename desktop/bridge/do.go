@@ -9,6 +9,7 @@ import (
 
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/signaling"
 )
 
@@ -141,8 +142,12 @@ func (b *Bridge) carryOut(c state.Command) {
 					}
 					b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, past), "") })
 				}
+				s := b.sends[t.ID]
 				delete(b.sends, t.ID)
 				b.apply(state.TransferGone{ID: t.ID})
+				if s != nil && !b.holds(s.left.ID) {
+					b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
+				}
 			}
 		}
 	case state.Change:

@@ -38,8 +38,12 @@ type sending struct {
 	key   state.Key
 	paths []string
 	stop  context.CancelCauseFunc // nil while it does not run
-	// left is what "carillon send" left unfinished; nil for what the app sends.
-	left *outbox.Outgoing
+	// left is what is kept of it until it has arrived, so that it is there again
+	// after the app was quit, and on the command line.
+	left outbox.Outgoing
+	// wait has it go on for as long as it takes: it was on its way when the app
+	// was quit.
+	wait bool
 }
 
 // An offer is something that somebody wants to send, until it is over.
@@ -67,8 +71,14 @@ func (b *Bridge) send(k state.Key, paths []string) {
 		names = append(names, filepath.Base(p))
 	}
 	s := &sending{key: k, paths: paths}
+	began := time.Now()
+	s.left = outbox.Outgoing{Account: k.Account, To: k.JID, Bytes: -1, Began: began.UTC(), App: true}
+	for _, p := range paths {
+		s.left.Paths = append(s.left.Paths, outbox.Path(p))
+	}
+	s.left.ID = s.left.Key()
 	b.sends[id] = s
-	b.apply(state.TransferBegan{Transfer: state.Transfer{ID: id, Key: k, Names: names, Files: len(paths), Size: -1, Phase: state.Offered, Began: time.Now()}})
+	b.apply(state.TransferBegan{Transfer: state.Transfer{ID: id, Key: k, Names: names, Files: len(paths), Size: -1, Phase: state.Offered, Began: began}})
 	b.resume(id, s)
 }
 
@@ -76,21 +86,28 @@ func (b *Bridge) send(k state.Key, paths []string) {
 func (b *Bridge) resume(id string, s *sending) {
 	a := b.accounts[s.key.Account]
 	to, err := jid.Parse(s.key.JID)
-	if a == nil || a.courier == nil || a.client == nil || err != nil {
-		b.apply(state.TransferChanged{ID: id, Phase: state.Broke, Problem: &state.Problem{Code: "offline"}})
-		return
-	}
 	if s.stop != nil {
 		return // it runs
+	}
+	if a == nil || a.courier == nil || a.client == nil || err != nil {
+		b.apply(state.TransferChanged{ID: id, Phase: state.Broke, Problem: &state.Problem{Code: "offline"}})
+		if a != nil {
+			a.goes(func() { b.keepLeft(s.left) })
+		}
+		return
 	}
 	ctx, stop := context.WithCancelCause(a.ctx)
 	s.stop = stop
 	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
-	b.wg.Go(func() {
+	left, wait := s.left, s.wait
+	a.goes(func() {
+		b.keepLeft(left)
 		src, err := exchange.Scan(ctx, s.paths...)
 		var done *courier.Done
 		if err == nil {
 			summary := ft.Summary(src.Manifest)
+			left.Bytes = summary.Size
+			b.keepLeft(left)
 			small := look(src)
 			b.await(func() {
 				b.changeTransfer(id, func(t *state.Transfer) {
@@ -114,7 +131,7 @@ func (b *Bridge) resume(id string, s *sending) {
 				}
 				var at time.Time
 				done, err = c.Send(ctx, to, src, courier.SendOptions{
-					Thumbnail: offered, Plain: s.left != nil && s.left.Plain,
+					Thumbnail: offered, Plain: left.Plain, Wait: wait,
 					RelayOnly: func() bool { return s.hidden(b.State().Settings) },
 					OnEvent:   func(e courier.Event) { b.transferEvent(id, e, &at) },
 				})
@@ -124,8 +141,13 @@ func (b *Bridge) resume(id string, s *sending) {
 		}
 		cause := context.Cause(ctx)
 		stop(nil)
+		if errors.Is(cause, errPaused) || errors.Is(err, exchange.ErrPaused) {
+			paused := left
+			paused.Paused = true
+			b.keepLeft(paused)
+		}
 		b.await(func() {
-			s.stop = nil
+			s.stop, s.left.Bytes = nil, left.Bytes
 			b.transferOver(id, done, err, cause, s.key.JID)
 			b.forgetLeft(id, s)
 		})
@@ -165,9 +187,6 @@ func shown(t *filetransfer.Thumbnail) []byte {
 // with returns the courier that carries s: one that keeps to what the command
 // line was told.
 func (s *sending) with(c *courier.Courier) *courier.Courier {
-	if s.left == nil {
-		return c
-	}
 	own := *c
 	if len(s.left.Transport) > 0 {
 		own.Carriers = courier.Carriers(s.left.Transport...)
@@ -177,11 +196,44 @@ func (s *sending) with(c *courier.Courier) *courier.Courier {
 
 // hidden reports whether s keeps our addresses from others.
 func (s *sending) hidden(now state.Settings) bool {
-	return now.RelayOnly || s.left != nil && s.left.RelayOnly
+	return now.RelayOnly || s.left.RelayOnly
 }
 
-// showLeft shows what "carillon send" left unfinished from an account. What it
-// was to send slowly stays with it, as the app knows no limits.
+// keepLeft keeps what the app sends until it has arrived. What the command line
+// left is kept already.
+func (b *Bridge) keepLeft(o outbox.Outgoing) {
+	if !o.App {
+		return
+	}
+	if _, err := outbox.Open(b.cfg.Paths.State).Put(o); err != nil {
+		b.wrong(err, "") // it is sent all the same
+	}
+}
+
+// isLeft reports whether a transfer is there again after the app was quit.
+// Owner only.
+func (b *Bridge) isLeft(t state.Transfer) bool {
+	return b.sends[t.ID] != nil && t.Phase != state.Arrived && t.Phase != state.Refused && t.Phase != state.Cancelled
+}
+
+// goOn resumes what was on its way when the app was quit. Owner only.
+func (a *account) goOn() {
+	for id, s := range a.b.sends {
+		if s.key.Account != a.kept.JID || !s.wait {
+			continue
+		}
+		for _, t := range a.b.app.Transfers {
+			if t.ID == id && (t.Phase == state.Broke || t.Phase == state.WaitsFor) {
+				a.b.resume(id, s)
+				break
+			}
+		}
+	}
+}
+
+// showLeft shows what was left unfinished from an account, by "carillon send"
+// or when the app was quit. What the command line was to send slowly stays with
+// it, as the app knows no limits.
 func (a *account) showLeft() {
 	b, account := a.b, a.kept.JID
 	list, err := outbox.Open(b.cfg.Paths.State).Outgoing()
@@ -193,7 +245,7 @@ func (a *account) showLeft() {
 		for _, o := range list {
 			to, err := jid.Parse(o.To)
 			id := "o:" + o.ID
-			if o.Account != account || o.Limit != "" || err != nil || b.sends[id] != nil {
+			if o.Account != account || o.Limit != "" || err != nil || b.holds(o.ID) {
 				continue
 			}
 			var names []string
@@ -203,21 +255,38 @@ func (a *account) showLeft() {
 				names = append(names, filepath.Base(string(p)))
 			}
 			key := state.Key{Account: account, JID: to.Bare().String()}
-			b.sends[id] = &sending{key: key, paths: paths, left: &o}
+			phase, wait := state.Paused, o.App && !o.Paused
+			if wait {
+				phase = state.WaitsFor // and goes on as soon as we are online
+			}
+			o.Paused = false // when it goes on
+			b.sends[id] = &sending{key: key, paths: paths, left: o, wait: wait}
 			b.apply(state.TransferBegan{Transfer: state.Transfer{
-				ID: id, Key: key, Names: names, Files: len(names), Size: o.Bytes, Phase: state.Paused, Resumable: !o.Plain, Began: o.Began,
+				ID: id, Key: key, Names: names, Files: len(names), Size: o.Bytes, Phase: phase, Resumable: !o.Plain, Began: o.Began,
 			}})
 		}
 	})
 }
 
-// forgetLeft takes what is over from the command line. Owner only.
-func (b *Bridge) forgetLeft(id string, s *sending) {
-	if s.left == nil {
-		return
+// holds reports whether what is kept under an id is shown already. Owner only.
+func (b *Bridge) holds(left string) bool {
+	for id, s := range b.sends {
+		if s.left.ID != left {
+			continue
+		}
+		for _, t := range b.app.Transfers {
+			if t.ID == id && b.isLeft(t) {
+				return true
+			}
+		}
 	}
+	return false
+}
+
+// forgetLeft forgets what is over, here and on the command line. Owner only.
+func (b *Bridge) forgetLeft(id string, s *sending) {
 	for _, t := range b.app.Transfers {
-		if t.ID == id && (t.Phase == state.Arrived || t.Phase == state.Refused || t.Phase == state.Cancelled) {
+		if t.ID == id && !b.isLeft(t) && !b.holds(s.left.ID) { // the same may be sent twice
 			b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
 		}
 	}
@@ -289,7 +358,7 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 func (b *Bridge) keep(id string) {
 	for _, t := range b.app.Transfers {
 		a := b.accounts[t.Account]
-		if t.ID != id || b.db == nil || a == nil {
+		if t.ID != id || b.db == nil || a == nil || b.isLeft(t) {
 			continue
 		}
 		a.goes(func() {
@@ -483,9 +552,18 @@ func (b *Bridge) answerOffer(id string, err error) {
 // interrupt pauses or cancels a transfer. Owner only.
 func (b *Bridge) interrupt(id string, why error) {
 	if s := b.sends[id]; s != nil {
-		if s.stop != nil {
+		s.wait = false
+		switch {
+		case s.stop != nil:
 			s.stop(why)
-		} else if errors.Is(why, errCancelled) {
+		case errors.Is(why, errPaused): // it waits for us to be online
+			paused := s.left
+			paused.Paused = true
+			b.apply(state.TransferChanged{ID: id, Phase: state.Paused})
+			if a := b.accounts[s.key.Account]; a != nil {
+				a.goes(func() { b.keepLeft(paused) })
+			}
+		case errors.Is(why, errCancelled):
 			b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
 			b.forgetLeft(id, s)
 		}

@@ -139,6 +139,7 @@ func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) Ap
 		a.Contacts = list
 		return a
 	}
+	a = a.named(moved)
 	slices.SortFunc(moved, byName)
 	rest := list
 	list = make([]Contact, 0, len(rest)+len(moved))
@@ -148,6 +149,27 @@ func (a App) contacts(changed []Contact, become func(old, c Contact) Contact) Ap
 		rest = rest[i:]
 	}
 	a.Contacts = append(list, rest...)
+	return a
+}
+
+// named has calls and transfers show what people are called now: those of
+// earlier runs are there before the contacts are.
+func (a App) named(now []Contact) App {
+	titles := make(map[Key]string, len(now))
+	for _, c := range now {
+		titles[c.Key] = c.Title()
+	}
+	a.History, a.Transfers = slices.Clone(a.History), slices.Clone(a.Transfers)
+	for i, l := range a.History {
+		if title, ok := titles[l.Key]; ok {
+			a.History[i].Name = title
+		}
+	}
+	for i, t := range a.Transfers {
+		if title, ok := titles[t.Key]; ok {
+			a.Transfers[i].Name = title
+		}
+	}
 	return a
 }
 
@@ -398,7 +420,7 @@ func (e CallEnded) apply(a App) App {
 
 func (e HistoryLoaded) apply(a App) App {
 	a.History = append(drop(a.History, func(l Line) bool { return l.Account == e.Account }), e.Lines...)
-	return a.sorted()
+	return a.named(a.Contacts).sorted()
 }
 
 func (e Recorded) apply(a App) App {

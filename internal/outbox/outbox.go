@@ -47,6 +47,10 @@ type Outgoing struct {
 	RelayOnly bool      `json:"relay_only,omitempty"`
 	Plain     bool      `json:"plain,omitempty"`
 	Began     time.Time `json:"began"`
+	// App is set for what the app sends. It goes on by itself when that starts
+	// again, unless our user paused it.
+	App    bool `json:"app,omitempty"`
+	Paused bool `json:"paused,omitempty"`
 }
 
 // A Path names a file. Written, it keeps also bytes that are no UTF-8, which a
@@ -82,14 +86,20 @@ func key(parts ...string) string {
 	return hex.EncodeToString(sum[:keyBytes])
 }
 
-// Put keeps a transfer, in place of the one of the same files to the same
-// person, and returns its id.
-func (b Box) Put(o Outgoing) (string, error) {
+// Key is the id under which o is kept, the same for the same files to the same
+// person.
+func (o Outgoing) Key() string {
 	parts := []string{o.Account, o.To}
 	for _, p := range o.Paths {
 		parts = append(parts, string(p))
 	}
-	id := "s" + key(parts...)
+	return "s" + key(parts...)
+}
+
+// Put keeps a transfer, in place of the one of the same files to the same
+// person, and returns its id.
+func (b Box) Put(o Outgoing) (string, error) {
+	id := o.Key()
 	return id, b.write(id, o)
 }
 
