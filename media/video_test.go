@@ -275,21 +275,28 @@ func TestLadder(t *testing.T) {
 		{321, 241, 2_000_000, image.Pt(321, 241), [2]float64{30, 30}},
 	} {
 		var l ladder
-		s := l.choose(tt.w, tt.h, tt.bps, cfg, now)
+		s := l.choose(tt.w, tt.h, tt.bps, false, cfg, now)
 		if s.width != tt.want.X || s.height != tt.want.Y || s.fps < tt.fps[0] || s.fps > tt.fps[1] {
 			t.Errorf("%dx%d at %d bit/s: %+v, want %v with %v", tt.w, tt.h, tt.bps, s, tt.want, tt.fps)
 		}
 	}
+	// A screen is to be read: it moves less before it gets small.
+	for _, tt := range []struct{ bps, width int }{{400_000, 1280}, {115_000, 1280}, {92_000, 960}, {50_000, 640}} {
+		var l ladder
+		if s := l.choose(1280, 720, tt.bps, true, cfg, now); s.width != tt.width {
+			t.Errorf("a screen at %d bit/s: %+v, want a width of %d", tt.bps, s, tt.width)
+		}
+	}
 	// Down at once, up when it lasts.
 	var l ladder
-	l.choose(1280, 720, 2_000_000, cfg, now)
-	if s := l.choose(1280, 720, 200_000, cfg, now.Add(time.Millisecond)); s.width != 640 {
+	l.choose(1280, 720, 2_000_000, false, cfg, now)
+	if s := l.choose(1280, 720, 200_000, false, cfg, now.Add(time.Millisecond)); s.width != 640 {
 		t.Errorf("not smaller at once: %+v", s)
 	}
-	if s := l.choose(1280, 720, 2_000_000, cfg, now.Add(time.Second)); s.width != 640 {
+	if s := l.choose(1280, 720, 2_000_000, false, cfg, now.Add(time.Second)); s.width != 640 {
 		t.Errorf("larger after a second: %+v", s)
 	}
-	if s := l.choose(1280, 720, 2_000_000, cfg, now.Add(time.Minute)); s.width != 1280 {
+	if s := l.choose(1280, 720, 2_000_000, false, cfg, now.Add(time.Minute)); s.width != 1280 {
 		t.Errorf("not larger after a minute: %+v", s)
 	}
 }

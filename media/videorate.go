@@ -11,6 +11,8 @@ const (
 	bitsPerPixel = 0.04
 	// fpsLeast is what is given up in motion before pictures get smaller.
 	fpsLeast = 15
+	// fpsDrawn is that of screens, on which most stands still and is read.
+	fpsDrawn = 3
 	// fpsWorst is what is given up when they cannot get smaller.
 	fpsWorst = 8
 	// growAfter and growMargin keep pictures from changing their size to and fro.
@@ -36,15 +38,20 @@ type shape struct {
 
 func (s shape) pixels() float64 { return float64(s.width * s.height) }
 
-// choose says how pictures of the given size are to be sent.
-func (l *ladder) choose(w, h int, bps int, cfg Video, now time.Time) shape {
+// choose says how pictures of the given size are to be sent; drawn ones are of a
+// screen.
+func (l *ladder) choose(w, h int, bps int, drawn bool, cfg Video, now time.Time) shape {
+	least := float64(fpsLeast)
+	if drawn {
+		least = fpsDrawn
+	}
 	w, h = limit(w, h, cfg)
 	at := func(step int) shape {
 		k := scales[step]
 		// Even, so that chroma samples lie where they should.
 		return shape{width: max(w*k.num/k.den&^1, min(w, 16)), height: max(h*k.num/k.den&^1, min(h, 16))}
 	}
-	need := func(step int) float64 { return at(step).pixels() * fpsLeast * bitsPerPixel }
+	need := func(step int) float64 { return at(step).pixels() * least * bitsPerPixel }
 	want := 0
 	for want < len(scales)-1 && need(want) > float64(bps) {
 		want++

@@ -239,7 +239,7 @@ func (s *videoSender) frame(f video.Frame, number int, drawn bool) {
 		return
 	}
 	bps := s.rate(flow, now)
-	want := s.ladder.choose(f.Image.Rect.Dx(), f.Image.Rect.Dy(), bps, s.cfg, now)
+	want := s.ladder.choose(f.Image.Rect.Dx(), f.Image.Rect.Dy(), bps, drawn, s.cfg, now)
 	if err := s.prepare(codec, want, drawn, bps); err != nil {
 		s.log.Error("open encoder", "codec", codec, "err", err)
 		return
