@@ -69,9 +69,10 @@ type desk struct {
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
 	bell     *bell
-	last     string      // folder of what was chosen last; of the UI thread
-	front    bool        // the user works in the window; of the UI thread
-	starts   atomic.Bool // the session is to start the app
+	last     string                 // folder of what was chosen last; of the UI thread
+	front    bool                   // the user works in the window; of the UI thread
+	reminder atomic.Pointer[func()] // takes away what remind says
+	starts   atomic.Bool            // the session is to start the app
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
@@ -102,7 +103,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Film: d.film.show, Quit: d.app.Quit, Settle: giveBack,
+			Film: d.film.show, Quit: d.app.Quit, Settle: func() { d.reminded(); giveBack() },
 		},
 	}
 	if d.file.CAFile != "" {
@@ -246,14 +247,38 @@ func (d *desk) registerStart() {
 // close is what the button of the window does: nothing is hung up by it.
 func (d *desk) close() {
 	a := d.bridge.State()
-	if a.Settings.HideOnly || len(a.Calls) > 0 {
+	if call, calling := a.Front(); calling || a.Settings.HideOnly {
 		d.window.Hide()
+		if calling {
+			d.remind(call)
+		}
 		return
 	}
 	d.app.Quit()
 }
 
+// remind says that a call goes on without the window: where there is no tray
+// nothing else does.
+func (d *desk) remind(c state.Call) {
+	name := first(c.Name, c.JID)
+	gone := d.notify(bridge.Notice{
+		Title: lang.X("tray.goes.on", "The call with {{.A}} goes on", map[string]any{"A": name}),
+		Body:  lang.X("tray.goes.on.text", "The window is closed. Click here to show it."),
+		Open:  func() { d.dozer.do(d.raise) },
+	})
+	if old := d.reminder.Swap(&gone); old != nil {
+		(*old)()
+	}
+}
+
+func (d *desk) reminded() {
+	if gone := d.reminder.Swap(nil); gone != nil {
+		(*gone)()
+	}
+}
+
 func (d *desk) raise() {
+	d.reminded()
 	d.window.Show()
 	d.window.RequestFocus()
 }

@@ -237,8 +237,14 @@ func TestInteropCallsByNotification(t *testing.T) {
 	a.ben.Until("talks", running)
 	a.anna.Until("talks", running)
 	dunst.WaitDisplayed(0)
+	display.CloseTop()
+	dunst.WaitDisplayed(1) // that the call goes on without its window
+	if !running(a.ben.State()) {
+		t.Error("closing the window ended the call")
+	}
 	a.anna.Do("HangUp", state.HangUp{ID: id})
 	over()
+	dunst.WaitDisplayed(0)
 
 	ring()
 	dunst.Choose("Decline")

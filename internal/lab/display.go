@@ -74,6 +74,42 @@ func (d *Display) dial() *xgb.Conn {
 // it was: an empty rectangle if there is none.
 func (d *Display) WidenTop(pixels int) (was image.Rectangle) {
 	d.t.Helper()
+	w, was := d.front()
+	if !was.Empty() {
+		xproto.ConfigureWindow(d.dial(), w, xproto.ConfigWindowWidth, []uint32{uint32(was.Dx() + pixels)})
+		d.dial().Sync()
+	}
+	return was
+}
+
+// CloseTop asks the window in front to close, as the button of its frame does.
+// ICCCM §4.2.8.1
+func (d *Display) CloseTop() {
+	d.t.Helper()
+	w, was := d.front()
+	if was.Empty() {
+		d.t.Fatalf("no window on display %s", d.Name)
+	}
+	conn := d.dial()
+	var atoms []uint32
+	for _, name := range []string{"WM_PROTOCOLS", "WM_DELETE_WINDOW"} {
+		r, err := xproto.InternAtom(conn, false, uint16(len(name)), name).Reply()
+		if err != nil {
+			d.t.Fatalf("display %s: %v", d.Name, err)
+		}
+		atoms = append(atoms, uint32(r.Atom))
+	}
+	e := xproto.ClientMessageEvent{Format: 32, Window: w, Type: xproto.Atom(atoms[0]),
+		Data: xproto.ClientMessageDataUnionData32New([]uint32{atoms[1], 0, 0, 0, 0})}
+	if err := xproto.SendEventChecked(conn, false, w, 0, string(e.Bytes())).Check(); err != nil {
+		d.t.Fatalf("close the window in front of display %s: %v", d.Name, err)
+	}
+}
+
+// front is the window in front and where it is: an empty rectangle if there is
+// none.
+func (d *Display) front() (xproto.Window, image.Rectangle) {
+	d.t.Helper()
 	conn := d.dial()
 	tree, err := xproto.QueryTree(conn, xproto.Setup(conn).DefaultScreen(conn).Root).Reply()
 	if err != nil {
@@ -88,12 +124,10 @@ func (d *Display) WidenTop(pixels int) (was image.Rectangle) {
 		if err != nil || g.Width < leastWindow || g.Height < leastWindow {
 			continue
 		}
-		xproto.ConfigureWindow(conn, w, xproto.ConfigWindowWidth, []uint32{uint32(int(g.Width) + pixels)})
-		conn.Sync()
 		at := image.Pt(int(g.X), int(g.Y))
-		return image.Rectangle{Min: at, Max: at.Add(image.Pt(int(g.Width), int(g.Height)))}
+		return w, image.Rectangle{Min: at, Max: at.Add(image.Pt(int(g.Width), int(g.Height)))}
 	}
-	return image.Rectangle{}
+	return 0, image.Rectangle{}
 }
 
 // leastWindow is the least width and height, in pixels, of what is a window and
