@@ -55,14 +55,31 @@ func (d *doctor) draw(a state.App) {
 		case "skip":
 			what, tint = iconMore, colorMuted
 		}
-		text := rows(0, border(nil, nil, container.New(exactly(fyne.NewSize(150, 20)), newLine(sentenceStart(c.Name), textNormal, theme.ColorNameForeground).bold()), nil,
-			newLine(c.Detail, textNormal, theme.ColorNameForeground)))
+		name, which := doctorName(c.Name)
+		detail, _ := doctorSays(c.Detail)
+		short := cmpOr(which, detail)
+		if which == "" && len([]rune(detail)) > shortDetail {
+			short = ""
+		}
+		text := rows(0, border(nil, nil, container.New(exactly(fyne.NewSize(170, 20)), newLine(name, textNormal, theme.ColorNameForeground).bold()), nil,
+			newLine(short, textNormal, theme.ColorNameForeground)))
+		if detail != short && detail != "" {
+			text.Add(small(sentence(detail)))
+		}
 		if c.Means != "" {
-			text.Add(small(sentence(c.Means)))
+			means, known := doctorSays(c.Means)
+			if !known {
+				means = sentence(means)
+			}
+			text.Add(small(means))
 		}
 		d.box.Add(panel(colorCard, padding(border(nil, nil, container.NewVBox(picture(what, 20, tint)), nil, padding(text, 0, 0, 8, 0)), 8, 8, 12, 10)))
 	}
 }
+
+// shortDetail is how many letters have room beside the name of a check; more are
+// wrapped below it.
+const shortDetail = 48
 
 func sentenceStart(s string) string {
 	s = sentence(s)
