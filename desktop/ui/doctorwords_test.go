@@ -1,11 +1,9 @@
 package ui
 
 import (
-	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,14 +53,7 @@ func TestTheDoctorSpeaksEveryLanguage(t *testing.T) {
 		t.Fatalf("only %d texts are found in the source", len(said))
 	}
 	for _, lang := range []string{"en", "de", "es"} {
-		raw, err := os.ReadFile("translations/" + lang + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var words map[string]any
-		if err := json.Unmarshal(raw, &words); err != nil {
-			t.Fatal(err)
-		}
+		words := translated(t, lang)
 		for text := range said {
 			if strings.ContainsFunc(verb.ReplaceAllString(text, ""), unicode.IsLetter) && words[doctorKey+text] == nil {
 				t.Errorf("%s: the doctor's %q is missing", lang, text)

@@ -75,6 +75,19 @@ func used(t *testing.T) map[string]bool {
 	return keys
 }
 
+// translated is what is said in a language, by its keys.
+func translated(t *testing.T, lang string) (said map[string]any) {
+	t.Helper()
+	text, err := os.ReadFile("translations/" + lang + ".json")
+	if err == nil {
+		err = json.Unmarshal(text, &said)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
 func TestEveryLanguageSaysEverything(t *testing.T) {
 	keys := used(t)
 	if len(keys) < 150 {
@@ -83,14 +96,7 @@ func TestEveryLanguageSaysEverything(t *testing.T) {
 	hole := regexp.MustCompile(`\{\{\.[A-Z]\}\}`)
 	var english map[string]any
 	for _, lang := range []string{"en", "de", "es"} {
-		text, err := os.ReadFile("translations/" + lang + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var said map[string]any
-		if err := json.Unmarshal(text, &said); err != nil {
-			t.Fatal(err)
-		}
+		said := translated(t, lang)
 		if english == nil {
 			english = said
 		}

@@ -171,7 +171,7 @@ func (d *Display) Press(keys ...string) {
 	if err != nil {
 		d.t.Fatalf("find the keys of display %s: %v", d.Name, err)
 	}
-	if w, ok := d.top(conn, root); ok { // nobody else manages windows
+	if w, at := d.front(); !at.Empty() { // nobody else manages windows
 		xproto.SetInputFocus(conn, xproto.InputFocusParent, w, xproto.TimeCurrentTime)
 	}
 	fake := func(kind byte, name string) {
@@ -200,21 +200,6 @@ func (d *Display) Press(keys ...string) {
 		}
 		time.Sleep(keyTime)
 	}
-}
-
-// top returns the window in front.
-func (d *Display) top(conn *xgb.Conn, root xproto.Window) (xproto.Window, bool) {
-	tree, err := xproto.QueryTree(conn, root).Reply()
-	if err != nil {
-		return 0, false
-	}
-	for _, w := range slices.Backward(tree.Children) {
-		a, err := xproto.GetWindowAttributes(conn, w).Reply()
-		if err == nil && a.MapState == xproto.MapStateViewable && a.Class == xproto.WindowClassInputOutput {
-			return w, true
-		}
-	}
-	return 0, false
 }
 
 // Picture returns what is on the display.
