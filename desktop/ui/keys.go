@@ -519,6 +519,15 @@ func (v *View) attend() {
 	turned := page != v.turned
 	v.turned = page
 	f := v.focused()
+	asks := v.signIn.root.Visible()
+	if came := asks && !v.asks; came && !v.sheet.shown() && !v.foreign() {
+		// Nothing else can be done there: what is typed goes into the form.
+		if !slices.Contains(stops(v.signIn.root, nil), f) {
+			v.focus(v.signIn.address)
+			f = v.focused()
+		}
+	}
+	v.asks = asks
 	if f == nil && v.left == nil || v.foreign() {
 		return
 	}

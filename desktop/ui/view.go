@@ -59,6 +59,7 @@ type View struct {
 	turned state.Page       // the page that was shown then
 	next   state.Key        // whose page gets it when that is drawn; the zero Key is nobody
 	resume func()           // gives it back when a window shows the view; may be nil
+	asks   bool             // the page where one signs in is shown
 }
 
 // New returns a View. send takes what the user wants; now is [time.Now]
@@ -206,9 +207,16 @@ func (v *View) Rebuild() *View {
 func (v *View) look(e state.Event) { v.send(state.Look{Event: e}) }
 
 // Dropped takes files that were dropped on the window: for the person under
-// the pointer, or else the one whose page is shown or who is on the phone. It
-// reports whether there was one.
-func (v *View) Dropped(at fyne.Position, paths []string) bool {
+// the pointer, or else the one whose page is shown or who is on the phone. Where
+// there is none it says what to do. A parcel that is being packed takes them in.
+func (v *View) Dropped(at fyne.Position, paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	if open := v.parcel.shown; v.parcel.list != nil && len(open.Paths) > 0 {
+		v.look(state.Packed{Key: open.Key, Paths: paths})
+		return
+	}
 	to, ok := v.side.at(at)
 	switch front, calling := v.app.Front(); {
 	case ok && v.side.root.Visible() && v.main.Visible():
@@ -216,12 +224,16 @@ func (v *View) Dropped(at fyne.Position, paths []string) bool {
 		to, ok = front.Key, true
 	default:
 		to = v.app.Selected
-		ok = to != (state.Key{})
+		ok = to != (state.Key{}) && v.app.Page == state.PageContacts
 	}
-	if ok && len(paths) > 0 {
+	switch {
+	case ok:
 		v.send(state.SendFiles{Key: to, Paths: paths})
+	case len(v.app.Accounts) == 0:
+		v.look(state.WentWrong{Problem: state.Problem{Code: "drop-signin"}})
+	default:
+		v.look(state.WentWrong{Problem: state.Problem{Code: "drop"}})
 	}
-	return ok
 }
 
 // A Shortcut is a key and what it does, for the window and for the list that

@@ -121,11 +121,66 @@ func TestFilesDroppedOnAPersonGoToThem(t *testing.T) {
 	d.Draw(calling(people(), state.Call{ID: "1", Key: key("daniel@example.org"), Phase: state.Running}))
 	d.Dropped(fyne.NewPos(20, 150), paths)
 	d.expect(t, state.SendFiles{Key: key("daniel@example.org"), Paths: paths})
-	d.Draw(people())
-	if d.Dropped(fyne.NewPos(700, 400), paths) {
-		t.Error("files for nobody were taken")
+	// While a parcel is packed: into it.
+	d.Draw(people().Apply(state.Packed{Key: key("chiara@example.net"), Paths: []string{"/tmp/b"}}))
+	d.Dropped(fyne.NewPos(700, 400), paths)
+	d.expect(t, state.Look{Event: state.Packed{Key: key("chiara@example.net"), Paths: paths}})
+}
+
+// Files that are for nobody go to nobody, and it is said what to do with them.
+func TestFilesDroppedWhereNobodyIs(t *testing.T) {
+	paths := []string{"/tmp/a"}
+	for _, tt := range []struct {
+		name string
+		a    state.App
+		code string
+	}{
+		{"nobody is chosen", people(), "drop"},
+		{"settings, with somebody chosen behind them", people().Apply(state.Select{Key: key("ben@example.org")}).Apply(state.Show{Page: state.PageSettings}), "drop"},
+		{"transfers, behind which is a call", running(people()).Apply(state.Show{Page: state.PageTransfers}), "drop"},
+		{"before the first account", state.App{}, "drop-signin"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDesk(t, "light", tt.a)
+			settle(d.Root)
+			d.Dropped(fyne.NewPos(700, 400), nil)
+			d.expect(t)
+			d.Dropped(fyne.NewPos(700, 400), paths)
+			p := state.Problem{Code: tt.code}
+			d.expect(t, state.Look{Event: state.WentWrong{Problem: p}})
+			for _, lang := range []string{"en", "de", "es"} {
+				if translated(t, lang)["problem."+tt.code] == nil {
+					t.Errorf("%s: no words for %s", lang, tt.code)
+				}
+			}
+		})
 	}
-	d.expect(t)
+}
+
+// One can type at once where nothing else can be done.
+func TestTheFirstFieldHasTheFocus(t *testing.T) {
+	d := newDesk(t, "light", state.App{})
+	address := func(of *desk) fyne.Focusable { return of.signIn.address }
+	if d.focusedOn() != address(d) {
+		t.Fatalf("at the first start the focus is at %T", d.focusedOn())
+	}
+	// It stays where the user puts it.
+	d.window.Canvas().Focus(d.signIn.password)
+	d.Draw(d.app.Apply(state.SigningIn{}).Apply(state.SignedIn{Problem: &state.Problem{Code: "wrong-password"}}))
+	if d.focusedOn() != fyne.Focusable(d.signIn.password) {
+		t.Errorf("after a wrong password it is at %T", d.focusedOn())
+	}
+	// Nobody writes into a field that is not there any more.
+	d.Draw(people())
+	if d.focusedOn() != nil {
+		t.Errorf("beside the contacts it is at %T", d.focusedOn())
+	}
+	// Another account, from the settings.
+	d.Draw(d.app.Apply(state.Show{Page: state.PageSettings}))
+	d.Draw(d.app.Apply(state.Show{Page: state.PageSignIn}))
+	if d.focusedOn() != address(d) {
+		t.Errorf("with another account it is at %T", d.focusedOn())
+	}
 }
 
 func TestWhatIsTypedAtTheFirstStart(t *testing.T) {
