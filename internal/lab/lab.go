@@ -41,12 +41,19 @@ func Need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := find(p); err != nil {
-			if os.Getenv("CARILLON_LAB") == "required" {
-				t.Fatalf("%s is not installed: run make setup", p)
-			}
-			t.Skipf("%s is not installed: run make setup", p)
+			missing(t, "%s", p)
 		}
 	}
+}
+
+// missing does what Need does when something is.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	text := fmt.Sprintf(format, args...) + " is not installed: run make setup"
+	if os.Getenv("CARILLON_LAB") == "required" {
+		t.Fatal(text)
+	}
+	t.Skip(text)
 }
 
 // find is exec.LookPath that also knows where Debian keeps servers and what others start.

@@ -17,6 +17,9 @@ glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core"
 want="$build $test $desktop"
 [ "${1:-}" = interop ] && want="$want $interop openssh-server openssh-client rsync" # scp and rsync: "make bench" compares with them
 
+# Cameras are tested in a machine that QEMU emulates, with Debian's own kernel.
+want="$want qemu-system-x86"
+
 # The relay: browser, server, certificate authority, ledger, and what checks its units.
 want="$want chromium ejabberd pebble redis-server rpm systemd"
 
@@ -31,7 +34,37 @@ missing=
 for p in $want; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
 done
-[ -n "$missing" ] || exit 0
+
+# kernel unpacks Debian's beside the system, for lab.RunGuest; installed it would
+# become the one that this machine starts. Only its cameras are kept.
+linux=${XDG_CACHE_HOME:-${HOME:?}/.cache}/carillon-lab/linux
+kernel() {
+	[ ! -e "$linux/vmlinuz" ] || return 0
+	name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p')
+	if [ -z "$name" ]; then
+		echo "setup: apt knows no linux-image-amd64: run apt-get update, and again what you ran" >&2
+		exit 1
+	fi
+	echo "setup: unpacking $name into $linux"
+	mkdir -p "$(dirname "$linux")"
+	part=$(mktemp -d "$linux.XXXXXX")
+	(cd "$part" && apt-get download -q "$name" && dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards \
+		'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/media/*' './lib/modules/*/kernel/drivers/usb/*' './lib/modules/*/kernel/fs/configfs/*') || {
+		rm -rf "$part"
+		exit 1
+	}
+	find "$part/lib" -name '*.xz' -exec xz -d {} + # later than Debian 12
+	mkdir "$part/linux"
+	mv "$part/lib/modules" "$part/linux/modules"
+	mv "$part"/boot/vmlinuz-* "$part/linux/vmlinuz"
+	rm -rf "$linux"
+	mv "$part/linux" "$linux"
+	rm -rf "$part"
+}
+if [ -z "$missing" ]; then
+	kernel
+	exit 0
+fi
 
 sudo=
 if [ "$(id -u)" != 0 ]; then
@@ -60,3 +93,4 @@ $sudo chmod 755 "$policy"
 echo "setup: installing$missing"
 $sudo apt-get update -q
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+kernel
