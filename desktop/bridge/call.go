@@ -214,7 +214,7 @@ func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, wi
 	if hasVideo() {
 		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) }, k.past(false))
 		if withVideo {
-			source, err := k.openPicture(ctx, camera)
+			source, err := k.openPicture(ctx, state.Camera, camera)
 			if err != nil {
 				// The call goes on with sound.
 				k.b.tell(state.WentWrong{Problem: state.Problem{Code: "camera", Detail: err.Error()}})
@@ -269,13 +269,14 @@ func (k *call) servers(ctx context.Context, client *signaling.Client) ([]media.I
 	return list, nil
 }
 
-// openPicture opens a camera or a screen, with a small copy for ourselves.
-func (k *call) openPicture(ctx context.Context, spec string) (video.Source, error) {
+// openPicture opens a camera or a screen, with a small copy for ourselves: as in a
+// mirror, but for a screen.
+func (k *call) openPicture(ctx context.Context, p state.Picture, spec string) (video.Source, error) {
 	source, err := capture.OpenSource(ctx, spec, capture.Options{Logger: k.b.log})
 	if err != nil {
 		return nil, err
 	}
-	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) }, k.past(true))), nil
+	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) }, k.past(true)), p == state.Camera), nil
 }
 
 // incoming shows a call that came in. Owner only.
@@ -534,7 +535,7 @@ func (k *call) picture(p state.Picture, spec string) {
 		}
 		ctx, cancel := context.WithTimeout(k.ctx, within)
 		defer cancel()
-		source, err := k.openPicture(ctx, spec)
+		source, err := k.openPicture(ctx, p, spec)
 		if err == nil {
 			if err = k.media.SetVideo(source); err != nil {
 				code = "video"

@@ -360,7 +360,7 @@ func TestOwnPictureIsNotWrittenWhileShown(t *testing.T) {
 			shown = i
 		}
 	}, nil)
-	_ = newPreview(nil, p)
+	_ = newPreview(nil, p, false)
 	var v View = &user{}
 	b.view.Store(&v)
 	for y := range uint8(20) {

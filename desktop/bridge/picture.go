@@ -24,11 +24,14 @@ type picture struct {
 	// fresh has a buffer made for every picture: a view may keep these as long
 	// as it likes, which our own, small ones are for.
 	fresh bool
+	// mirror shows what is on the left on the right, as a mirror does.
+	mirror bool
 
 	mu      sync.Mutex
 	buffers [3]*image.RGBA
 	next    int
 	turned  *image.YCbCr
+	seen    *image.YCbCr // mirrored
 	closed  bool
 }
 
@@ -52,6 +55,10 @@ func (p *picture) Write(f video.Frame) error {
 	if f.Rotation != 0 {
 		p.turned = video.Rotate(p.turned, src, f.Rotation)
 		src = p.turned
+	}
+	if p.mirror {
+		p.seen = mirrored(p.seen, src)
+		src = p.seen
 	}
 	if p.past != nil && p.past(src) {
 		return nil
@@ -94,11 +101,11 @@ type preview struct {
 
 const previewWidth = 320
 
-// newPreview shows its copies with sink. A view parks them until it draws
-// something else anyway, and then draws the last of them: none may be written
-// again while it may be that one.
-func newPreview(s video.Source, sink *picture) video.Source {
-	sink.fresh = true
+// newPreview shows its copies with sink, the other way round if people look at
+// themselves in it. A view parks them until it draws something else anyway, and
+// then draws the last of them: none may be written again while it may be that one.
+func newPreview(s video.Source, sink *picture, mirror bool) video.Source {
+	sink.fresh, sink.mirror = true, mirror
 	return &preview{Source: s, sink: sink}
 }
 
@@ -125,6 +132,12 @@ func (p *preview) Close() error {
 	return p.Source.Close()
 }
 
+// Live has a camera read before anybody answers, so that people see how they look.
+func (p *preview) Live() bool {
+	l, ok := p.Source.(interface{ Live() bool })
+	return ok && l.Live()
+}
+
 // Drawn implements video.Drawn.
 func (p *preview) Drawn() bool { return video.IsDrawn(p.Source) }
 
@@ -133,4 +146,25 @@ func (p *preview) Ask(width, height int, fps float64) {
 	if a, ok := p.Source.(video.Asker); ok {
 		a.Ask(width, height, fps)
 	}
+}
+
+// mirrored draws src the other way round, into dst if that has its size.
+func mirrored(dst, src *image.YCbCr) *image.YCbCr {
+	w, h := src.Rect.Dx(), src.Rect.Dy()
+	if dst == nil || dst.Rect != image.Rect(0, 0, w, h) {
+		dst = video.NewImage(w, h)
+	}
+	plane := func(d []byte, ds int, s []byte, ss, w, h int) {
+		for y := range h {
+			to, from := d[y*ds:][:w], s[y*ss:][:w]
+			for x := range to {
+				to[x] = from[w-1-x]
+			}
+		}
+	}
+	y, c := src.YOffset(src.Rect.Min.X, src.Rect.Min.Y), src.COffset(src.Rect.Min.X, src.Rect.Min.Y)
+	plane(dst.Y, dst.YStride, src.Y[y:], src.YStride, w, h)
+	plane(dst.Cb, dst.CStride, src.Cb[c:], src.CStride, (w+1)/2, (h+1)/2)
+	plane(dst.Cr, dst.CStride, src.Cr[c:], src.CStride, (w+1)/2, (h+1)/2)
+	return dst
 }

@@ -286,6 +286,10 @@ func TestScreens(t *testing.T) {
 			a := calling(people(), state.Call{ID: "1", Key: key("erik@example.com"), Phase: state.Dialing})
 			return a.Apply(state.CallBlocked{ID: "1", Why: state.WhyNoDevice})
 		}, nil},
+		{"dialing-video", func() state.App {
+			a := calling(people(), state.Call{ID: "1", Key: key("ben@example.org"), Video: true, Phase: state.RingsThere})
+			return a.Apply(state.CallPictured{ID: "1", Picture: state.Camera})
+		}, func(d *desk) { d.ShowOwnPicture("1", filmed()) }},
 		{"call", func() state.App { return running(people()) }, func(d *desk) { d.stage.switchDetails() }},
 		{"call-video", func() state.App {
 			a := running(people()).Apply(state.CallShown{ID: "1", On: true})
