@@ -105,13 +105,13 @@ func pastRow(v *View, l state.Line, named bool) (fyne.CanvasObject, *round) {
 		tint = theme.ColorNameError
 	}
 	what := outcome(l)
-	var text fyne.CanvasObject = newLine(what, textNormal, theme.ColorNameForeground)
+	text := []fyne.CanvasObject{newLine(what, textNormal, theme.ColorNameForeground)}
 	if named {
 		name := newLine(cmpOr(l.Name, l.JID), textNormal, theme.ColorNameForeground)
 		if l.Outcome == state.Missed && !l.Seen {
 			name.bold()
 		}
-		text = rows(0, name, newLine(what, textSmall, colorMuted))
+		text = []fyne.CanvasObject{name, newLine(what, textSmall, colorMuted)}
 	}
 	when := newLine(day(l.Start, v.now()), textSmall, colorMuted).trailing()
 	kind := iconPhone
@@ -123,9 +123,69 @@ func pastRow(v *View, l state.Line, named bool) (fyne.CanvasObject, *round) {
 	if named {
 		lead = columns(10, container.NewCenter(picture(arrow, 18, tint)), newAvatar(36).show(cmpOr(l.Name, l.JID), l.JID, nil, nil))
 	}
-	return padding(border(nil, nil, lead,
-		columns(6, container.NewCenter(container.New(exactly(fyne.NewSize(120, 18)), when)), back),
-		border(nil, nil, nil, nil, padding(vcentre(text), 0, 0, 10, 6))), 4, 4, 8, 4), back
+	return padding(container.New(&pastLayout{when: when}, append([]fyne.CanvasObject{lead, back, when}, text...)...), 4, 4, 8, 4), back
+}
+
+// A pastLayout has what leads a row, the button at its end, when it was, and the
+// one or two lines of text. Where there is little room, when it was stands beside
+// the first line if there are two, and else below it.
+type pastLayout struct {
+	when   *line
+	narrow bool
+}
+
+// MinSize implements [fyne.Layout].
+func (l *pastLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	lead, back, text := o[0].MinSize(), o[1].MinSize(), float32(0)
+	for _, x := range o[3:] {
+		text += x.MinSize().Height
+	}
+	if l.narrow && len(o) == 4 {
+		text += l.when.MinSize().Height
+	}
+	return fyne.NewSize(lead.Width+back.Width+120, max(lead.Height, back.Height, text))
+}
+
+// Layout implements [fyne.Layout].
+func (l *pastLayout) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	const before, after, gap, whenWidth, whenHeight, wide = 15, 11, 6, 120, 18, 420
+	lead, back := o[0].MinSize(), o[1].MinSize()
+	put(o[0], 0, 0, fyne.NewSize(lead.Width, size.Height))
+	end := size.Width - back.Width
+	put(o[1], end, 0, fyne.NewSize(back.Width, size.Height))
+	start := lead.Width + before
+	end -= gap
+	l.narrow = size.Width < wide
+	two := len(o) > 4
+	first := o[3].MinSize().Height
+	high := first // of the text
+	if two {
+		high += o[4].MinSize().Height
+	}
+	l.when.draw.Alignment = fyne.TextAlignTrailing
+	small := l.when.MinSize().Height
+	switch {
+	case !l.narrow:
+		end -= whenWidth
+		put(l.when, end, (size.Height-whenHeight)/2, fyne.NewSize(whenWidth, whenHeight))
+		end -= after
+	case two:
+		w := l.when.width() + 1
+		put(l.when, end-w, (size.Height-high)/2+first-small-1, fyne.NewSize(w, small))
+		end -= w + gap
+	default:
+		high += small
+		l.when.draw.Alignment = fyne.TextAlignLeading
+		put(l.when, start, (size.Height-high)/2+first, fyne.NewSize(end-start, small))
+	}
+	y := (size.Height - high) / 2
+	put(o[3], start, y, fyne.NewSize(end-start, first))
+	if two {
+		if l.narrow {
+			end = size.Width - back.Width - gap
+		}
+		put(o[4], start, y+first, fyne.NewSize(end-start, o[4].MinSize().Height))
+	}
 }
 
 // outcome says how a call went.
@@ -162,6 +222,6 @@ func (vmiddle) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 
 // page is a page with a title and perhaps something beside it.
 func page(title string, beside, content fyne.CanvasObject) *fyne.Container {
-	head := border(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold()))
+	head := border(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold().shrinks(textHead)))
 	return container.New(middle(700), padding(border(padding(head, 0, 12, 8, 0), nil, nil, nil, content), 18, 12, 16, 16))
 }

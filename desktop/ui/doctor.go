@@ -61,8 +61,8 @@ func (d *doctor) draw(a state.App) {
 		if which == "" && len([]rune(detail)) > shortDetail {
 			short = ""
 		}
-		text := rows(0, border(nil, nil, container.New(exactly(fyne.NewSize(170, 20)), newLine(name, textNormal, theme.ColorNameForeground).bold()), nil,
-			newLine(short, textNormal, theme.ColorNameForeground)))
+		says := newLine(short, textNormal, theme.ColorNameForeground).wraps(3)
+		text := rows(0, container.New(&checkLayout{says: says}, newLine(name, textNormal, theme.ColorNameForeground).bold(), says))
 		if detail != short && detail != "" {
 			text.Add(small(sentence(detail)))
 		}
@@ -75,6 +75,36 @@ func (d *doctor) draw(a state.App) {
 		}
 		d.box.Add(panel(colorCard, padding(border(nil, nil, container.NewVBox(picture(what, 20, tint)), nil, padding(text, 0, 0, 8, 0)), 8, 8, 12, 10)))
 	}
+}
+
+// A checkLayout has the name of a check before what is found, or above it where
+// that has no room.
+type checkLayout struct {
+	says *line
+	high bool
+}
+
+const checkName, checkHeight = 170, 20
+
+// MinSize implements [fyne.Layout].
+func (l *checkLayout) MinSize([]fyne.CanvasObject) fyne.Size {
+	h := float32(checkHeight)
+	if l.high {
+		h += l.says.MinSize().Height
+	}
+	return fyne.NewSize(checkName, h)
+}
+
+// Layout implements [fyne.Layout].
+func (l *checkLayout) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	x := checkName + theme.Padding()
+	if l.high = l.says.full != "" && l.says.width() > size.Width-x; l.high {
+		put(o[0], 0, 0, fyne.NewSize(size.Width, checkHeight))
+		put(l.says, 0, checkHeight, fyne.NewSize(size.Width, size.Height-checkHeight))
+		return
+	}
+	put(o[0], 0, 0, fyne.NewSize(checkName, size.Height))
+	put(l.says, x, 0, fyne.NewSize(size.Width-x, size.Height))
 }
 
 // shortDetail is how many letters have room beside the name of a check; more are

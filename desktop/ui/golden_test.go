@@ -235,13 +235,15 @@ func running(a state.App) state.App {
 	return a
 }
 
-// Each screen, in light and in dark.
-func TestScreens(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		state func() state.App
-		then  func(*desk)
-	}{
+// A screen is what a golden image shows.
+type screen struct {
+	name  string
+	state func() state.App
+	then  func(*desk)
+}
+
+func screens() []screen {
+	return []screen{
 		{"sign-in", func() state.App {
 			return state.App{}.Apply(state.SignedIn{Problem: &state.Problem{Code: "wrong-password"}})
 		}, nil},
@@ -320,7 +322,12 @@ func TestScreens(t *testing.T) {
 		}},
 		{"add-contact", func() state.App { return people() }, func(d *desk) { d.side.addContact() }},
 		{"shortcuts", func() state.App { return people() }, func(d *desk) { d.options.showKeys() }},
-	} {
+	}
+}
+
+// Each screen, in light and in dark.
+func TestScreens(t *testing.T) {
+	for _, tt := range screens() {
 		for _, variant := range []string{"light", "dark"} {
 			t.Run(tt.name+"-"+variant, func(t *testing.T) {
 				d := newDesk(t, variant, tt.state())

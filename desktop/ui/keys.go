@@ -170,18 +170,59 @@ func (c *choice) TypedKey(k *fyne.KeyEvent) {
 	}
 }
 
-// A check is switched on or off.
+// A check is switched on or off. Its text, which that of the toolkit keeps in one
+// line, is wrapped.
 type check struct {
 	widget.Check
-	v *View
+	v    *View
+	text *widget.Label
 }
 
 func newCheck(v *View, text string, changed func(bool)) *check {
-	c := &check{v: v}
-	c.Text, c.OnChanged = text, changed
+	c := &check{v: v, text: wrapped(text, fyne.TextAlignLeading)}
+	c.OnChanged = changed
 	c.ExtendBaseWidget(c)
 	return c
 }
+
+// CreateRenderer is that of the toolkit with the text beside it.
+func (c *check) CreateRenderer() fyne.WidgetRenderer {
+	return &checkRenderer{c.Check.CreateRenderer(), c}
+}
+
+type checkRenderer struct {
+	fyne.WidgetRenderer // of the box
+	c                   *check
+}
+
+// before is how much room the box takes beside the text.
+func (r *checkRenderer) before() float32 {
+	return theme.Size(theme.SizeNameInlineIcon) + 2*theme.Size(theme.SizeNameInputBorder)
+}
+
+func (r *checkRenderer) Objects() []fyne.CanvasObject {
+	return append(slices.Clip(r.WidgetRenderer.Objects()), r.c.text)
+}
+
+func (r *checkRenderer) MinSize() fyne.Size {
+	text := r.c.text.MinSize()
+	return fyne.NewSize(r.before()+text.Width, max(r.WidgetRenderer.MinSize().Height, text.Height))
+}
+
+// Layout has the box beside the first line.
+func (r *checkRenderer) Layout(size fyne.Size) {
+	r.WidgetRenderer.Layout(fyne.NewSize(size.Width, min(size.Height, r.WidgetRenderer.MinSize().Height)))
+	r.c.text.Resize(fyne.NewSize(size.Width-r.before(), size.Height))
+	r.c.text.Move(fyne.NewPos(r.before(), 0))
+}
+
+// Tapped and MouseMoved take all of the text for the box.
+func (c *check) Tapped(*fyne.PointEvent) {
+	c.Check.Tapped(&fyne.PointEvent{Position: fyne.NewPos(0, c.Size().Height/2)})
+}
+
+func (c *check) MouseIn(e *desktop.MouseEvent)  { c.MouseMoved(e) }
+func (c *check) MouseMoved(*desktop.MouseEvent) { c.Check.MouseMoved(&desktop.MouseEvent{}) }
 
 func (c *check) FocusGained() { c.Check.FocusGained(); c.v.reveal(c) }
 func (c *check) TypedKey(k *fyne.KeyEvent) {

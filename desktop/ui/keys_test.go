@@ -216,7 +216,7 @@ func (d *desk) words() (list []string) {
 			case *button:
 				list = append(list, o.Text)
 			case *check:
-				list = append(list, fmt.Sprint(o.Text, o.Checked))
+				list = append(list, fmt.Sprint(o.text.Text, o.Checked))
 			case *round:
 				list = append(list, o.tip)
 			}
@@ -586,7 +586,19 @@ func TestAnotherThemeKeepsTheKeyboard(t *testing.T) {
 
 // What a page scrolls to stays in sight with another theme.
 func TestAnotherThemeScrollsAsBefore(t *testing.T) {
-	d := newDesk(t, "light", people().Apply(state.Show{Page: state.PageSettings}))
+	t.Run("as it is", func(t *testing.T) {
+		scrollsAsBefore(t, newDesk(t, "light", people().Apply(state.Show{Page: state.PageSettings})))
+	})
+	t.Run("where text wraps", func(t *testing.T) {
+		speak(t, "de")
+		d := newDesk(t, "light", people().Apply(state.Show{Page: state.PageSettings}))
+		d.window.Resize(leastWindow)
+		scrollsAsBefore(t, d)
+	})
+}
+
+func scrollsAsBefore(t *testing.T, d *desk) {
+	t.Helper()
 	d.settled()
 	scroll := func() (s *container.Scroll) {
 		seen(d.options.root, nil, func(o fyne.CanvasObject, _ []fyne.CanvasObject) {

@@ -81,7 +81,8 @@ func (s *stage) unpass() (theirs, ours image.Image) {
 // bare reports whether the picture of the other side is shown and nothing but
 // our own lies over it.
 func (s *stage) bare() bool {
-	over := s.chrome.Visible() || s.pad.Visible() || s.waiting.Visible() || s.parked.Visible() ||
+	over := s.chrome.Visible() || s.pad.Visible() || s.waiting.Visible() || s.parked.Visible() || s.changed.Visible() ||
+		s.details.root.Visible() && !roomBeside(s.body.Size()) ||
 		s.v.sheet.root.Visible() || s.v.notices.root.Visible() || s.v.tips.box.Visible() ||
 		s.v.canvas != nil && s.v.canvas.Overlays().Top() != nil
 	return s.root.Visible() && s.theirs.Visible() && s.theirs.Image != nil && !over

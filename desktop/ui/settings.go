@@ -110,9 +110,11 @@ func newSettings(v *View) *settings {
 	s.quota = newChoice(s.v, options, nil)
 	s.quota.OnChanged = func(string) { change(func(n *state.Settings) { n.Quota = quotas[s.quota.SelectedIndex()] }) }
 
-	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject {
-		return container.New(halves{}, vcentre(newLine(tr(key), textNormal, theme.ColorNameForeground)), o)
+	pairOf := func(key string, least float32, o fyne.CanvasObject) fyne.CanvasObject {
+		name := newLine(tr(key), textNormal, theme.ColorNameForeground).wraps(2)
+		return container.New(&pairLayout{name: name, least: least}, vcentre(name), o)
 	}
+	pair := func(key string, o fyne.CanvasObject) fyne.CanvasObject { return pairOf(key, 0, o) }
 	group := func(key string, objects ...fyne.CanvasObject) fyne.CanvasObject {
 		return rows(6, padding(newLine(tr(key), textNormal, colorMuted).bold(), 8, 0, 6, 0), panel(colorCard, padded(rows(8, objects...), 14)))
 	}
@@ -128,7 +130,7 @@ func newSettings(v *View) *settings {
 		group("settings.accounts", s.accounts, container.NewHBox(add)),
 		group("settings.sound", s.sound, container.NewHBox(s.checkSound), s.ring),
 		group("settings.privacy", s.relay, s.strange),
-		group("settings.files", pair("settings.folder", border(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
+		group("settings.files", pairOf("settings.folder", 250, border(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
 		group("settings.app", pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
 	s.root = page(tr("page.settings"), nil, container.NewVScroll(padding(box, 0, 12, 0, 12)))
 	return s
@@ -218,6 +220,36 @@ func (s *settings) draw(a state.App) {
 	}
 }
 
+// A pairLayout puts a name before a value, or above it where one of them has too
+// little room.
+type pairLayout struct {
+	name  *line
+	least float32 // width of the value
+	high  bool
+}
+
+// MinSize implements [fyne.Layout].
+func (l *pairLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	m := halves{}.MinSize(o)
+	if l.high {
+		m.Height = o[0].MinSize().Height + theme.Padding() + o[1].MinSize().Height
+	}
+	return m
+}
+
+// Layout implements [fyne.Layout].
+func (l *pairLayout) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	w := size.Width * nameShare
+	if l.high = l.name.width() > w-6 || size.Width-w < l.least; !l.high {
+		halves{}.Layout(o, size)
+		return
+	}
+	h := o[0].MinSize().Height
+	put(o[0], 0, 0, fyne.NewSize(size.Width, h))
+	h += theme.Padding()
+	put(o[1], 0, h, fyne.NewSize(size.Width, size.Height-h))
+}
+
 // signOut asks whether an account is to be forgotten.
 func (s *settings) signOut(jid string) {
 	s.v.sheet.open(tr("signout.title"), wrapped(tr("signout.text", jid), fyne.TextAlignLeading), tr("settings.signout"), true, func() {
@@ -289,7 +321,7 @@ func (s *settings) soundSheet() {
 func (s *settings) showKeys() {
 	box := rows(4)
 	line := func(key, label string) {
-		box.Add(container.New(halves{}, newLine(key, textNormal, colorMuted), newLine(tr(label), textNormal, theme.ColorNameForeground)))
+		box.Add(container.New(halves{}, newLine(key, textNormal, colorMuted), newLine(tr(label), textNormal, theme.ColorNameForeground).wraps(2)))
 	}
 	line("Tab", "keys.tab")
 	line("↑↓", "keys.list")

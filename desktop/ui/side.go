@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	sideWidth = 300
-	rowHeight = 56
+	sideWidth   = 300
+	narrowWidth = 220 // in a narrow window
+	rowHeight   = 56
 	// fewRequests are shown at first. Anybody can send them, from as many
 	// addresses as they like.
 	fewRequests = 1
@@ -127,7 +128,7 @@ func newSide(v *View) *side {
 		padding(rows(10, head, s.search), 12, 5, 12, 12),
 		rows(0, line, padding(bar, 6, 6, 6, 6)), nil, nil,
 		container.New(upToHalf{}, s.asking, container.NewStack(padding(s.list, 3, 0, 6, 6), padding(s.empty, 27, 0, 20, 20))))
-	s.root = container.New(exactly(fyne.NewSize(sideWidth, 320)), back, content)
+	s.root = container.New(exactly(fyne.NewSize(narrowWidth, 320)), back, content)
 	return s
 }
 

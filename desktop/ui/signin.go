@@ -59,9 +59,22 @@ func newSignIn(v *View) *signIn {
 	form := rows(10, logo, s.title, s.text, s.address, s.password, s.again, s.more.root, s.problem, s.detail,
 		container.NewCenter(s.busy), s.do, s.other, s.back)
 	back := canvas.NewRectangle(paint(theme.ColorNameBackground))
-	s.root = container.NewStack(back, container.NewCenter(container.New(atLeast(fyne.NewSize(380, 0)), form)))
+	s.root = container.New(lowWithout{logo}, back, container.NewVScroll(container.NewCenter(container.New(atLeast(fyne.NewSize(380, 0)), form))))
 	s.render(state.SignIn{}, 0)
 	return s
+}
+
+// lowWithout is a stack that leaves something out where it is low.
+type lowWithout struct{ what fyne.CanvasObject }
+
+// MinSize implements [fyne.Layout].
+func (l lowWithout) MinSize(o []fyne.CanvasObject) fyne.Size { return atLeast{}.MinSize(o) }
+
+// Layout implements [fyne.Layout].
+func (l lowWithout) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	const low = 480
+	show(l.what, size.Height == 0 || size.Height >= low)
+	atLeast{}.Layout(o, size)
 }
 
 func (s *signIn) draw(a state.App) {

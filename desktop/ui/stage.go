@@ -24,6 +24,7 @@ type stage struct {
 	root *fyne.Container
 	body *fyne.Container // without the ground
 	call state.Call
+	laid stageNeeds // what body was laid out for
 
 	theirs, ours *canvas.Image
 	ground       *canvas.Rectangle // behind everything, when no picture is
@@ -39,6 +40,7 @@ type stage struct {
 	badge              *round
 	lock               *round
 	remarks            *line
+	remarkBox          *fyne.Container
 
 	mute, camera, screen, hold, keys, devices, full, info, hang *round
 	controls                                                    *fyne.Container
@@ -46,6 +48,8 @@ type stage struct {
 	answerVideo                                                 *fyne.Container
 	note                                                        *widget.Label
 	noteBox                                                     *fyne.Container
+	top, bottom                                                 *fyne.Container     // the bars of buttons
+	shades                                                      []fyne.CanvasObject // behind them, over a picture
 
 	mover  *mover
 	chrome *fyne.Container // everything over the picture that goes away when nobody moves
@@ -57,15 +61,21 @@ type stage struct {
 	passed bool            // the pane shows the pictures
 	placed PanePlace       // where
 
-	details *details
-	pad     *fyne.Container
-	padText *line
-	waiting *fyne.Container
-	waitFor *line
-	waitID  string
-	parked  *fyne.Container
-	parkOf  *line
-	parkID  string
+	details  *details
+	pad      *fyne.Container
+	padText  *line
+	cards    *fyne.Container // those that follow
+	waiting  *fyne.Container
+	choices  *inRow
+	waitFor  *line
+	waitID   string
+	parked   *fyne.Container
+	parkOf   *line
+	parkID   string
+	changed  *fyne.Container // their key is another one
+	changedN *line
+	changedT *widget.Label
+	told     string // the call of which that was read
 }
 
 func newStage(v *View) *stage {
@@ -82,15 +92,15 @@ func newStage(v *View) *stage {
 	s.curtains = container.New(beyond{s.theirs}, canvas.NewRectangle(paint(colorStage)), canvas.NewRectangle(paint(colorStage)))
 	s.frame = canvas.NewRectangle(paint(colorControl))
 	s.frame.CornerRadius = frameCorner
-	s.own = container.New(floating{1, 0.86, 18}, container.New(exactly(fyne.NewSize(196, 147)), s.frame, padded(s.ours, frameWidth)))
+	s.own = container.NewStack(s.frame, padded(s.ours, frameWidth))
 	s.own.Hide()
 
 	s.face = newAvatar(132)
 	s.name = newLine("", 26, colorOnStage).bold().centred()
 	s.status = newLine("", textHead, colorDimStage).centred()
 	s.note = wrapped("", fyne.TextAlignCenter)
-	s.noteBox = container.New(exactly(fyne.NewSize(460, 64)), container.NewThemeOverride(s.note, onStage{}))
-	s.centre = container.NewCenter(rows(10, container.NewCenter(s.face), container.New(exactly(fyne.NewSize(520, 36)), s.name), s.status, container.NewCenter(s.noteBox)))
+	s.noteBox = container.NewStack(container.NewThemeOverride(s.note, onStage{}))
+	s.centre = container.NewWithoutLayout(s.face, s.name, s.status, s.noteBox)
 
 	b := func(what icon, tip string, do func()) *round {
 		return newRound(v, what, 50, colorControl, colorOnStage, tip, do)
@@ -99,7 +109,7 @@ func newStage(v *View) *stage {
 	s.camera = b(iconCamera, "", func() { s.toggle(s.call, state.Camera) })
 	s.screen = b(iconScreen, "", func() { s.toggle(s.call, state.Screen) })
 	s.hold = b(iconHold, "", func() { v.send(state.Hold{ID: s.call.ID, On: !s.call.Held}) })
-	s.keys = b(iconKeys, tr("call.keys"), func() { show(s.pad, !s.pad.Visible()) })
+	s.keys = b(iconKeys, tr("call.keys"), func() { show(s.pad, !s.pad.Visible()); s.arrange() })
 	s.devices = b(iconSpeaker, tr("call.devices"), func() { v.send(state.FindDevices{}); v.options.soundSheet() })
 	s.hang = newRound(v, iconHangUp, 58, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
 	s.controls = container.NewCenter(columns(12, s.mute, s.camera, s.screen, s.hold, s.keys, s.devices, s.hang))
@@ -122,21 +132,30 @@ func newStage(v *View) *stage {
 	s.lock = newRound(v, iconLock, 38, "", colorDimStage, "", s.switchDetails)
 	s.full = newRound(v, iconFull, 38, "", colorOnStage, tr("shortcut.full"), v.fullScreen)
 	s.info = newRound(v, iconInfo, 38, "", colorOnStage, tr("shortcut.details"), s.switchDetails)
-	s.remarks = newLine("", textSmall, colorFair)
-	top := padded(border(nil, nil, columns(2, back), columns(2, s.badge, s.lock, s.info, s.full),
+	s.remarks = newLine("", textSmall, colorFair).centred()
+	pillBack := canvas.NewRectangle(rgba(0x101216, 0xb8))
+	pillBack.CornerRadius = 10
+	s.shades = append(s.shades, pillBack)
+	s.remarkBox = container.New(pill{s.remarks}, pillBack, s.remarks)
+	s.top = padded(border(nil, nil, columns(2, back), columns(2, s.badge, s.lock, s.info, s.full),
 		padding(rows(0, s.topName, s.topStatus), 0, 0, 6, 6)), 10)
 
 	s.makePad()
 	s.makeWaiting()
 	s.details = newDetails(v)
-	bottom := padding(rows(8, container.NewCenter(container.New(exactly(fyne.NewSize(420, 16)), s.remarks.centred())), s.controls, s.answer), 0, 20, 0, 0)
-	shade, shadeTop := canvas.NewVerticalGradient(rgba(0x101216, 0), rgba(0x101216, 0xd0)), canvas.NewVerticalGradient(rgba(0x101216, 0xd0), rgba(0x101216, 0))
-	s.chrome = border(container.NewStack(shadeTop, top), container.NewStack(shade, bottom), nil, nil)
-	s.body = border(nil, nil, nil, s.details.root, container.NewStack(
-		s.curtains, s.theirs, s.centre, s.own, s.mover,
-		s.chrome,
-		container.New(floating{1, 0.6, 24}, s.pad),
-		container.New(floating{0.5, 0.1, 12}, rows(8, s.waiting, s.parked))))
+	s.bottom = padding(rows(8, container.NewCenter(s.remarkBox), s.controls, s.answer), 0, 20, 0, 0)
+	// What is written must be read before a bright picture, too.
+	shade := func(from, to uint8) fyne.CanvasObject {
+		g := canvas.NewVerticalGradient(rgba(0x101216, from), rgba(0x101216, to))
+		s.shades = append(s.shades, g)
+		return g
+	}
+	fade := func(from, to uint8) fyne.CanvasObject {
+		return container.New(exactly(fyne.NewSize(1, 28)), shade(from, to))
+	}
+	s.chrome = border(rows(0, container.NewStack(shade(0xd8, 0xa0), s.top), fade(0xa0, 0)), rows(0, fade(0, 0x58), container.NewStack(shade(0x58, 0xd0), s.bottom)), nil, nil)
+	s.cards = rows(8, s.waiting, s.parked, s.changed)
+	s.body = container.New(stageLayout{s}, s.curtains, s.theirs, s.centre, s.mover, s.chrome, s.own, s.pad, s.cards, s.details.root)
 	s.root = container.NewStack(s.ground, s.body)
 	s.root.Hide()
 	return s
@@ -178,16 +197,26 @@ func (s *stage) makeWaiting() {
 		b.Importance = i
 		return b
 	}
-	s.waiting = panel(colorControl, padded(rows(8, container.New(exactly(fyne.NewSize(420, 22)), s.waitFor), columns(8,
+	s.choices = &inRow{gap: 8}
+	s.waiting = panel(colorControl, padded(rows(8, container.New(exactly(fyne.NewSize(40, 22)), s.waitFor), container.New(s.choices,
 		button(tr("waiting.hold"), widget.SuccessImportance, func() { s.v.send(state.AnswerCall{ID: s.waitID}) }),
 		button(tr("waiting.end"), widget.MediumImportance, func() { s.v.send(state.AnswerCall{ID: s.waitID, End: true}) }),
 		button(tr("call.decline"), widget.DangerImportance, func() { s.v.send(state.DeclineCall{ID: s.waitID}) }))), 12))
 	s.parkOf = newLine("", textNormal, colorOnStage)
 	swap := newRound(s.v, iconSwap, 36, colorCall, colorOnStage, tr("call.swap"), func() { s.v.send(state.Swap{ID: s.parkID}) })
 	end := newRound(s.v, iconHangUp, 36, colorHangUp, colorOnStage, tr("call.hangup"), func() { s.v.send(state.HangUp{ID: s.parkID}) })
-	s.parked = panel(colorControl, padding(border(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(320, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
-	s.waiting.Hide()
-	s.parked.Hide()
+	s.parked = panel(colorControl, padding(border(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(40, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
+	s.changedN = newLine("", textHead, colorOnStage).bold()
+	s.changedT = wrapped("", fyne.TextAlignLeading)
+	read := newRound(s.v, iconClose, 30, "", colorOnStage, tr("dismiss"), func() {
+		s.told = s.call.ID
+		s.draw(s.v.app)
+	})
+	s.changed = panel(colorControl, padded(border(nil, nil, container.NewVBox(picture(iconAlert, 22, colorFair)), container.NewVBox(read),
+		rows(0, padding(s.changedN, 0, 0, 8, 0), container.NewThemeOverride(s.changedT, onStage{}))), 10))
+	for _, o := range []fyne.CanvasObject{s.waiting, s.parked, s.changed} {
+		o.Hide()
+	}
 }
 
 func (s *stage) draw(a state.App) {
@@ -240,9 +269,24 @@ func (s *stage) draw(a state.App) {
 	case c.Why != state.WhyNothing:
 		note = why(c.Why, name)
 	case c.Trust == state.TrustChanged && live:
-		note = tr("trust.changed.text", name)
+		note = c.Verification + "\n" + tr("trust.changed.text", name)
 	}
 	say(s.note, note)
+	// A picture hides what is in the middle, and nobody may miss this.
+	changed := film && c.Trust == state.TrustChanged && s.told != c.ID
+	if changed {
+		s.changedN.set(c.Verification)
+		say(s.changedT, tr("trust.changed.text", name))
+	}
+	show(s.changed, changed)
+	tint := colorDimStage
+	if film {
+		tint = colorOnStage
+	}
+	s.topStatus.paint(tint)
+	for _, o := range s.shades {
+		show(o, film)
+	}
 	show(s.noteBox, note != "")
 	var remark string
 	switch {
@@ -251,7 +295,10 @@ func (s *stage) draw(a state.App) {
 	case c.TheyMuted:
 		remark = tr("call.they.mute", name)
 	}
-	s.remarks.set(remark)
+	if s.remarks.full != oneLine(remark) {
+		s.remarks.set(remark)
+		s.remarkBox.Refresh()
+	}
 	s.drawBadges(c)
 	s.padText.set(c.Digits)
 	if s.details.root.Visible() {
@@ -269,6 +316,9 @@ func (s *stage) draw(a state.App) {
 		s.parkOf.set(tr("parked.text", cmpOr(p.Name, p.JID)))
 	}
 	show(s.parked, parked)
+	if now := s.needs(); now != s.laid {
+		s.arrange()
+	}
 	s.tick()
 }
 
@@ -472,9 +522,12 @@ func (s *stage) switchDetails() {
 		s.details.draw(s.call)
 	}
 	show(s.details.root, !s.details.root.Visible())
-	// Fyne does it only where the window is larger than it must be.
-	s.body.Layout.Layout(s.body.Objects, s.body.Size())
+	if s.details.root.Visible() && !roomBeside(s.body.Size()) {
+		s.pad.Hide()
+	}
+	s.arrange()
 	s.uncover()
+	s.pass()
 }
 
 // Show shows a picture of theirs, or none with nil. The caller must not change
@@ -599,6 +652,8 @@ type details struct {
 	verified *button
 	mic, ear *meter
 	id       string
+	back     *canvas.Rectangle
+	box      *fyne.Container // what is scrolled
 }
 
 var detailNames = []string{"path", "codec", "video", "rtt", "delay", "loss", "rate"}
@@ -622,8 +677,9 @@ func newDetails(v *View) *details {
 	box.Add(d.words)
 	box.Add(container.NewThemeOverride(d.trust, onStage{}))
 	box.Add(container.NewThemeOverride(d.verified, onStage{}))
-	back := canvas.NewRectangle(rgb(0x191b21))
-	d.root = container.New(exactly(fyne.NewSize(290, 10)), back, padded(container.NewVScroll(box), 16))
+	d.back = canvas.NewRectangle(rgb(0x191b21))
+	d.box = box
+	d.root = container.NewStack(d.back, padded(container.NewVScroll(box), 16))
 	d.root.Hide()
 	return d
 }
@@ -631,11 +687,14 @@ func newDetails(v *View) *details {
 // halves puts a name before a value.
 type halves struct{}
 
+// nameShare is how much of a row its name has.
+const nameShare = 0.44
+
 func (halves) MinSize(o []fyne.CanvasObject) fyne.Size {
 	return fyne.NewSize(200, max(o[0].MinSize().Height, o[1].MinSize().Height))
 }
 func (halves) Layout(o []fyne.CanvasObject, size fyne.Size) {
-	w := size.Width * 0.44
+	w := size.Width * nameShare
 	o[0].Resize(fyne.NewSize(w-6, size.Height))
 	o[0].Move(fyne.NewPos(0, 0))
 	o[1].Resize(fyne.NewSize(size.Width-w, size.Height))

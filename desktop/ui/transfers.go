@@ -84,7 +84,7 @@ func newTransferRow(v *View) *transferRow {
 	r.thumb.FillMode, r.thumb.CornerRadius = canvas.ImageFillContain, 6
 	r.thumb.Hide()
 	r.name = newLine("", textNormal, theme.ColorNameForeground).bold()
-	r.text = newLine("", textSmall, colorMuted)
+	r.text = newLine("", textSmall, colorMuted).wraps(2)
 	r.bar = widget.NewProgressBar()
 	r.bar.TextFormatter = func() string { return "" }
 	r.barBox = container.New(exactly(fyne.NewSize(10, 6)), r.bar)
@@ -102,11 +102,48 @@ func newTransferRow(v *View) *transferRow {
 	no := newButton(v, tr("call.decline"), func() { v.send(state.RefuseFiles{ID: r.shown.ID}) })
 	r.offer = vcentre(columns(6, no, yes)) // as a whole, to take no room when it is hidden
 	r.sign = container.New(exactly(signSize), container.NewCenter(r.kind), r.thumb)
-	r.root = panel(colorCard, padded(border(nil, nil,
+	r.root = panel(colorCard, padded(container.New(&asideLayout{},
 		vcentre(r.sign),
-		columns(2, r.offer, r.pause, r.open, r.cancel),
-		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8)), 10))
+		padding(vcentre(rows(3, r.name, r.text, r.barBox)), 0, 0, 10, 8),
+		columns(2, r.offer, r.pause, r.open, r.cancel)), 10))
 	return r
+}
+
+// An asideLayout has buttons at the end of a row, or below it where they would
+// leave no room for what stands between them and what leads the row.
+type asideLayout struct{ high bool }
+
+// leastText is room for what a row is about.
+const leastText = 150
+
+// MinSize implements [fyne.Layout].
+func (l *asideLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
+	lead, text, tail := o[0].MinSize(), o[1].MinSize(), o[2].MinSize()
+	m := fyne.NewSize(max(lead.Width+text.Width+theme.Padding(), tail.Width), max(lead.Height, text.Height))
+	if l.high {
+		m.Height += theme.Padding() + tail.Height
+	} else {
+		m.Height = max(m.Height, tail.Height)
+	}
+	return m
+}
+
+// Layout implements [fyne.Layout].
+func (l *asideLayout) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	lead, tail := o[0].MinSize(), o[2].MinSize()
+	gap := theme.Padding()
+	start := lead.Width + gap
+	l.high = size.Width-start-gap-tail.Width < leastText && tail.Width > 0
+	end := size.Width - tail.Width
+	if l.high {
+		size.Height -= gap + tail.Height
+		put(o[2], end, size.Height+gap, tail)
+		end = size.Width + gap
+	} else {
+		put(o[2], end, 0, fyne.NewSize(tail.Width, size.Height))
+	}
+	put(o[0], 0, 0, fyne.NewSize(lead.Width, size.Height))
+	put(o[1], start, 0, fyne.NewSize(end-gap-start, size.Height))
 }
 
 func (r *transferRow) draw(t state.Transfer) {

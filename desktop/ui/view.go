@@ -88,7 +88,7 @@ func New(send func(state.Command), now func() time.Time) *View {
 	}
 	edge := canvas.NewRectangle(paint(theme.ColorNameSeparator))
 	edge.SetMinSize(fyne.NewSize(1, 1))
-	v.main = container.New(beside{}, v.side.root, edge, container.New(above{}, v.bar.root, stack))
+	v.main = container.New(sideBySide{}, v.side.root, edge, container.New(above{}, v.bar.root, stack))
 	v.back = canvas.NewRectangle(paint(theme.ColorNameBackground))
 	v.Root = container.NewStack(v.back, v.main, v.signIn.root, v.stage.root, v.notices.root, v.tips.box)
 	v.Draw(state.App{})

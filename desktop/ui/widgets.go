@@ -2,6 +2,7 @@ package ui
 
 import (
 	"image/color"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -21,10 +22,15 @@ type line struct {
 	full string
 	draw *canvas.Text
 	name fyne.ThemeColorName
+
+	size float32        // of the text where there is room
+	less float32        // and where there is not; 0 is the same
+	most int            // so many lines it may take
+	more []*canvas.Text // those after the first
 }
 
 func newLine(text string, size float32, name fyne.ThemeColorName) *line {
-	l := &line{full: oneLine(text), name: name, draw: canvas.NewText(oneLine(text), paint(name))}
+	l := &line{full: oneLine(text), name: name, size: size, most: 1, draw: canvas.NewText(oneLine(text), paint(name))}
 	l.draw.TextSize = size
 	l.ExtendBaseWidget(l)
 	return l
@@ -44,6 +50,21 @@ func (l *line) trailing() *line {
 	l.draw.Alignment = fyne.TextAlignTrailing
 	return l
 }
+
+// shrinks makes it smaller where there is no room.
+func (l *line) shrinks(to float32) *line {
+	l.less = to
+	return l
+}
+
+// wraps lets it have several lines.
+func (l *line) wraps(most int) *line {
+	l.most = most
+	return l
+}
+
+// width is what the text takes.
+func (l *line) width() float32 { return fyne.MeasureText(l.full, l.size, l.draw.TextStyle).Width }
 
 // set shows another text.
 func (l *line) set(text string) {
@@ -83,36 +104,75 @@ func (l *line) CreateRenderer() fyne.WidgetRenderer { return &lineRenderer{l} }
 
 type lineRenderer struct{ l *line }
 
-func (r *lineRenderer) Destroy()                     {}
-func (r *lineRenderer) Objects() []fyne.CanvasObject { return []fyne.CanvasObject{r.l.draw} }
+func (r *lineRenderer) Destroy() {}
+func (r *lineRenderer) Objects() []fyne.CanvasObject {
+	o := []fyne.CanvasObject{r.l.draw}
+	for _, t := range r.l.more {
+		o = append(o, t)
+	}
+	return o
+}
+
+// MinSize is higher once there are several lines.
 func (r *lineRenderer) MinSize() fyne.Size {
-	return fyne.NewSize(16, fyne.MeasureText("Ay", r.l.draw.TextSize, r.l.draw.TextStyle).Height)
+	height := fyne.MeasureText("Ay", r.l.size, r.l.draw.TextStyle).Height
+	return fyne.NewSize(16, height*float32(1+len(r.l.more)))
 }
 
 func (r *lineRenderer) Refresh() {
-	r.l.draw.Color = paint(r.l.name)
 	r.Layout(r.l.Size())
-	r.l.draw.Refresh()
+	for _, t := range append(slices.Clip(r.l.more), r.l.draw) {
+		t.Color = paint(r.l.name)
+		t.Refresh()
+	}
 }
 
 func (r *lineRenderer) Layout(size fyne.Size) {
-	d := r.l.draw
-	width := func(s string) float32 { return fyne.MeasureText(s, d.TextSize, d.TextStyle).Width }
-	d.Text = r.l.full
-	if size.Width > 0 && width(d.Text) > size.Width {
-		runes := []rune(r.l.full)
+	l, d := r.l, r.l.draw
+	fits := func(s string) bool {
+		return size.Width <= 0 || fyne.MeasureText(s, d.TextSize, d.TextStyle).Width <= size.Width
+	}
+	if d.TextSize = l.size; l.less != 0 && !fits(l.full) {
+		d.TextSize = l.less
+	}
+	parts := []string{l.full}
+	if l.most > 1 && !fits(l.full) {
+		parts = breakText(l.full, size.Width, d.TextSize, d.TextStyle)
+		if last := l.most - 1; len(parts) > l.most {
+			parts = append(parts[:last:last], strings.Join(parts[last:], " "))
+		}
+	}
+	for len(l.more) < len(parts)-1 {
+		t := canvas.NewText("", d.Color)
+		t.TextStyle, t.Alignment, t.TextSize = d.TextStyle, d.Alignment, d.TextSize
+		l.more = append(l.more, t)
+	}
+	l.more = l.more[:len(parts)-1]
+	each := fyne.NewSize(size.Width, size.Height/float32(len(parts)))
+	for i, part := range parts {
+		t := d
+		if i > 0 {
+			t = l.more[i-1]
+			put(t, 0, each.Height*float32(i), each)
+		} else {
+			t.Resize(each)
+		}
+		t.Text = part
+		if fits(part) {
+			continue
+		}
+		runes := []rune(part)
 		low, high := 0, len(runes)
 		for low < high {
 			mid := (low + high + 1) / 2
-			if width(string(runes[:mid])+"…") <= size.Width {
+			if fits(string(runes[:mid]) + "…") {
 				low = mid
 			} else {
 				high = mid - 1
 			}
 		}
-		d.Text = strings.TrimSpace(string(runes[:low])) + "…"
+		t.Text = strings.TrimSpace(string(runes[:low])) + "…"
 	}
-	d.Resize(size)
 }
 
 // wrapped is a paragraph.
@@ -182,6 +242,14 @@ func (a *avatar) show(name, jid string, dot, rim color.Color) *avatar {
 	}
 	a.Refresh()
 	return a
+}
+
+// fit gives it another size.
+func (a *avatar) fit(size float32) {
+	if a.size != size {
+		a.size, a.text.TextSize = size, size*0.38
+		a.Refresh()
+	}
 }
 
 // initials are the first letters of the first and the last word.
@@ -462,7 +530,7 @@ func (t *tipLayer) show(of fyne.CanvasObject, text string) {
 	t.of = of
 	var lines []fyne.CanvasObject
 	var size fyne.Size
-	for _, part := range breakText(text, tipWidth, textSmall) {
+	for _, part := range breakText(text, tipWidth, textSmall, fyne.TextStyle{}) {
 		c := canvas.NewText(part, rgb(0xf4f5f8))
 		c.TextSize = textSmall
 		m := c.MinSize()
@@ -500,11 +568,11 @@ func (t *tipLayer) hide(of fyne.CanvasObject) {
 }
 
 // breakText breaks text into lines of at most a width.
-func breakText(text string, width, size float32) (lines []string) {
+func breakText(text string, width, size float32, style fyne.TextStyle) (lines []string) {
 	current := ""
 	for _, word := range strings.Fields(oneLine(text)) {
 		next := strings.TrimSpace(current + " " + word)
-		if current != "" && fyne.MeasureText(next, size, fyne.TextStyle{}).Width > width {
+		if current != "" && fyne.MeasureText(next, size, style).Width > width {
 			lines = append(lines, current)
 			next = word
 		}
@@ -709,18 +777,26 @@ func (l raised) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 	l.floating.Layout(objects, fyne.NewSize(size.Width, size.Height-l.by))
 }
 
-// beside puts the first and the second to the left at their width, without a
-// gap, and gives the last the rest.
-type beside struct{}
+// narrowWindow is a window where there is not room for everything beside
+// everything.
+const narrowWindow = 760
 
-func (beside) MinSize(o []fyne.CanvasObject) fyne.Size {
+// sideBySide puts the side and the edge to the left, without a gap, and gives the
+// page the rest.
+type sideBySide struct{}
+
+func (sideBySide) MinSize(o []fyne.CanvasObject) fyne.Size {
 	a, b, c := o[0].MinSize(), o[1].MinSize(), o[2].MinSize()
 	return fyne.NewSize(a.Width+b.Width+c.Width, max(a.Height, b.Height, c.Height))
 }
 
-func (beside) Layout(o []fyne.CanvasObject, size fyne.Size) {
+func (sideBySide) Layout(o []fyne.CanvasObject, size fyne.Size) {
+	side := float32(sideWidth)
+	if size.Width < narrowWindow {
+		side = narrowWidth
+	}
 	x := float32(0)
-	for i, w := range []float32{o[0].MinSize().Width, o[1].MinSize().Width, 0} {
+	for i, w := range []float32{side, o[1].MinSize().Width, 0} {
 		if i == 2 {
 			w = size.Width - x
 		}
