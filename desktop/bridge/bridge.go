@@ -48,6 +48,7 @@ type View interface {
 	Tick()
 	ShowPicture(call string, i image.Image)
 	ShowOwnPicture(call string, i image.Image)
+	ShowScreens(now map[string]image.Image)
 }
 
 // A Desktop is what surrounds the window. Nil functions do nothing.
@@ -142,6 +143,7 @@ type Bridge struct {
 	numbers   int                      // for ids
 	checking  context.CancelFunc
 	examining context.CancelFunc
+	watching  context.CancelFunc // ends that screens are looked at; nil while nobody does
 	ringing   string
 	flash     *state.Flash
 	flashed   time.Time // when that was there first

@@ -46,6 +46,7 @@ func (u *user) Draw(state.App) {
 func (u *user) Tick()                              {}
 func (u *user) ShowPicture(string, image.Image)    {}
 func (u *user) ShowOwnPicture(string, image.Image) {}
+func (u *user) ShowScreens(map[string]image.Image) {}
 
 // newUser starts the app of somebody on a server.
 func newUser(t *testing.T, server *xmpptest.Server, name string) *user {

@@ -160,6 +160,8 @@ func (b *Bridge) carryOut(c state.Command) {
 		})
 	case state.FindDevices:
 		b.findDevices()
+	case state.WatchScreens:
+		b.watchScreens(c.On)
 	case state.CheckSound:
 		b.checkSound(c.On)
 	case state.Examine:

@@ -143,20 +143,7 @@ func (b *Bridge) findDevices() {
 				d.Cameras = append(d.Cameras, state.Device{ID: x.ID, Name: x.Name})
 			}
 		}
-		if list, err := capture.Screens(ctx); err == nil {
-			for _, x := range list {
-				name := fmt.Sprintf("%d × %d", x.Bounds.Dx(), x.Bounds.Dy())
-				if x.Dialog { // the desktop asks what to show
-					name = "Wayland …"
-				}
-				d.Screens = append(d.Screens, state.Device{ID: fmt.Sprintf("screen:%d", x.Number), Name: name})
-			}
-		}
-		if list, err := capture.Windows(ctx); err == nil {
-			for _, x := range list {
-				d.Screens = append(d.Screens, state.Device{ID: "window:" + x.ID, Name: x.Title})
-			}
-		}
+		d.Screens = findScreens(ctx)
 		b.tell(state.DevicesFound{Devices: d})
 	})
 }

@@ -543,6 +543,8 @@ func (e DevicesFound) apply(a App) App {
 	return a
 }
 
+func (e ScreensFound) apply(a App) App { a.Devices.Screens = e.Screens; return a }
+
 func (e SoundChecked) apply(a App) App {
 	a.Devices.Checking, a.Devices.MicLevel, a.Devices.SpeakerLevel = e.On, e.MicLevel, e.SpeakerLevel
 	return a

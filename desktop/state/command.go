@@ -117,6 +117,9 @@ type (
 	ChooseFolder struct{}
 	// FindDevices looks for devices anew.
 	FindDevices struct{}
+	// WatchScreens has what can be shared be listed and shown, about once a
+	// second, until it is switched off.
+	WatchScreens struct{ On bool }
 	// CheckSound plays a tone and shows the level of the microphone.
 	CheckSound struct{ On bool }
 	// Examine runs the doctor. A contact in Key is checked, too.
@@ -155,6 +158,7 @@ func (ForgetFiles) command()   {}
 func (Change) command()        {}
 func (ChooseFolder) command()  {}
 func (FindDevices) command()   {}
+func (WatchScreens) command()  {}
 func (CheckSound) command()    {}
 func (Examine) command()       {}
 func (Quit) command()          {}

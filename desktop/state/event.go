@@ -172,6 +172,8 @@ type (
 type (
 	// DevicesFound tells which devices there are.
 	DevicesFound struct{ Devices Devices }
+	// ScreensFound tells what can be shared now.
+	ScreensFound struct{ Screens []Scene }
 	// SoundChecked tells the levels of a sound check.
 	SoundChecked struct {
 		On                     bool

@@ -180,17 +180,39 @@ const (
 	Failed    Outcome = "failed"
 )
 
-// A Device is a microphone, speaker, camera, screen or window.
+// A Device is a microphone, speaker or camera.
 type Device struct {
 	ID   string
 	Name string
 }
 
+// A Scene is a screen or a window, which can be shown to others.
+type Scene struct {
+	ID            string
+	Kind          SceneKind
+	Number        int // from 1, of a screen
+	Width, Height int // in pixels
+	Primary       bool
+	Title         string // of a window, which may be anything
+}
+
+// A SceneKind is what a scene is.
+type SceneKind string
+
+// The kinds.
+const (
+	WholeScreen SceneKind = "screen"
+	OneWindow   SceneKind = "window"
+	// AskDesktop has the desktop ask what to show, as on Wayland.
+	AskDesktop SceneKind = "dialog"
+)
+
 // Devices are those there are, and how loud they are now.
 type Devices struct {
-	Mics, Speakers, Cameras, Screens []Device
-	MicLevel, SpeakerLevel           float64 // dBFS, during a sound check
-	Checking                         bool    // a sound check runs
+	Mics, Speakers, Cameras []Device
+	Screens                 []Scene
+	MicLevel, SpeakerLevel  float64 // dBFS, during a sound check
+	Checking                bool    // a sound check runs
 }
 
 // A Doctor is the page that says what stands in the way of calls.

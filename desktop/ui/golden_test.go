@@ -222,6 +222,14 @@ func lake() []byte {
 	return b.Bytes()
 }
 
+// sharable is what can be shared.
+var sharable = []state.Scene{
+	{ID: "screen:1", Kind: state.WholeScreen, Number: 1, Width: 2560, Height: 1440, Primary: true},
+	{ID: "screen:2", Kind: state.WholeScreen, Number: 2, Width: 1280, Height: 900},
+	{ID: "window:0x1", Kind: state.OneWindow, Width: 640, Height: 480, Title: "Quarterly figures — Spreadsheet with a name that is longer than there is room for it in a sheet"},
+	{ID: "window:0x2", Kind: state.OneWindow, Width: 90, Height: 300, Title: "Notes"},
+}
+
 func calling(a state.App, c state.Call) state.App {
 	return a.Apply(state.CallBegan{Call: c})
 }
@@ -313,9 +321,12 @@ func screens() []screen {
 			a := calling(people(), state.Call{ID: "1", Key: key("ben@example.org"), Phase: state.RingsThere})
 			return a.Apply(state.CallEnded{ID: "1", Outcome: state.NoAnswer})
 		}, nil},
-		{"screen-picker", func() state.App {
-			return running(people()).Apply(state.DevicesFound{Devices: state.Devices{Screens: []state.Device{{ID: "0", Name: "Whole screen"}, {ID: "1", Name: "Terminal"}, {ID: "2", Name: "Quarterly figures — Spreadsheet"}}}})
-		}, func(d *desk) { c, _ := d.app.Front(); d.stage.toggle(c, state.Screen) }},
+		{"screen-picker", func() state.App { return running(people()).Apply(state.ScreensFound{Screens: sharable}) },
+			func(d *desk) {
+				c, _ := d.app.Front()
+				d.stage.toggle(c, state.Screen)
+				d.ShowScreens(map[string]image.Image{"screen:1": filmed(), "window:0x2": filmed().(*image.RGBA).SubImage(image.Rect(0, 0, 90, 300))})
+			}},
 		{"call-devices", func() state.App { return running(people()) }, func(d *desk) { d.options.soundSheet() }},
 		{"parcel", func() state.App { return people() }, func(d *desk) {
 			d.Draw(d.app.Apply(state.Packed{Key: key("ben@example.org"), Paths: []string{"/home/anna/plan.pdf", "/home/anna/holiday/lake.jpg"}}))

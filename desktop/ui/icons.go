@@ -21,6 +21,7 @@ const (
 	iconCamera    icon = `<rect x="2.5" y="6" width="13" height="12" rx="2.5"/><path d="M15.5 10.8l6-3.3v9l-6-3.3z"/>`
 	iconCameraOff icon = `<path d="M10 6h3a2.5 2.5 0 0 1 2.5 2.5v2.3l6-3.3v9l-4-2.2M15 17.4a2.5 2.5 0 0 1-2 .6H5a2.5 2.5 0 0 1-2.5-2.5v-7A2.5 2.5 0 0 1 5 6M4 3l16 18"/>`
 	iconScreen    icon = `<rect x="2.5" y="4" width="19" height="13" rx="2"/><path d="M8.5 20.5h7M12 14V8M9.2 10.4L12 7.6l2.8 2.8"/>`
+	iconWindow    icon = `<rect x="2.5" y="4" width="19" height="16" rx="2"/><path d="M2.5 9h19M5.6 6.5h.01M8.4 6.5h.01"/>`
 	iconHold      icon = `<path stroke-width="2.6" d="M8.5 6v12M15.5 6v12"/>`
 	iconResume    icon = `<path d="M8 5.5v13l10.5-6.5z"/>`
 	iconKeys      icon = `<path stroke-width="2.8" d="M6 5h.01M12 5h.01M18 5h.01M6 11h.01M12 11h.01M18 11h.01M6 17h.01M12 17h.01M18 17h.01"/>`

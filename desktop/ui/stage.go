@@ -490,31 +490,10 @@ func (s *stage) toggle(c state.Call, p state.Picture) {
 	case c.Picture == p:
 		s.v.send(state.SendPicture{ID: c.ID})
 	case p == state.Screen:
-		s.v.send(state.FindDevices{})
-		s.pickScreen(c)
+		s.v.picker.open(c.ID)
 	default:
 		s.v.send(state.SendPicture{ID: c.ID, Picture: p, Device: s.v.app.Settings.Camera})
 	}
-}
-
-// pickScreen asks which screen or window to share.
-func (s *stage) pickScreen(c state.Call) {
-	list := rows(2)
-	share := func(id string) func() {
-		return func() {
-			s.v.sheet.close()
-			s.v.send(state.SendPicture{ID: c.ID, Picture: state.Screen, Device: id})
-		}
-	}
-	screens := s.v.app.Devices.Screens
-	if len(screens) == 0 {
-		screens = []state.Device{{Name: tr("screen.whole")}}
-	}
-	for _, d := range screens {
-		list.Add(newRow(s.v, border(nil, nil, picture(iconScreen, 22, theme.ColorNameForeground), nil, padding(newLine(d.Name, textNormal, theme.ColorNameForeground), 2, 2, 8, 0)), share(d.ID)))
-	}
-	s.v.sheet.open(tr("screen.title"), container.New(atLeast(fyne.NewSize(0, 240)), container.NewVScroll(list)), "", false, nil)
-	s.v.sheet.again = func(n *View) { n.stage.pickScreen(c) }
 }
 
 func (s *stage) switchDetails() {

@@ -48,6 +48,7 @@ type View struct {
 	notices *notices
 	sheet   *sheet
 	parcel  *parcel
+	picker  *picker
 
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
@@ -68,6 +69,7 @@ func New(send func(state.Command), now func() time.Time) *View {
 	v := &View{send: send, now: now, tips: newTipLayer()}
 	v.sheet = newSheet(v)
 	v.parcel = &parcel{v: v}
+	v.picker = &picker{v: v}
 	v.side = newSide(v)
 	v.person = newPerson(v)
 	v.stage = newStage(v)
@@ -114,6 +116,7 @@ func (v *View) Draw(a state.App) {
 	v.notices.draw(a, stage)
 	v.options.drawLevels(a)
 	v.parcel.draw(a)
+	v.picker.draw(a)
 	v.sheet.draw(a)
 	v.stage.pass()
 	if !first && !stage {

@@ -3,6 +3,7 @@ package ui
 import (
 	"image"
 	"image/color"
+	"slices"
 	"testing"
 	"time"
 
@@ -563,5 +564,71 @@ func TestATipGoesWithWhatItIsAbout(t *testing.T) {
 	d.Draw(running(people()))
 	if d.tips.box.Visible() {
 		t.Error("the tip lies over the call")
+	}
+}
+
+// Somebody who chooses what to share sees what there is now, and how it looks;
+// nothing goes on afterwards.
+func TestWhatCanBeShared(t *testing.T) {
+	d := newDesk(t, "light", running(people()))
+	c, _ := d.app.Front()
+	titles := func() (list []string) {
+		for _, o := range d.picker.list.Objects {
+			for id, r := range d.picker.rows {
+				if r.row == o {
+					list = append(list, id+": "+r.title.full+" / "+r.note.full)
+				}
+			}
+		}
+		return list
+	}
+	d.stage.toggle(c, state.Screen)
+	d.expect(t, state.WatchScreens{On: true})
+	if got := titles(); len(got) != 1 || got[0] != ": The whole screen / " {
+		t.Errorf("before anything is known: %q", got)
+	}
+	d.Draw(d.app.Apply(state.ScreensFound{Screens: sharable[:2]}))
+	first := d.picker.rows["screen:1"]
+	d.window.Canvas().Focus(first.row)
+	d.ShowScreens(map[string]image.Image{"screen:1": filmed()})
+	if !first.look.Visible() || first.sign.Visible() || d.picker.rows["screen:2"].look.Visible() {
+		t.Error("the first screen has a picture, and the second none")
+	}
+	dialog := state.Scene{ID: "screen:9", Kind: state.AskDesktop, Number: 1}
+	d.Draw(d.app.Apply(state.ScreensFound{Screens: append(slices.Clone(sharable), dialog)}))
+	want := []string{
+		"screen:1: Screen 1 · 2560 × 1440 / Main screen", "screen:2: Screen 2 · 1280 × 900 / ",
+		"window:0x1: " + sharable[2].Title + " / Window · 640 × 480", "window:0x2: Notes / Window · 90 × 300",
+		"screen:9: Choose a screen or window … / The desktop asks which screen or window.",
+	}
+	if diff := cmp.Diff(want, titles()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if d.picker.rows["screen:1"] != first || d.focusedOn() != fyne.Focusable(first.row) || !first.look.Visible() {
+		t.Error("what was there already is made anew")
+	}
+	d.ShowScreens(nil)
+	if first.look.Visible() || !first.sign.Visible() {
+		t.Error("the picture of what is not to be seen stays")
+	}
+	// Another theme.
+	d.View = d.Rebuild()
+	d.window.SetContent(d.Root)
+	d.Bind(d.window.Canvas())
+	d.expect(t, state.WatchScreens{}, state.WatchScreens{On: true})
+	first = d.picker.rows["screen:1"]
+	test.Tap(first.row)
+	d.expect(t, state.WatchScreens{}, state.SendPicture{ID: "1", Picture: state.Screen, Device: "screen:1"})
+	if d.sheet.shown() {
+		t.Error("it asks on")
+	}
+	d.ShowScreens(map[string]image.Image{"screen:1": filmed()}) // which was on its way
+	// The call ends before the choice.
+	d.stage.toggle(c, state.Screen)
+	d.expect(t, state.WatchScreens{On: true})
+	d.Draw(d.app.Apply(state.CallEnded{ID: "1", Outcome: state.Answered}))
+	d.expect(t, state.WatchScreens{})
+	if d.sheet.shown() {
+		t.Error("it asks what to share in a call that is over")
 	}
 }

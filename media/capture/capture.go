@@ -7,7 +7,7 @@
 //	window  X11, also while others cover it                      Linux
 //
 // Begin with [OpenSource] and [OpenSink]; [Cameras], [Screens] and [Windows] list what a
-// person can choose from. A camera that is unplugged and a window that is closed
+// person can choose from, and a [Gallery] shows how that looks. A camera that is unplugged and a window that is closed
 // end their source with io.EOF or an error; the call goes on without.
 package capture
 
@@ -69,6 +69,9 @@ type Camera struct {
 type Screen struct {
 	Number int             // from 1, as in "screen:1"
 	Bounds image.Rectangle // on the desktop, in pixels; empty with Dialog
+	// Primary says that it is the one that the person called the main one, where
+	// there are several.
+	Primary bool
 	// Dialog says that opening it asks the person what to show, as on Wayland.
 	Dialog bool
 }

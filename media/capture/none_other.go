@@ -31,3 +31,12 @@ func (*Pane) Write(*image.YCbCr) error         { return ErrUnsupported }
 func (*Pane) WriteOwn(*image.YCbCr) error      { return ErrUnsupported }
 func (*Pane) Last() (theirs, ours *image.RGBA) { return nil, nil }
 func (*Pane) Close() error                     { return nil }
+
+// A Gallery takes small pictures of screens and windows; Linux.
+type Gallery struct{}
+
+// OpenGallery opens one.
+func OpenGallery(*slog.Logger) (*Gallery, error) { return nil, ErrUnsupported }
+
+func (*Gallery) Picture(string, int, int) (*image.YCbCr, error) { return nil, ErrUnsupported }
+func (*Gallery) Close() error                                   { return nil }

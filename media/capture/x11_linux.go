@@ -16,6 +16,7 @@ import (
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/composite"
+	"github.com/jezek/xgb/randr"
 	"github.com/jezek/xgb/shm"
 	"github.com/jezek/xgb/xfixes"
 	"github.com/jezek/xgb/xinerama"
@@ -82,7 +83,34 @@ func (d *display) monitors() (list []Screen) {
 	if len(list) == 0 {
 		list = []Screen{{Number: 1, Bounds: whole}}
 	}
+	if len(list) > 1 {
+		corner, known := d.primary()
+		for i := range list {
+			list[i].Primary = known && list[i].Bounds.Min == corner
+		}
+	}
 	return list
+}
+
+// primary returns where the primary monitor begins, if the person named one.
+func (d *display) primary() (image.Point, bool) {
+	if !d.has(extOutputs) {
+		return image.Point{}, false
+	}
+	// The server answers as one of this version or its own, if that is older.
+	if v, err := randr.QueryVersion(d.conn, 1, 5).Reply(); err != nil || v.MajorVersion == 1 && v.MinorVersion < 5 {
+		return image.Point{}, false
+	}
+	r, err := randr.GetMonitors(d.conn, d.root, true).Reply()
+	if err != nil {
+		return image.Point{}, false
+	}
+	for _, m := range r.Monitors {
+		if m.Primary {
+			return image.Pt(int(m.X), int(m.Y)), true
+		}
+	}
+	return image.Point{}, false
 }
 
 func screens(context.Context) ([]Screen, error) {

@@ -13,6 +13,7 @@ const (
 	extComposite = "Composite"
 	extFixes     = "XFIXES"
 	extMemory    = "MIT-SHM"
+	extOutputs   = "RANDR"
 	extScreens   = "XINERAMA"
 	extShape     = "SHAPE"
 )
@@ -73,7 +74,7 @@ func connect() (*xgb.Conn, error) {
 // extend makes extensions usable in a connection, and returns those whose
 // numbers are new.
 func extend(conn *xgb.Conn) (news []extension, err error) {
-	names := [...]string{extComposite, extFixes, extMemory, extScreens, extShape}
+	names := [...]string{extComposite, extFixes, extMemory, extOutputs, extScreens, extShape}
 	var asked [len(names)]xproto.QueryExtensionCookie
 	for i, name := range names {
 		asked[i] = xproto.QueryExtension(conn, uint16(len(name)), name)
