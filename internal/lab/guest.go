@@ -13,13 +13,9 @@ import (
 	"time"
 )
 
-// A GuestConfig says what runs in a guest: tests, as root of a machine of their
-// own with Debian's kernel and nothing else, neither disk nor network.
+// A GuestConfig describes a guest: a machine with Debian's kernel and nothing
+// else, neither disk nor network.
 type GuestConfig struct {
-	// Package is that of the tests, whose names begin with TestGuest. They are
-	// built with the tag guest and without C, and have
-	// func TestMain(m *testing.M) { lab.GuestMain(m) }.
-	Package string
 	// Modules of the kernel are loaded before, each with its parameters:
 	// "vivid n_devs=2". What they depend on is loaded without a word.
 	Modules []string
@@ -39,14 +35,23 @@ const (
 // in some it is there and the guest hangs.
 const guestMachine = "-accel tcg -machine pc -smp 2 -m 384 -nodefaults -no-user-config -no-reboot -display none -nic none"
 
-// RunGuest runs tests in a guest and reports what became of each.
+// RunGuest runs, as root of a guest, the tests of the same package whose names
+// begin with TestGuest, and reports what became of each. They are built with the
+// tag guest and without C, and have func TestMain(m *testing.M) { lab.GuestMain(m) }.
 func RunGuest(t *testing.T, c GuestConfig) {
 	t.Helper()
 	Need(t, "qemu-system-x86_64")
 	kernel := guestKernel(t)
 	dir := tempDir(t)
 	tests := filepath.Join(dir, "tests")
-	build := exec.Command("go", "test", "-c", "-tags", "guest", "-o", tests, c.Package)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range sources {
+		os.Stat(s) // so that go test sees that another one is another test
+	}
+	build := exec.Command("go", "test", "-c", "-tags", "guest", "-o", tests, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the tests for the guest: %v\n%s", err, out)
@@ -80,31 +85,32 @@ func RunGuest(t *testing.T, c GuestConfig) {
 // and the program ended without a mistake.
 func guestReport(t *testing.T, text string) bool {
 	t.Helper()
-	ran, good := 0, true
-	var said []string // since the last result
+	var names, said []string // of each
+	ran := map[string]string{}
 	for line := range strings.Lines(text) {
-		said = append(said, line)
-		rest, ok := strings.CutPrefix(line, "--- ")
-		if !ok {
-			continue
+		if _, name, ok := strings.Cut(line, "=== RUN   "); ok && !strings.Contains(name, "/") {
+			names, said = append(names, strings.TrimSpace(name)), append(said, "")
 		}
-		result, name, _ := strings.Cut(strings.TrimSpace(rest), ": ")
-		name, _, _ = strings.Cut(name, " ")
-		ran++
-		passed := t.Run(name, func(t *testing.T) {
-			t.Log(strings.Join(said, ""))
-			if result != "PASS" {
-				t.Errorf("in the guest: %s", result)
+		if len(said) > 0 {
+			said[len(said)-1] += line
+		}
+		if rest, ok := strings.CutPrefix(line, "--- "); ok {
+			result, name, _ := strings.Cut(rest, ": ")
+			name, _, _ = strings.Cut(name, " ")
+			ran[name] = result
+		}
+	}
+	good := true
+	for i, name := range names {
+		good = t.Run(name, func(t *testing.T) {
+			t.Log(said[i])
+			if ran[name] != "PASS" || strings.Contains(said[i], "--- SKIP") {
+				t.Errorf("in the guest: %q", ran[name])
 			}
-		})
-		good, said = good && passed, nil
+		}) && good
 	}
-	if !strings.HasSuffix(text, "\n"+guestExit+"0\n") {
+	if len(names) == 0 || !strings.HasSuffix(text, guestStatus(0)) {
 		t.Error("the guest's tests have not ended well")
-		good = false
-	}
-	if ran == 0 {
-		t.Error("the guest ran no test")
 		good = false
 	}
 	return good

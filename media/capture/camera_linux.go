@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"io"
 	"math"
 	"net"
 	"os"
@@ -16,17 +15,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/blackjack/webcam"
 	"golang.org/x/sys/unix"
 
 	"github.com/carillon-im/carillon/media/video"
-)
-
-// Pixel formats of V4L2, as four letters.
-const (
-	yuyv  = webcam.PixelFormat('Y' | 'U'<<8 | 'Y'<<16 | 'V'<<24)
-	mjpeg = webcam.PixelFormat('M' | 'J'<<8 | 'P'<<16 | 'G'<<24)
-	jpg   = webcam.PixelFormat('J' | 'P'<<8 | 'E'<<16 | 'G'<<24)
 )
 
 const (
@@ -35,7 +26,7 @@ const (
 	cameraBuffers = 4
 	// cameraWait is how long one wait for a picture lasts, and how long Close
 	// may take with a camera that gives none.
-	cameraWait = 1 // seconds
+	cameraWait = time.Second
 	// cameraDead is after how many waits a camera is taken for broken.
 	cameraDead = 5
 	// maxBroken pictures in a row are left out before the camera is given up.
@@ -43,20 +34,24 @@ const (
 	maxBroken = 60
 )
 
-// A node is a video device of the kernel, as blackjack/webcam drives it by
-// ioctl. Tests put their own in its place.
+// A node is a video device of the kernel. Tests put their own in its place.
 type node interface {
-	GetName() (string, error)
-	GetSupportedFormats() map[webcam.PixelFormat]string
-	GetSupportedFrameSizes(webcam.PixelFormat) []webcam.FrameSize
-	GetSupportedFramerates(f webcam.PixelFormat, width, height uint32) []webcam.FrameRate
-	SetImageFormat(f webcam.PixelFormat, width, height uint32) (webcam.PixelFormat, uint32, uint32, error)
-	SetFramerate(float32) error
-	SetBufferCount(uint32) error
-	StartStreaming() error
-	WaitForFrame(seconds uint32) error
-	GetFrame() ([]byte, uint32, error)
-	ReleaseFrame(uint32) error
+	Name() (string, error)
+	// Formats, Sizes and Rate tell what it can be set to; the rate is the fastest
+	// that there is, zero when it does not say.
+	Formats() []fourCC
+	Sizes(fourCC) []sizeRange
+	Rate(f fourCC, w, h int) (fps float64)
+	// SetFormat returns what it is set to, which may be something else.
+	SetFormat(f fourCC, w, h int) (layout, error)
+	SetRate(fps float64) error
+	// Start begins to fill so many buffers, or about as many.
+	Start(buffers int) error
+	// Wait returns errTimeout when there is no picture to take.
+	Wait(most time.Duration) error
+	// Take returns the oldest picture, which is there until it is released.
+	Take() (data []byte, buffer uint32, err error)
+	Release(buffer uint32) error
 	Close() error
 }
 
@@ -68,7 +63,7 @@ type nodes struct {
 
 var kernel = nodes{
 	list: func() ([]string, error) { return filepath.Glob("/dev/video*") },
-	open: func(path string) (node, error) { return webcam.Open(path) },
+	open: openV4L2,
 }
 
 func cameras(context.Context) ([]Camera, error) { return kernel.cameras() }
@@ -90,7 +85,7 @@ func (k nodes) cameras() ([]Camera, error) {
 			}
 			continue // no camera, or somebody else's
 		}
-		name, err := n.GetName()
+		name, err := n.Name()
 		if err == nil && len(modes(n)) > 0 {
 			list = append(list, Camera{ID: p, Name: name})
 		}
@@ -113,30 +108,26 @@ func number(path string) int {
 
 // A mode is what a camera can be set to.
 type mode struct {
-	format webcam.PixelFormat
+	format fourCC
 	w, h   int
 	fps    float64 // the most there is; zero when the camera does not say
 }
 
+// formats are those we can use, of those that cost the same the best first.
+var formats = []fourCC{yuyv, uyvy, nv12, yu12, mjpeg, jpg}
+
 // modes are those we can use.
 func modes(n node) (list []mode) {
-	known := n.GetSupportedFormats()
-	for _, f := range []webcam.PixelFormat{yuyv, mjpeg, jpg} {
-		if _, ok := known[f]; !ok {
+	known := n.Formats()
+	for _, f := range formats {
+		if !slices.Contains(known, f) {
 			continue
 		}
-		for _, s := range n.GetSupportedFrameSizes(f) {
+		for _, s := range n.Sizes(f) {
 			for _, p := range sizes(s) {
-				if video.CheckSize(p.X, p.Y) != nil || f == yuyv && p.X%2 != 0 {
-					continue
+				if video.CheckSize(p.X, p.Y) == nil && (layout{format: f, w: p.X, h: p.Y}).check() == nil {
+					list = append(list, mode{format: f, w: p.X, h: p.Y, fps: n.Rate(f, p.X, p.Y)})
 				}
-				m := mode{format: f, w: p.X, h: p.Y}
-				for _, r := range n.GetSupportedFramerates(f, uint32(p.X), uint32(p.Y)) {
-					if r.MinNumerator > 0 {
-						m.fps = max(m.fps, float64(r.MaxDenominator)/float64(r.MinNumerator))
-					}
-				}
-				list = append(list, m)
 			}
 		}
 	}
@@ -147,19 +138,17 @@ func modes(n node) (list []mode) {
 var usual = []image.Point{{320, 240}, {640, 360}, {640, 480}, {960, 540}, {1280, 720}, {1920, 1080}}
 
 // sizes are those that s stands for.
-func sizes(s webcam.FrameSize) (list []image.Point) {
-	if s.StepWidth == 0 || s.StepHeight == 0 {
-		return []image.Point{{int(s.MaxWidth), int(s.MaxHeight)}}
+func sizes(s sizeRange) (list []image.Point) {
+	if s.step.X == 0 || s.step.Y == 0 {
+		return []image.Point{s.most}
 	}
-	fits := func(v int, least, most, step uint32) bool {
-		return v >= int(least) && v <= int(most) && (v-int(least))%int(step) == 0
-	}
+	fits := func(v, least, most, step int) bool { return v >= least && v <= most && (v-least)%step == 0 }
 	for _, p := range usual {
-		if fits(p.X, s.MinWidth, s.MaxWidth, s.StepWidth) && fits(p.Y, s.MinHeight, s.MaxHeight, s.StepHeight) {
+		if fits(p.X, s.least.X, s.most.X, s.step.X) && fits(p.Y, s.least.Y, s.most.Y, s.step.Y) {
 			list = append(list, p)
 		}
 	}
-	return append(list, image.Point{int(s.MaxWidth), int(s.MaxHeight)})
+	return append(list, s.most)
 }
 
 // best chooses among modes: fast enough, then at least as large as wanted and
@@ -176,7 +165,7 @@ func best(list []mode, o Options) mode {
 			c += 5 * math.Log(have/want)
 		}
 		c += 4 * math.Abs(math.Log(float64(m.w)/float64(m.h)*float64(o.Height)/float64(o.Width)))
-		if m.format != yuyv {
+		if coded(m.format) {
 			c += 0.5
 		}
 		return c
@@ -195,7 +184,7 @@ func best(list []mode, o Options) mode {
 // A camera is a Source with a goroutine that takes pictures.
 type camera struct {
 	node   node
-	mode   mode
+	layout layout
 	latest *latest
 	stop   chan struct{}
 	once   sync.Once
@@ -229,11 +218,11 @@ func (k nodes) openCamera(name string, o Options) (video.Source, error) {
 	if err != nil {
 		n.Close()
 		if errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("%s is in use by another program: %w", which.Name, err)
+			err = fmt.Errorf("%w: %w", ErrBusy, err)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", which.Name, err)
 	}
-	o.Logger.Debug("camera opened", "camera", which.Name, "width", c.mode.w, "height", c.mode.h, "fps", c.mode.fps)
+	o.Logger.Debug("camera opened", "camera", which.Name, "format", c.layout.format, "width", c.layout.w, "height", c.layout.h)
 	return c, nil
 }
 
@@ -243,21 +232,22 @@ func newCamera(n node, o Options) (*camera, error) {
 		return nil, ErrFormat
 	}
 	m := best(list, o)
-	format, _, _, err := n.SetImageFormat(m.format, uint32(m.w), uint32(m.h))
+	l, err := n.SetFormat(m.format, m.w, m.h)
 	if err != nil {
 		return nil, fmt.Errorf("set %dx%d: %w", m.w, m.h, err)
 	}
-	if format != m.format {
-		return nil, fmt.Errorf("set %dx%d: %w", m.w, m.h, ErrFormat)
+	// The driver has the last word on the size.
+	if err := l.check(); err != nil || l.format != m.format {
+		return nil, fmt.Errorf("set %dx%d: %w", m.w, m.h, errors.Join(ErrFormat, err))
 	}
 	// Cameras that cannot be told keep a rate of their own.
 	if rate := min(o.FPS, m.fps); rate > 0 {
-		_ = n.SetFramerate(float32(rate))
+		_ = n.SetRate(rate)
 	}
-	if err := errors.Join(n.SetBufferCount(cameraBuffers), n.StartStreaming()); err != nil {
+	if err := n.Start(cameraBuffers); err != nil {
 		return nil, fmt.Errorf("start the camera: %w", err)
 	}
-	c := &camera{node: n, mode: m, latest: newLatest(), stop: make(chan struct{}), done: make(chan struct{})}
+	c := &camera{node: n, layout: l, latest: newLatest(), stop: make(chan struct{}), done: make(chan struct{})}
 	go c.run()
 	return c, nil
 }
@@ -273,9 +263,8 @@ func (c *camera) run() {
 			return
 		default:
 		}
-		err := c.node.WaitForFrame(cameraWait)
-		var timeout *webcam.Timeout
-		if errors.As(err, &timeout) {
+		err := c.node.Wait(cameraWait)
+		if errors.Is(err, errTimeout) {
 			if silent++; silent >= cameraDead {
 				c.latest.end(errors.New("the camera gives no pictures any more"))
 				return
@@ -292,7 +281,7 @@ func (c *camera) run() {
 		case errors.Is(err, ErrFormat) && broken < maxBroken:
 			broken++
 		case errors.Is(err, unix.ENODEV):
-			c.latest.end(fmt.Errorf("the camera was unplugged: %w", io.EOF))
+			c.latest.end(fmt.Errorf("the camera was unplugged: %w", err))
 			return
 		default:
 			c.latest.end(fmt.Errorf("camera: %w", err))
@@ -303,19 +292,14 @@ func (c *camera) run() {
 
 // take converts the newest picture there is.
 func (c *camera) take(start time.Time) error {
-	data, index, err := c.node.GetFrame()
+	data, buffer, err := c.node.Take()
 	if err != nil {
 		return err
 	}
 	at := time.Since(start)
 	dst := c.latest.space()
-	var m *image.YCbCr
-	if c.mode.format == yuyv {
-		m, err = fromYUYV(dst, data, c.mode.w, c.mode.h)
-	} else {
-		m, err = fromMJPEG(dst, data)
-	}
-	if again := c.node.ReleaseFrame(index); again != nil {
+	m, err := c.layout.convert(dst, data)
+	if again := c.node.Release(buffer); again != nil {
 		return again
 	}
 	if err != nil {

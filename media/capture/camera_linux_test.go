@@ -14,89 +14,88 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/blackjack/webcam"
 	"golang.org/x/sys/unix"
 
 	"github.com/carillon-im/carillon/media/video"
 )
 
-// There is no camera where tests run. A fakeNode stands where blackjack/webcam
-// meets the kernel: it has modes and gives a picture every 33 ms.
+// A fakeNode stands where we meet the kernel: it has modes and gives a picture
+// every 33 ms. The kernel itself is met in TestIntegrationCamera.
 type fakeNode struct {
 	name  string
 	modes []mode
-	steps *webcam.FrameSize // of the first format, instead of sizes
+	sizes []sizeRange // of every format, instead of those of modes
+	give  layout      // what it is set to, instead of what is asked for
 
-	mu        sync.Mutex
-	set       mode
-	rate      float32
-	streaming bool
-	closed    bool
-	held      int // buffers not released
-	shots     [][]byte
-	err       error // of the next GetFrame
-	silent    bool
+	mu       sync.Mutex
+	rate     float64
+	started  bool
+	startErr error
+	closed   bool
+	held     int // buffers not released
+	shots    [][]byte
+	err      error // of the next Take
+	silent   bool
 }
 
-func (n *fakeNode) GetName() (string, error) { return n.name, nil }
+func (n *fakeNode) Name() (string, error) { return n.name, nil }
 
-func (n *fakeNode) GetSupportedFormats() map[webcam.PixelFormat]string {
-	m := map[webcam.PixelFormat]string{}
+func (n *fakeNode) Formats() (list []fourCC) {
 	for _, x := range n.modes {
-		m[x.format] = "some words"
+		list = append(list, x.format)
 	}
-	return m
+	return list
 }
 
-func (n *fakeNode) GetSupportedFrameSizes(f webcam.PixelFormat) (list []webcam.FrameSize) {
-	if n.steps != nil {
-		return []webcam.FrameSize{*n.steps}
+func (n *fakeNode) Sizes(f fourCC) (list []sizeRange) {
+	if n.sizes != nil {
+		return n.sizes
 	}
 	for _, x := range n.modes {
 		if x.format == f {
-			w, h := uint32(x.w), uint32(x.h)
-			list = append(list, webcam.FrameSize{MinWidth: w, MaxWidth: w, MinHeight: h, MaxHeight: h})
+			p := image.Pt(x.w, x.h)
+			list = append(list, sizeRange{least: p, most: p})
 		}
 	}
 	return list
 }
 
-func (n *fakeNode) GetSupportedFramerates(f webcam.PixelFormat, w, h uint32) []webcam.FrameRate {
+func (n *fakeNode) Rate(f fourCC, w, h int) float64 {
 	for _, x := range n.modes {
-		if x.format == f && x.w == int(w) && x.h == int(h) && x.fps > 0 {
-			return []webcam.FrameRate{{MinNumerator: 1, MaxNumerator: 1, MinDenominator: uint32(x.fps), MaxDenominator: uint32(x.fps)}}
+		if x.format == f && x.w == w && x.h == h {
+			return x.fps
 		}
 	}
-	return nil
+	return 0
 }
 
-func (n *fakeNode) SetImageFormat(f webcam.PixelFormat, w, h uint32) (webcam.PixelFormat, uint32, uint32, error) {
-	n.set = mode{format: f, w: int(w), h: int(h)}
-	return f, w, h, nil
+func (n *fakeNode) SetFormat(f fourCC, w, h int) (layout, error) {
+	if n.give != (layout{}) {
+		return n.give, nil
+	}
+	return layout{format: f, w: w, h: h, stride: 2 * w}, nil
 }
 
-func (n *fakeNode) SetFramerate(r float32) error { n.rate = r; return nil }
+func (n *fakeNode) SetRate(r float64) error { n.rate = r; return nil }
 
-func (n *fakeNode) SetBufferCount(uint32) error { return nil }
-
-func (n *fakeNode) StartStreaming() error {
-	n.streaming = true
-	return nil
+func (n *fakeNode) Start(int) error {
+	n.started = true
+	return n.startErr
 }
 
-func (n *fakeNode) WaitForFrame(seconds uint32) error {
+func (n *fakeNode) Wait(most time.Duration) error {
 	n.mu.Lock()
 	silent := n.silent
 	n.mu.Unlock()
 	if silent {
-		time.Sleep(time.Duration(seconds) * time.Second)
-		return new(webcam.Timeout)
+		time.Sleep(most)
+		return errTimeout
 	}
 	time.Sleep(33 * time.Millisecond)
 	return nil
 }
 
-func (n *fakeNode) GetFrame() ([]byte, uint32, error) {
+func (n *fakeNode) Take() ([]byte, uint32, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.err != nil {
@@ -113,7 +112,7 @@ func (n *fakeNode) GetFrame() ([]byte, uint32, error) {
 	return shot, 0, nil
 }
 
-func (n *fakeNode) ReleaseFrame(uint32) error {
+func (n *fakeNode) Release(uint32) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.held--
@@ -178,9 +177,7 @@ func TestBestMode(t *testing.T) {
 }
 
 func TestModesOfARange(t *testing.T) {
-	n := &fakeNode{modes: []mode{{format: yuyv}}, steps: &webcam.FrameSize{
-		MinWidth: 32, MaxWidth: 1300, StepWidth: 2, MinHeight: 32, MaxHeight: 1000, StepHeight: 2,
-	}}
+	n := &fakeNode{modes: []mode{{format: yuyv}}, sizes: []sizeRange{{least: image.Pt(32, 32), most: image.Pt(1300, 1000), step: image.Pt(2, 2)}}}
 	var got []image.Point
 	for _, m := range modes(n) {
 		got = append(got, image.Pt(m.w, m.h))
@@ -196,7 +193,7 @@ func TestCameras(t *testing.T) {
 		"/dev/video10": {name: "Capture Card", modes: usualModes},
 		"/dev/video0":  {name: "Integrated Camera", modes: usualModes},
 		"/dev/video1":  {name: "Integrated Camera"}, // metadata: no pictures
-		"/dev/video2":  {name: "Integrated IR Camera", modes: []mode{{webcam.PixelFormat(0x59455247), 640, 360, 15}}},
+		"/dev/video2":  {name: "Integrated IR Camera", modes: []mode{{fourLetters("GREY"), 640, 360, 15}}},
 		"/dev/video3":  nil,
 	})
 	list, err := k.cameras()
@@ -241,8 +238,8 @@ func TestCameraReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.rate != 30 || !n.streaming {
-			t.Errorf("rate %v, streaming %v", n.rate, n.streaming)
+		if n.rate != 30 || !n.started {
+			t.Errorf("rate %v, started %v", n.rate, n.started)
 		}
 		f, err := s.Read(t.Context())
 		if err != nil || f.Image.Y[0] != 40 || f.Check() != nil {
@@ -291,7 +288,8 @@ func TestCameraTroubles(t *testing.T) {
 		for err == nil {
 			_, err = s.Read(t.Context())
 		}
-		if !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "unplugged") {
+		// An end of the file would be nothing to tell anybody.
+		if errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "unplugged") {
 			t.Errorf("after it was unplugged: %v", err)
 		}
 		s.Close()
@@ -307,6 +305,43 @@ func TestCameraTroubles(t *testing.T) {
 		}
 		s.Close()
 	})
+}
+
+// The driver has the last word on size and format.
+func TestCameraChangesItsSize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{name: "cam", modes: usualModes, give: layout{format: yuyv, w: 320, h: 200, stride: 704}, shots: [][]byte{make([]byte, 704*200)}}
+		k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
+		s, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := s.Read(t.Context()); err != nil || f.Image.Rect.Size() != image.Pt(320, 200) {
+			t.Errorf("a picture of %+v, %v", f.Image, err)
+		}
+		s.Close()
+		for _, bad := range []layout{{format: fourLetters("GREY"), w: 640, h: 480, stride: 640}, {format: yuyv}, {format: yuyv, w: 321, h: 200, stride: 642}} {
+			n.give = bad
+			if _, err := k.openCamera("", Options{}.withDefaults(cameraFPS)); !errors.Is(err, ErrFormat) || !n.closed {
+				t.Errorf("%+v: %v, want %v", bad, err, ErrFormat)
+			}
+		}
+	})
+}
+
+func TestCameraFailsToStart(t *testing.T) {
+	n := &fakeNode{name: "Integrated Camera", modes: usualModes}
+	k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
+	for _, why := range []error{unix.EBUSY, unix.ENOSPC} {
+		n.startErr = why
+		_, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		if !errors.Is(err, why) || errors.Is(err, ErrBusy) != (why == unix.EBUSY) || !strings.Contains(err.Error(), n.name) || hint("camera", err) == "" {
+			t.Errorf("%v: %v, with the hint %q", why, err, hint("camera", err))
+		}
+		if !n.closed {
+			t.Errorf("%v: it is still open", why)
+		}
+	}
 }
 
 func TestOpenSpecs(t *testing.T) {

@@ -7,8 +7,9 @@
 //	window  X11, also while others cover it                      Linux
 //
 // Begin with [OpenSource] and [OpenSink]; [Cameras], [Screens] and [Windows] list what a
-// person can choose from, and a [Gallery] shows how that looks. A camera that is unplugged and a window that is closed
-// end their source with io.EOF or an error; the call goes on without.
+// person can choose from, and a [Gallery] shows how that looks. A window that is
+// closed ends its source with io.EOF, a camera that is unplugged with an error;
+// the call goes on without.
 package capture
 
 import (
@@ -19,6 +20,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/carillon-im/carillon/media/video"
 )
@@ -95,6 +97,7 @@ var (
 	ErrNotShared   = errors.New("nothing was chosen to be shown")
 	ErrPortal      = errors.New("the desktop fails to share its screen")
 	ErrAmbiguous   = errors.New("several have this in their name")
+	ErrBusy        = errors.New("in use by another program")
 	ErrFormat      = errors.New("its pictures are of a kind that is not known")
 )
 
@@ -175,7 +178,11 @@ func hint(kind string, err error) string {
 	case errors.Is(err, ErrNoScreen), errors.Is(err, ErrNoWindow):
 		return "`carillon devices` lists what there is"
 	case errors.Is(err, ErrFormat) && kind == "camera":
-		return "cameras that give MJPEG or YUYV work, which most do"
+		return "cameras that give MJPEG, YUYV, UYVY, NV12 or YU12 work, which most do"
+	case errors.Is(err, ErrBusy):
+		return "close the program that shows it, or choose another camera"
+	case errors.Is(err, syscall.ENOSPC) && kind == "camera":
+		return "what else is on its USB takes all the room: plug it in at another place"
 	case errors.Is(err, ErrNoGStreamer):
 		return "install gstreamer1.0-tools, gstreamer1.0-pipewire and gstreamer1.0-plugins-good"
 	case errors.Is(err, ErrPortal):

@@ -18,17 +18,22 @@ func fit(m *image.YCbCr, w, h int) *image.YCbCr {
 	return image.NewYCbCr(image.Rect(0, 0, w, h), image.YCbCrSubsampleRatio420)
 }
 
-// fromYUYV converts packed 4:2:2 with two bytes a pixel. The width must be even.
-func fromYUYV(dst *image.YCbCr, src []byte, w, h int) (*image.YCbCr, error) {
-	if w%2 != 0 || w < 2 || h < 1 || len(src) < 2*w*h {
-		return nil, fmt.Errorf("%w: %d bytes for %dx%d in YUYV", ErrFormat, len(src), w, h)
+// fromPacked converts 4:2:2 with two bytes a pixel, YUYV or with chroma first
+// UYVY. The width must be even.
+func fromPacked(dst *image.YCbCr, src []byte, w, h, stride int, chromaFirst bool) (*image.YCbCr, error) {
+	if w%2 != 0 || w < 2 || h < 1 || stride < 2*w || len(src) < stride*(h-1)+2*w {
+		return nil, fmt.Errorf("%w: %d bytes for %dx%d in 4:2:2", ErrFormat, len(src), w, h)
+	}
+	y0, cb0, cr0 := 0, 1, 3
+	if chromaFirst {
+		y0, cb0, cr0 = 1, 0, 2
 	}
 	dst = fit(dst, w, h)
 	for y := 0; y < h; y++ {
-		row := src[2*w*y : 2*w*(y+1)]
+		row := src[stride*y:][:2*w]
 		luma := dst.Y[y*dst.YStride : y*dst.YStride+w]
 		for x := range luma {
-			luma[x] = row[2*x]
+			luma[x] = row[2*x+y0]
 		}
 		if y%2 != 0 {
 			continue
@@ -36,16 +41,84 @@ func fromYUYV(dst *image.YCbCr, src []byte, w, h int) (*image.YCbCr, error) {
 		// Chroma of two rows becomes one.
 		next := row
 		if y+1 < h {
-			next = src[2*w*(y+1) : 2*w*(y+2)]
+			next = src[stride*(y+1):][:2*w]
 		}
 		cb := dst.Cb[y/2*dst.CStride : y/2*dst.CStride+w/2]
 		cr := dst.Cr[y/2*dst.CStride : y/2*dst.CStride+w/2]
 		for x := range cb {
-			cb[x] = byte((int(row[4*x+1]) + int(next[4*x+1]) + 1) / 2)
-			cr[x] = byte((int(row[4*x+3]) + int(next[4*x+3]) + 1) / 2)
+			cb[x] = byte((int(row[4*x+cb0]) + int(next[4*x+cb0]) + 1) / 2)
+			cr[x] = byte((int(row[4*x+cr0]) + int(next[4*x+cr0]) + 1) / 2)
 		}
 	}
 	return dst, nil
+}
+
+// fromPlanar converts 4:2:0, with chroma in two planes (YU12) or in turns in one
+// (NV12), whose lines follow each other as those of luma do. Both sizes must be even.
+func fromPlanar(dst *image.YCbCr, src []byte, w, h, stride int, inTurns bool) (*image.YCbCr, error) {
+	cs := stride / 2 // of each chroma plane
+	if w%2 != 0 || h%2 != 0 || w < 2 || h < 2 || stride < w || stride%2 != 0 || len(src) < stride*h+stride*h/2-(stride-w)/2 {
+		return nil, fmt.Errorf("%w: %d bytes for %dx%d in 4:2:0", ErrFormat, len(src), w, h)
+	}
+	dst = fit(dst, w, h)
+	for y := range h {
+		copy(dst.Y[y*dst.YStride:][:w], src[y*stride:])
+	}
+	chroma := src[stride*h:]
+	for y := range h / 2 {
+		cb, cr := dst.Cb[y*dst.CStride:][:w/2], dst.Cr[y*dst.CStride:][:w/2]
+		if !inTurns {
+			copy(cb, chroma[y*cs:])
+			copy(cr, chroma[(h/2+y)*cs:])
+			continue
+		}
+		row := chroma[y*stride:][:w]
+		for x := range cb {
+			cb[x], cr[x] = row[2*x], row[2*x+1]
+		}
+	}
+	return dst, nil
+}
+
+// toVideo brings a picture of the full range to that of video, in place.
+func toVideo(m *image.YCbCr) {
+	for i, v := range m.Y {
+		m.Y[i] = toVideoLuma[v]
+	}
+	for i := range m.Cb {
+		m.Cb[i], m.Cr[i] = toVideoChroma[m.Cb[i]], toVideoChroma[m.Cr[i]]
+	}
+}
+
+// What the colour differences of ITU-R BT.709 add to luma and to each other in
+// BT.601, from the weights of red, green and blue in both, in 65536ths.
+const (
+	lumaOfCb, lumaOfCr = 6508, 12563 // of 0.101579 and 0.196076, and chroma is 224 where luma is 219
+	cbOfCb, cbOfCr     = 64871, -7252
+	crOfCb, crOfCr     = -4748, 64448
+)
+
+// toBT601 brings a picture of ITU-R BT.709 in the range of video to BT.601, in
+// place.
+func toBT601(m *image.YCbCr) {
+	const half = 1 << 15
+	clamp := func(v int) byte { return byte(max(0, min(v, 255))) }
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	for y := range (h + 1) / 2 {
+		cbs, crs := m.Cb[y*m.CStride:][:(w+1)/2], m.Cr[y*m.CStride:][:(w+1)/2]
+		for x := range cbs {
+			cb, cr := int(cbs[x])-128, int(crs[x])-128
+			cbs[x] = clamp((cbOfCb*cb+cbOfCr*cr+half)>>16 + 128)
+			crs[x] = clamp((crOfCb*cb+crOfCr*cr+half)>>16 + 128)
+			more := (lumaOfCb*cb + lumaOfCr*cr + half) >> 16
+			for v := 2 * y; v < min(2*y+2, h); v++ {
+				row := m.Y[v*m.YStride:][:w]
+				for u := 2 * x; u < min(2*x+2, w); u++ {
+					row[u] = clamp(int(row[u]) + more)
+				}
+			}
+		}
+	}
 }
 
 // toVideoLuma and toVideoChroma bring the full range to that of video.

@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -37,29 +38,119 @@ func wantShade(t *testing.T, what string, m *image.YCbCr, x, y int, wy, wcb, wcr
 	}
 }
 
-func TestFromYUYV(t *testing.T) {
-	// Two columns of different chroma, rows of different luma.
-	src := []byte{
-		10, 100, 11, 200, 12, 50, 13, 60,
-		20, 110, 21, 210, 22, 52, 23, 62,
-		30, 120, 31, 220, 32, 54, 33, 64,
-	}
-	m, err := fromYUYV(nil, src, 4, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(m.Y, []byte{10, 11, 12, 13, 20, 21, 22, 23, 30, 31, 32, 33}) ||
-		!bytes.Equal(m.Cb, []byte{105, 51, 120, 54}) || !bytes.Equal(m.Cr, []byte{205, 61, 220, 64}) {
-		t.Errorf("luma %v, chroma %v %v", m.Y, m.Cb, m.Cr)
-	}
-	again, err := fromYUYV(m, src, 4, 3)
-	if err != nil || again != m {
-		t.Errorf("a picture of the right size is not used again: %v", err)
-	}
-	for _, bad := range []struct{ n, w, h int }{{23, 4, 3}, {24, 3, 4}, {0, 0, 0}, {24, 4, 0}} {
-		if _, err := fromYUYV(nil, make([]byte, bad.n), bad.w, bad.h); !errors.Is(err, ErrFormat) {
-			t.Errorf("%+v: %v, want %v", bad, err, ErrFormat)
+// Two columns of different chroma, rows of different luma, in each way to write
+// them, and with lines that are longer than what is in them.
+func TestFromRaw(t *testing.T) {
+	const w, h = 4, 4
+	luma := []byte{10, 11, 12, 13, 20, 21, 22, 23, 30, 31, 32, 33, 40, 41, 42, 43}
+	cb, cr := []byte{105, 51, 120, 54}, []byte{205, 61, 220, 64}
+	// put writes lines of so many bytes, and rubbish behind each.
+	put := func(dst []byte, line, room int, b []byte) []byte {
+		for i := 0; i < len(b); i += line {
+			dst = append(append(dst, b[i:i+line]...), bytes.Repeat([]byte{99}, room-line)...)
 		}
+		return dst
+	}
+	for _, more := range []int{0, 2, 12} {
+		for _, f := range []fourCC{yuyv, uyvy, nv12, yu12} {
+			l := layout{format: f, w: w, h: h, stride: w + more}
+			var src []byte
+			switch f {
+			case yuyv, uyvy:
+				l.stride = 2*w + more
+				for y := range h {
+					for x := 0; x < w; x += 2 {
+						a, b, c, d := luma[w*y+x], cb[w/2*(y/2)+x/2], luma[w*y+x+1], cr[w/2*(y/2)+x/2]
+						if f == uyvy {
+							a, b, c, d = b, a, d, c
+						}
+						src = append(src, a, b, c, d)
+					}
+				}
+				src = put(nil, 2*w, l.stride, src)
+			case nv12:
+				src = put(nil, w, l.stride, luma)
+				src = put(src, w, l.stride, []byte{cb[0], cr[0], cb[1], cr[1], cb[2], cr[2], cb[3], cr[3]})
+			case yu12:
+				src = put(nil, w, l.stride, luma)
+				src = put(put(src, w/2, l.stride/2, cb), w/2, l.stride/2, cr)
+			}
+			m, err := l.convert(nil, src)
+			if err != nil {
+				t.Fatalf("%+v: %v", l, err)
+			}
+			if !bytes.Equal(m.Y, luma) || !bytes.Equal(m.Cb, cb) || !bytes.Equal(m.Cr, cr) {
+				t.Errorf("%+v: luma %v, chroma %v %v", l, m.Y, m.Cb, m.Cr)
+			}
+			if again, err := l.convert(m, src); err != nil || again != m {
+				t.Errorf("%+v: a picture of the right size is not used again: %v", l, err)
+			}
+			short := l
+			short.stride = 2
+			for what, err := range map[string]error{
+				"cut off":       second(l.convert(nil, src[:len(src)-more-1])),
+				"nothing":       second(l.convert(nil, nil)),
+				"short lines":   second(short.convert(nil, src)),
+				"no size":       second(layout{format: f, stride: l.stride}.convert(nil, src)),
+				"an odd width":  second(layout{format: f, w: 3, h: 4, stride: l.stride}.convert(nil, src)),
+				"negative line": second(layout{format: f, w: w, h: h, stride: -8}.convert(nil, src)),
+			} {
+				if !errors.Is(err, ErrFormat) {
+					t.Errorf("%+v, %s: %v, want %v", l, what, err, ErrFormat)
+				}
+			}
+		}
+	}
+	// Two lines of 4:2:2 share chroma.
+	m, err := layout{format: yuyv, w: 2, h: 3, stride: 4}.convert(nil, []byte{1, 100, 2, 200, 3, 110, 4, 210, 5, 120, 6, 220})
+	if err != nil || !bytes.Equal(m.Cb, []byte{105, 120}) || !bytes.Equal(m.Cr, []byte{205, 220}) {
+		t.Errorf("chroma of 3 lines: %v, %v", m, err)
+	}
+}
+
+func second(_ *image.YCbCr, err error) error { return err }
+
+// Colours come out the same from what a camera may write for them.
+func TestColours(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		for _, rec709 := range []bool{false, true} {
+			for _, s := range shades {
+				r, g, b := float64(s.rgb.R)/255, float64(s.rgb.G)/255, float64(s.rgb.B)/255
+				kr, kb := 0.299, 0.114
+				if rec709 {
+					kr, kb = 0.2126, 0.0722
+				}
+				y := kr*r + (1-kr-kb)*g + kb*b
+				cb, cr := (b-y)/(1-kb)/2, (r-y)/(1-kr)/2
+				wy, wcb, wcr := 16+219*y, 128+224*cb, 128+224*cr
+				if full {
+					wy, wcb, wcr = 255*y, 128+255*cb, 128+255*cr
+				}
+				round := func(v float64) byte { return byte(max(0, min(math.Round(v), 255))) }
+				src := bytes.Repeat([]byte{round(wy), round(wcb), round(wy), round(wcr)}, 8)
+				m, err := layout{format: yuyv, w: 4, h: 4, stride: 8, full: full, rec709: rec709}.convert(nil, src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantShade(t, fmt.Sprintf("%s, full %v, 709 %v", s.name, full, rec709), m, 3, 3, s.y, s.cb, s.cr, 2)
+			}
+		}
+	}
+}
+
+func BenchmarkCamera(b *testing.B) {
+	for _, l := range []layout{{format: yuyv, stride: 1280}, {format: nv12, stride: 640}, {format: yuyv, stride: 1280, full: true, rec709: true}} {
+		l.w, l.h = 640, 480
+		b.Run(fmt.Sprintf("%x full %v 709 %v", uint32(l.format), l.full, l.rec709), func(b *testing.B) {
+			src := make([]byte, l.w*l.h*2)
+			m, err := l.convert(nil, src)
+			for b.Loop() && err == nil {
+				m, err = l.convert(m, src)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
 	}
 }
 

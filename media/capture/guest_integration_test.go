@@ -13,10 +13,9 @@ import (
 // and has no hardware. What is checked is in camera_guest_test.go.
 func TestIntegrationCamera(t *testing.T) {
 	lab.RunGuest(t, lab.GuestConfig{
-		Package: ".",
-		// One camera with a node for metadata besides; one that only has interlaced
-		// pictures in planes apart; one that is an HDMI input, of any size.
-		Modules: []string{"vivid n_devs=3 multiplanar=1,2,1 num_inputs=1,1,1 input_types=0,0,3 node_types=0x20001,0x1,0x1"},
+		// A webcam with a node for metadata; one whose planes lie apart, which we
+		// cannot read; an HDMI input that scales, and one that does not.
+		Modules: []string{"vivid n_devs=4 multiplanar=1,2,1,1 num_inputs=1,1,1,1 input_types=0,0,3,3 node_types=0x20001,1,1,1 ccs_cap_mode=-1,-1,-1,0"},
 		Timeout: 2 * time.Minute,
 	})
 }
