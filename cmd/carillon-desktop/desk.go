@@ -20,7 +20,6 @@ import (
 	"fyne.io/fyne/v2/app"
 	"fyne.io/fyne/v2/dialog"
 	"fyne.io/fyne/v2/driver/desktop"
-	"fyne.io/fyne/v2/lang"
 	"fyne.io/fyne/v2/storage"
 	"github.com/go-gl/glfw/v3.4/glfw"
 
@@ -64,6 +63,7 @@ type desk struct {
 	dialed   time.Time        // when the notifier was looked for last
 	dark     fyne.ThemeVariant
 	theme    string
+	language string // of the view
 	paths    config.Paths
 	file     config.File
 	store    *accounts.Store
@@ -121,6 +121,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	defer d.film.close()
 	defer d.bridge.Close()
 	d.style(d.bridge.State().Settings)
+	d.speak(d.bridge.State().Settings.Language)
 
 	d.window = d.app.NewWindow("Carillon")
 	d.window.SetPadded(false)
@@ -191,16 +192,28 @@ func (d *desk) fill() {
 	d.bridge.Show(d.view)
 }
 
-// restyled makes the view anew when light became dark: colours are chosen when
-// things are made.
+// restyled makes the view anew when light became dark, or the language another:
+// colours and words are chosen when things are made.
 func (d *desk) restyled(s fyne.Settings) {
-	want := d.bridge.State().Settings.Theme
-	if s.ThemeVariant() == d.dark && want == d.theme {
+	want := d.bridge.State().Settings
+	if s.ThemeVariant() == d.dark && want.Theme == d.theme && want.Language == d.language {
 		return
 	}
-	d.dark, d.theme = s.ThemeVariant(), want
+	if want.Language != d.language {
+		d.speak(want.Language)
+		d.tray()
+	}
+	d.dark, d.theme = s.ThemeVariant(), want.Theme
 	d.view = d.view.Rebuild()
 	d.fill()
+}
+
+// speak chooses the language of the view that is made next.
+func (d *desk) speak(language string) {
+	d.language = language
+	if err := ui.Speak(language); err != nil {
+		d.log.Warn("choose a language", "language", language, "err", err)
+	}
 }
 
 // style applies theme and scale.
@@ -262,8 +275,8 @@ func (d *desk) close() {
 func (d *desk) remind(c state.Call) {
 	name := first(c.Name, c.JID)
 	gone := d.notify(bridge.Notice{
-		Title: lang.X("tray.goes.on", "The call with {{.A}} goes on", map[string]any{"A": name}),
-		Body:  lang.X("tray.goes.on.text", "The window is closed. Click here to show it."),
+		Title: ui.Say("tray.goes.on", name),
+		Body:  ui.Say("tray.goes.on.text"),
 		Open:  func() { d.dozer.do(d.raise) },
 	})
 	if old := d.reminder.Swap(&gone); old != nil {
@@ -288,9 +301,9 @@ func (d *desk) tray() {
 	if !ok {
 		return
 	}
-	quit := fyne.NewMenuItem(lang.X("shortcut.quit", "Quit"), d.app.Quit)
+	quit := fyne.NewMenuItem(ui.Say("shortcut.quit"), d.app.Quit)
 	quit.IsQuit = true
-	host.SetSystemTrayMenu(fyne.NewMenu("Carillon", fyne.NewMenuItem(lang.X("tray.show", "Show Carillon"), d.raise), quit))
+	host.SetSystemTrayMenu(fyne.NewMenu("Carillon", fyne.NewMenuItem(ui.Say("tray.show"), d.raise), quit))
 }
 
 // open shows a folder with the program of the system.
@@ -399,7 +412,7 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 		what := notify.Notification{Title: n.Title, Body: n.Body, Actions: []notify.Action{{ID: notify.Default}}}
 		switch {
 		case n.Accept != nil:
-			what = notify.IncomingCall(n.Title, lang.X("call.answer", "Answer"), lang.X("call.decline", "Decline"))
+			what = notify.IncomingCall(n.Title, ui.Say("call.answer"), ui.Say("call.decline"))
 			what.Body = ui.Calls(n.Video)
 		case !n.Missed.IsZero():
 			what = notify.MissedCall(n.Title, ui.Missed(n.Missed, n.Video), ui.CallBack())

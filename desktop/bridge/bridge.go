@@ -59,7 +59,7 @@ type Desktop struct {
 	Choose func(ctx context.Context, folder bool) ([]string, error)
 	// Open shows a folder.
 	Open func(path string) error
-	// Restyle follows changed settings: theme, scale, autostart.
+	// Restyle follows changed settings: language, theme, scale, autostart.
 	Restyle func(state.Settings)
 	// Ring begins and ends the sounds of a telephone: "in" rings, "out" is
 	// heard by who calls, "waiting" sounds in a call; "" is silence. It is

@@ -67,7 +67,7 @@ func (b *Bridge) change(s state.Settings) {
 		}
 		b.wrong(err, "")
 	})
-	if b.cfg.Desktop.Restyle != nil && (s.Theme != old.Theme || s.Scale != old.Scale || s.Autostart != old.Autostart) {
+	if b.cfg.Desktop.Restyle != nil && (s.Language != old.Language || s.Theme != old.Theme || s.Scale != old.Scale || s.Autostart != old.Autostart) {
 		b.cfg.OnUI(func() { b.cfg.Desktop.Restyle(s) })
 	}
 	if s.Mic != old.Mic || s.Speaker != old.Speaker {

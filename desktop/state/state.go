@@ -237,7 +237,8 @@ type SignIn struct {
 
 // Settings are what the user chose.
 type Settings struct {
-	Theme     string  // "", "light" or "dark"; empty follows the system
+	Language  string  // "en", "de" or "es"; empty follows the system
+	Theme     string  // "", "light" or "dark"; likewise
 	Scale     float64 // 1 is 100 %; zero follows the system
 	Mic       string  // IDs of devices; empty is the default one
 	Speaker   string

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
@@ -17,7 +18,7 @@ type settings struct {
 	v    *View
 	root *fyne.Container
 
-	look, scale          *choice
+	speech, look, scale  *choice
 	mic, speaker, camera *choice
 	checkSound           *button
 	micLevel, earLevel   *meter
@@ -57,7 +58,20 @@ func newSettings(v *View) *settings {
 	option := func(key string, f func(*state.Settings, bool)) *check {
 		return newCheck(s.v, tr(key), func(on bool) { change(func(n *state.Settings) { f(n, on) }) })
 	}
-	var options []string
+	options := []string{tr("theme.system")}
+	for _, l := range languages {
+		options = append(options, l.name)
+	}
+	s.speech = newChoice(s.v, options, nil)
+	s.speech.OnChanged = func(string) {
+		change(func(n *state.Settings) {
+			n.Language = ""
+			if i := s.speech.SelectedIndex(); i > 0 {
+				n.Language = languages[i-1].code
+			}
+		})
+	}
+	options = nil
 	for _, t := range themes {
 		options = append(options, tr("theme."+cmpOr(t, "system")))
 	}
@@ -131,7 +145,7 @@ func newSettings(v *View) *settings {
 		group("settings.sound", s.sound, container.NewHBox(s.checkSound), s.ring),
 		group("settings.privacy", s.relay, s.strange),
 		group("settings.files", pairOf("settings.folder", 250, border(nil, nil, nil, choose, vcentre(s.folder))), pair("settings.quota", s.quota), s.take, s.preview),
-		group("settings.app", pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
+		group("settings.app", pair("settings.language", s.speech), pair("settings.theme", s.look), pair("settings.scale", s.scale), s.auto, s.hide, container.NewHBox(keys, quit)))
 	s.root = page(tr("page.settings"), nil, container.NewVScroll(padding(box, 0, 12, 0, 12)))
 	return s
 }
@@ -153,6 +167,7 @@ func (s *settings) draw(a state.App) {
 		}
 		return 0
 	}
+	pick(s.speech, 1+slices.IndexFunc(languages, func(l language) bool { return l.code == n.Language }))
 	pick(s.look, find(len(themes), func(i int) bool { return themes[i] == n.Theme }))
 	pick(s.scale, find(len(scales), func(i int) bool { return scales[i] == n.Scale }))
 	pick(s.quota, find(len(quotas), func(i int) bool { return quotas[i] == n.Quota }))

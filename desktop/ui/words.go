@@ -3,8 +3,10 @@ package ui
 import (
 	"embed"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"fyne.io/fyne/v2/lang"
@@ -15,13 +17,52 @@ import (
 //go:embed translations
 var translations embed.FS
 
+// A language is one with what its speakers call it.
+type language struct{ code, name string }
+
+var languages = []language{{"en", "English"}, {"de", "Deutsch"}, {"es", "Español"}}
+
+// speaking guards what the toolkit says, which it changes without a lock:
+// notifications are made by other goroutines than the one that draws.
+var speaking sync.RWMutex
+
 // LoadTranslations chooses the language of the system. Call it once, before a
 // window is made.
-func LoadTranslations() error { return lang.AddTranslationsFS(translations, "translations") }
+func LoadTranslations() error { return Speak("") }
+
+// Speak chooses a language, also for the toolkit: "en", "de" or "es", and with
+// anything else that of the system. It is for Fyne's thread; a View that is made
+// afterwards speaks it.
+func Speak(code string) error {
+	speaking.Lock()
+	defer speaking.Unlock()
+	for _, l := range languages {
+		if l.code != code {
+			continue
+		}
+		// The toolkit knows no other way to be told than the environment. What
+		// others see of it is as before.
+		for _, name := range []string{"LC_ALL", "LANGUAGE"} {
+			old, was := os.LookupEnv(name)
+			os.Setenv(name, code)
+			defer func() {
+				if os.Unsetenv(name); was {
+					os.Setenv(name, old)
+				}
+			}()
+		}
+	}
+	return lang.AddTranslationsFS(translations, "translations")
+}
+
+// Say is tr for what surrounds the window. Any goroutine may call it.
+func Say(key string, values ...any) string { return tr(key, values...) }
 
 // tr says something in the language of the user: key is that of the files in
 // translations, and values replace {{.A}}, {{.B}} in it.
 func tr(key string, values ...any) string {
+	speaking.RLock()
+	defer speaking.RUnlock()
 	if len(values) == 0 {
 		return lang.X(key, key)
 	}
@@ -34,6 +75,8 @@ func tr(key string, values ...any) string {
 
 // count says how many there are; key has the forms "one" and "other".
 func count(key string, n int) string {
+	speaking.RLock()
+	defer speaking.RUnlock()
 	return lang.XN(key, key, n, map[string]any{"N": n})
 }
 

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/lang"
+
 	"github.com/carillon-im/carillon/desktop/state"
 )
 
@@ -147,4 +150,58 @@ func TestProblemsAreSentences(t *testing.T) {
 	if got := problem(state.Problem{Code: "never heard of", Detail: "engine on fire"}); !strings.Contains(got, "Engine on fire.") {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A language is chosen whatever that of the system is, and the environment of
+// other programs stays as it was.
+func TestSpeak(t *testing.T) {
+	t.Cleanup(func() { Speak("") })
+	t.Setenv("LC_ALL", "es_ES.UTF-8")
+	t.Setenv("LANGUAGE", "")
+	os.Unsetenv("LANGUAGE")
+	for _, tt := range [][3]string{{"de", "Anmelden", "2 Dateien"}, {"en", "Sign in", "2 files"}, {"", "Entrar", "2 archivos"}, {"tlh", "Entrar", "2 archivos"}, {"de", "Anmelden", "2 Dateien"}} {
+		if err := Speak(tt[0]); err != nil {
+			t.Fatal(err)
+		}
+		if got, n := Say("signin.do"), count("files.count", 2); got != tt[1] || n != tt[2] {
+			t.Errorf("%q says %q and %q, want %q", tt[0], got, n, tt[1:])
+		}
+		// The toolkit's own words, as in the dialog that chooses files.
+		if got := lang.L("Cancel"); tt[0] == "de" && got != "Abbrechen" {
+			t.Errorf("the toolkit says %q", got)
+		}
+	}
+	if _, set := os.LookupEnv("LANGUAGE"); set || os.Getenv("LC_ALL") != "es_ES.UTF-8" {
+		t.Errorf("the environment is changed: %q, %v", os.Getenv("LC_ALL"), set)
+	}
+}
+
+// The settings name the languages and say which one was chosen; the page is there
+// again in it, at the same place.
+func TestAnotherLanguageIsChosen(t *testing.T) {
+	t.Cleanup(func() { Speak("") })
+	d := newDesk(t, "light", people().Apply(state.Show{Page: state.PageSettings}))
+	if got, want := strings.Join(d.options.speech.Options, ", "), "as the system, English, Deutsch, Español"; got != want {
+		t.Errorf("languages are %s, want %s", got, want)
+	}
+	d.window.Canvas().Focus(d.options.speech)
+	d.options.speech.SetSelectedIndex(2)
+	want := d.app.Settings
+	want.Language = "de"
+	d.expect(t, state.Change{Settings: want})
+	if err := Speak("de"); err != nil {
+		t.Fatal(err)
+	}
+	d.Draw(d.app.Apply(state.SettingsChanged{Settings: want}))
+	d.View = d.Rebuild()
+	d.window.SetContent(d.Root)
+	d.Bind(d.window.Canvas())
+	d.Draw(d.app)
+	if got := d.options.speech; got.Selected != "Deutsch" || got.Options[0] != "wie das System" || d.focusedOn() != fyne.Focusable(got) {
+		t.Errorf("%q of %q, focus at %T", got.Selected, got.Options, d.focusedOn())
+	}
+	d.expect(t)
+	d.options.speech.SetSelectedIndex(0)
+	want.Language = ""
+	d.expect(t, state.Change{Settings: want})
 }
