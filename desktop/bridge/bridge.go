@@ -152,6 +152,9 @@ type Bridge struct {
 	mu    sync.Mutex
 	wants []func() // what the user wants, in order
 
+	saving sync.Mutex // held while settings are written
+	chosen atomic.Pointer[state.Settings]
+
 	view    atomic.Pointer[View]
 	latest  atomic.Pointer[state.App]
 	drawing atomic.Bool

@@ -60,13 +60,8 @@ func (b *Bridge) change(s state.Settings) {
 		return
 	}
 	b.apply(state.SettingsChanged{Settings: s})
-	b.wg.Go(func() {
-		text, err := toml.Marshal(s)
-		if err == nil {
-			err = safefile.Write(settingsPath(b.cfg.Paths), text)
-		}
-		b.wrong(err, "")
-	})
+	b.chosen.Store(&s)
+	b.wg.Go(func() { b.wrong(b.saveSettings(), "") })
 	if b.cfg.Desktop.Restyle != nil && (s.Language != old.Language || s.Theme != old.Theme || s.Scale != old.Scale || s.Autostart != old.Autostart) {
 		b.cfg.OnUI(func() { b.cfg.Desktop.Restyle(s) })
 	}
@@ -81,6 +76,18 @@ func (b *Bridge) change(s state.Settings) {
 			a.receiveAnew()
 		}
 	}
+}
+
+// saveSettings keeps what was chosen last. Two choices may be on their way at
+// once, and the first must not be written over the second.
+func (b *Bridge) saveSettings() error {
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	text, err := toml.Marshal(*b.chosen.Load())
+	if err == nil {
+		err = safefile.Write(settingsPath(b.cfg.Paths), text)
+	}
+	return err
 }
 
 // renew logs in anew where who may call is not as the user wants it, for that is
