@@ -166,6 +166,9 @@ func (a *assembler) pop(now time.Time) (f codedFrame, ok, lost bool) {
 			switch {
 			case end > a.high: // nothing is missing so far
 				a.stuck = time.Time{}
+			case a.wholeKeyFrom(end): // which needs nothing of what is missing
+				a.lose()
+				continue
 			case a.stuck.IsZero():
 				a.stuck = now
 			case now.Sub(a.stuck) > a.patience():
@@ -185,6 +188,23 @@ func (a *assembler) pop(now time.Time) (f codedFrame, ok, lost bool) {
 		return f, true, false
 	}
 	return f, false, false
+}
+
+// wholeKeyFrom reports whether a whole key frame begins after the missing packet
+// n, and then moves to it.
+func (a *assembler) wholeKeyFrom(n int64) bool {
+	was := a.next
+	for n++; n <= a.high; n++ {
+		if s := a.slot(n); !s.present || !s.first {
+			continue
+		}
+		a.next = n
+		if _, whole := a.end(); whole {
+			return true
+		}
+	}
+	a.next = was
+	return false
 }
 
 func (a *assembler) patience() time.Duration {

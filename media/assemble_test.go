@@ -312,3 +312,28 @@ func FuzzAssembler(f *testing.F) {
 		}
 	})
 }
+
+// What is missing does not hold up a key frame that is whole.
+func TestAssemblerGoesOnWithAWholeKeyFrame(t *testing.T) {
+	f := newFeed(t)
+	f.whole(true, 3000)
+	seq, ps, _ := f.next(false, 3000)
+	f.put(seq, ps[0]) // the others are lost
+	f.whole(false, 3000)
+	f.got, f.want = nil, 0
+	key := f.whole(true, 3000)
+	after := f.whole(false, 3000)
+	if len(f.got) != 2 || !bytes.Equal(f.got[0], key) || !bytes.Equal(f.got[1], after) {
+		t.Errorf("%d pictures come at once, want the key frame and the one after it", len(f.got))
+	}
+	if f.want != 0 {
+		t.Error("another key frame is asked for")
+	}
+	for i := range ps { // what comes after all is of no use
+		f.put(seq+uint16(i), ps[i])
+	}
+	f.pop()
+	if next := f.whole(false, 3000); len(f.got) != 3 || !bytes.Equal(f.got[2], next) {
+		t.Error("it does not go on")
+	}
+}

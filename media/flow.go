@@ -45,12 +45,15 @@ type flow struct {
 	rtx      atomic.Uint32 // as which source packets are sent again; 0 is as pion says
 	reported atomic.Int64  // unix nanoseconds of the last report of the peer
 	resent   atomic.Uint64 // packets sent again
+	overrun  atomic.Bool   // more was to be sent again than is of use
 
-	guard queueGuard
+	guard  queueGuard
+	memory pathMemory
 
 	mu      sync.Mutex // guards what follows
 	queue   []pacedPacket
 	bytes   int
+	again   int           // bytes of it that were sent before
 	wake    chan struct{} // has one element when there is something to send
 	closing bool
 	done    chan struct{} // closed when closing
@@ -68,6 +71,7 @@ type pacedPacket struct {
 func newFlow(cfg Config) (*flow, error) {
 	f := &flow{wake: make(chan struct{}, 1), done: make(chan struct{})}
 	f.rate.Store(paceFactor * startBitrate)
+	f.memory.held = float64(min(startBitrate, cfg.Video.MaxBitrate))
 	var err error
 	f.bwe, err = gcc.NewSendSideBWE(
 		gcc.SendSideBWEInitialBitrate(min(startBitrate, cfg.Video.MaxBitrate)),
@@ -85,7 +89,8 @@ func newFlow(cfg Config) (*flow, error) {
 // estimate is what the path takes, in bit/s, and whether the peer tells.
 func (f *flow) estimate() (bps int, known bool) {
 	at := f.reported.Load()
-	bps = int(float64(f.bwe.GetTargetBitrate()) * f.guard.share())
+	share, _ := f.guard.share()
+	bps = int(f.memory.estimate() * share)
 	return bps, at != 0 && time.Since(time.Unix(0, at)) < reportFresh
 }
 
@@ -144,21 +149,28 @@ type estimator struct {
 func (e *estimator) NewInterceptor(string) (interceptor.Interceptor, error) { return e, nil }
 
 func (e *estimator) BindLocalStream(info *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
-	if !isVideo(info) {
-		return w
-	}
 	for _, x := range info.RTPHeaderExtensions {
 		if x.URI != sdp.TransportCCURI {
 			continue
 		}
 		id := uint8(x.ID)
-		return e.bwe.AddStream(info, interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		measured := isVideo(info)
+		noted := interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 			var n rtp.TransportCCExtension
 			if n.Unmarshal(h.GetExtension(id)) == nil {
-				e.guard.sent(n.TransportSequence, time.Now())
+				bits := 0
+				if measured {
+					bits = (h.MarshalSize() + len(payload)) * 8
+					e.memory.sent(bits)
+				}
+				e.guard.sent(n.TransportSequence, bits, time.Now())
 			}
 			return w.Write(h, payload, a)
-		}))
+		})
+		if !measured {
+			return noted
+		}
+		return e.bwe.AddStream(info, noted)
 	}
 	return w
 }
@@ -178,10 +190,12 @@ func (e *estimator) BindRTCPReader(r interceptor.RTCPReader) interceptor.RTCPRea
 		}
 		for _, p := range packets {
 			if cc, ok := p.(*rtcp.TransportLayerCC); ok {
-				e.guard.reported(cc.BaseSequenceNumber+cc.PacketStatusCount-1, time.Now())
+				r := e.guard.reported(cc, time.Now())
 				if e.bwe.WriteRTCP([]rtcp.Packet{p}, a) == nil {
 					e.reported.Store(time.Now().UnixNano())
 				}
+				share, high := e.guard.share()
+				e.memory.reported(r, e.bwe.GetTargetBitrate(), share, high)
 			}
 		}
 		return n, a, nil
@@ -218,6 +232,13 @@ func (p *pacer) BindLocalStream(info *interceptor.StreamInfo, w interceptor.RTPW
 		// What was sent before goes first: a picture waits for it.
 		again := h.SSRC != info.SSRC || begun && int16(h.SequenceNumber-last) <= 0
 		if again {
+			if sendTime(p.again, p.rate.Load()) > maxPacedTime {
+				// The path got so narrow that what was lost would hold up the
+				// picture for long.
+				p.overrun.Store(true)
+				return h.MarshalSize() + len(payload), nil
+			}
+			p.again += len(payload)
 			p.resent.Add(1)
 		} else {
 			last, begun = h.SequenceNumber, true
@@ -282,6 +303,9 @@ func (p *pacer) run() {
 			p.queue = nil // the array does not grow for ever
 		}
 		p.bytes -= len(k.payload)
+		if k.again {
+			p.again -= len(k.payload)
+		}
 		p.mu.Unlock()
 		free = free.Add(sendTime(k.header.MarshalSize()+len(k.payload), rate))
 		_, _ = k.writer.Write(&k.header, k.payload, k.attr) // what cannot be sent is lost, as elsewhere on the way
@@ -294,7 +318,7 @@ func (p *pacer) Close() error {
 		p.closing = true
 		close(p.done)
 	}
-	p.queue, p.bytes = nil, 0
+	p.queue, p.bytes, p.again = nil, 0, 0
 	p.mu.Unlock()
 	p.pacers.Wait()
 	return nil

@@ -1,8 +1,11 @@
 package media
 
 import (
+	"iter"
 	"sync"
 	"time"
+
+	"github.com/pion/rtcp"
 )
 
 // What a queue in the path may cost.
@@ -28,8 +31,9 @@ const (
 type queueGuard struct {
 	mu        sync.Mutex // guards what follows
 	departure [guardSize]struct {
-		seq uint16
-		at  time.Time
+		seq  uint16
+		bits int
+		at   time.Time
 	}
 	part  float64          // of the estimate that is used; 0 is all
 	least [2]time.Duration // shortest round trip of this window and the one before
@@ -37,23 +41,64 @@ type queueGuard struct {
 	high  int              // reports in a row of a path that is full
 }
 
-// sent notes when a packet left.
-func (g *queueGuard) sent(seq uint16, at time.Time) {
+// sent notes when a packet left and how much of pictures it has. Sound is in the
+// same numbers, and may be what a report ends with.
+func (g *queueGuard) sent(seq uint16, bits int, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	d := &g.departure[seq%guardSize]
-	d.seq, d.at = seq, at
+	d.seq, d.bits, d.at = seq, bits, at
 }
 
-// reported takes a report whose last packet is seq.
-func (g *queueGuard) reported(seq uint16, now time.Time) {
+// reported takes a report and tells what it says of packets that were sent.
+func (g *queueGuard) reported(cc *rtcp.TransportLayerCC, now time.Time) pathReport {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	d := g.departure[seq%guardSize]
-	if d.seq != seq || d.at.IsZero() {
-		return
+	r := pathReport{at: now}
+	seq := cc.BaseSequenceNumber
+	for arrived := range arrivals(cc) {
+		if d := &g.departure[seq%guardSize]; d.seq == seq && d.bits > 0 {
+			r.packets++
+			if arrived {
+				r.received += d.bits
+			} else {
+				r.lost++
+			}
+			d.bits = 0 // counted once
+		}
+		seq++
 	}
-	g.measured(now.Sub(d.at), now)
+	last := cc.BaseSequenceNumber + cc.PacketStatusCount - 1
+	if d := g.departure[last%guardSize]; d.seq == last && !d.at.IsZero() {
+		g.measured(now.Sub(d.at), now)
+	}
+	return r
+}
+
+// arrivals tells of each packet of a report, from the first one on, whether it
+// arrived. draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1
+func arrivals(cc *rtcp.TransportLayerCC) iter.Seq[bool] {
+	return func(yield func(bool) bool) {
+		left := int(cc.PacketStatusCount)
+		for _, c := range cc.PacketChunks {
+			switch c := c.(type) {
+			case *rtcp.RunLengthChunk:
+				for range min(int(c.RunLength), left) {
+					if !yield(c.PacketStatusSymbol != rtcp.TypeTCCPacketNotReceived) {
+						return
+					}
+				}
+				left -= min(int(c.RunLength), left)
+			case *rtcp.StatusVectorChunk:
+				for _, s := range c.SymbolList[:min(len(c.SymbolList), left)] {
+					if !yield(s != rtcp.TypeTCCPacketNotReceived) {
+						return
+					}
+				}
+				left -= min(len(c.SymbolList), left)
+			}
+		}
+	}
 }
 
 // measured takes a round trip. It requires g.mu.
@@ -83,12 +128,13 @@ func (g *queueGuard) measured(rtt time.Duration, now time.Time) {
 	}
 }
 
-// share is the part of the estimate that should be sent.
-func (g *queueGuard) share() float64 {
+// share is the part of the estimate that should be sent, and high how many
+// reports in a row told of a queue.
+func (g *queueGuard) share() (part float64, high int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.part == 0 {
-		return 1
+		return 1, 0
 	}
-	return g.part
+	return g.part, g.high
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/carillon-im/carillon/jingle"
 	jrtp "github.com/carillon-im/carillon/jingle/rtp"
+	"github.com/pion/rtcp"
 )
 
 func TestREMBFollowsWhatArrives(t *testing.T) {
@@ -86,31 +87,43 @@ func TestQueueGuard(t *testing.T) {
 	trip := func(n int, rtt time.Duration) {
 		for range n {
 			now = now.Add(100 * time.Millisecond)
-			g.sent(7, now.Add(-rtt))
-			g.reported(7, now)
+			g.sent(7, 8000, now.Add(-rtt))
+			g.reported(reportOf(7, true), now)
 		}
 	}
 	trip(10, 40*time.Millisecond)
-	if g.share() != 1 {
-		t.Errorf("share %v of a free path", g.share())
+	if s, _ := g.share(); s != 1 {
+		t.Errorf("share %v of a free path", s)
 	}
 	trip(1, 300*time.Millisecond)
-	if g.share() != 1 {
-		t.Errorf("share %v after one late report", g.share())
+	if s, _ := g.share(); s != 1 {
+		t.Errorf("share %v after one late report", s)
 	}
 	trip(20, 200*time.Millisecond)
-	if s := g.share(); s > 0.5 || s < guardLeast {
+	if s, _ := g.share(); s > 0.5 || s < guardLeast {
 		t.Errorf("share %v of a full path", s)
 	}
 	trip(60, 45*time.Millisecond)
-	if g.share() != 1 {
-		t.Errorf("share %v when the path is free again", g.share())
+	if s, _ := g.share(); s != 1 {
+		t.Errorf("share %v when the path is free again", s)
 	}
-	g.reported(9, now) // never sent
+	g.reported(reportOf(9, true), now) // never sent
 	// A way that is longer for good is no queue.
 	trip(600, 200*time.Millisecond)
 	trip(60, 200*time.Millisecond)
-	if g.share() != 1 {
-		t.Errorf("share %v of a path that got longer", g.share())
+	if s, _ := g.share(); s != 1 {
+		t.Errorf("share %v of a path that got longer", s)
+	}
+}
+
+// reportOf is a report about one packet.
+func reportOf(seq uint16, arrived bool) *rtcp.TransportLayerCC {
+	symbol := uint16(rtcp.TypeTCCPacketNotReceived)
+	if arrived {
+		symbol = rtcp.TypeTCCPacketReceivedSmallDelta
+	}
+	return &rtcp.TransportLayerCC{
+		BaseSequenceNumber: seq, PacketStatusCount: 1,
+		PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: symbol, RunLength: 1}},
 	}
 }

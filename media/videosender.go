@@ -256,6 +256,9 @@ func (s *videoSender) frame(f video.Frame, number int, drawn bool) {
 		// does not always ask for a key frame then.
 		s.wantKey.Store(true)
 	}
+	if flow.overrun.Swap(false) {
+		s.wantKey.Store(true)
+	}
 	if s.wantKey.Load() && now.Sub(s.keyAt) >= keyEvery {
 		key = s.wantKey.Swap(false)
 	}

@@ -1,12 +1,16 @@
 package mediatest_test
 
 import (
+	"context"
+	"image"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/mediatest"
+	"github.com/carillon-im/carillon/media/video"
 )
 
 // A spell is some time of a call, as one side saw it.
@@ -91,7 +95,7 @@ func TestVideoFollowsThePath(t *testing.T) {
 		if narrow.delay > 350*time.Millisecond || narrow.conceal > 0.04 {
 			t.Error("sound suffers on the narrow path")
 		}
-		if drop.gap > 2*time.Second {
+		if drop.gap > 1600*time.Millisecond {
 			t.Error("the picture froze when the path dropped")
 		}
 		if again.bitrate < 600_000 || again.fps < 20 {
@@ -131,6 +135,68 @@ func TestPicturesWaitForTheirSound(t *testing.T) {
 		t.Logf("%+v, sound %v", s, want)
 		if d := s.age - want; d < -80*time.Millisecond || d > 80*time.Millisecond {
 			t.Errorf("pictures are %v old when they are seen, sound %v", s.age, want)
+		}
+	})
+}
+
+// A slide is what a shared screen shows: pictures that come all the time and are
+// the same until it is turned.
+type slide struct {
+	video.Source
+	moves atomic.Bool
+	shown *image.YCbCr
+}
+
+func (s *slide) Drawn() bool { return true }
+
+func (s *slide) Read(ctx context.Context) (video.Frame, error) {
+	f, err := s.Source.Read(ctx)
+	if err != nil {
+		return f, err
+	}
+	if s.moves.Load() || s.shown == nil {
+		s.shown = video.NewImage(f.Image.Rect.Dx(), f.Image.Rect.Dy())
+		copy(s.shown.Y, f.Image.Y)
+		copy(s.shown.Cb, f.Image.Cb)
+		copy(s.shown.Cr, f.Image.Cr)
+	}
+	f.Image = s.shown
+	return f, nil
+}
+
+// A shared screen that stood still moves as before at once when it moves again,
+// and sound does not suffer by it.
+func TestSharedScreenMovesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var screens []*slide // Alice's and Bob's
+		move := func(moves bool) {
+			for _, s := range screens {
+				s.moves.Store(moves)
+			}
+		}
+		n := mediatest.Config{Delay: 20 * time.Millisecond, Bandwidth: 2_000_000}.New(t)
+		_, bob := n.Call(t, mediatest.Video, func(cfg *media.Config) {
+			s := &slide{Source: video.NewPatternSource(1280, 720, 30)}
+			cfg.Video.Source, screens = s, append(screens, s)
+		})
+		move(true)
+		watch(t, bob, 15*time.Second)
+		before := watch(t, bob, 5*time.Second)
+		move(false)
+		still := watch(t, bob, 30*time.Second)
+		move(true)
+		again := watch(t, bob, 3*time.Second)
+		t.Logf("moving:  %+v", before)
+		t.Logf("still:   %+v", still)
+		t.Logf("again:   %+v", again)
+		if before.fps < 25 || still.bitrate > before.bitrate/10 {
+			t.Fatal("the screen was not shared as it was meant to")
+		}
+		if again.fps < 25 || again.bitrate < before.bitrate/2 {
+			t.Error("a screen that moves again is slow")
+		}
+		if again.delay > 150*time.Millisecond || again.conceal > 0.02 {
+			t.Error("sound suffers when it moves again")
 		}
 	})
 }

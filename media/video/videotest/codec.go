@@ -13,8 +13,9 @@ import (
 )
 
 // Codec is called VP8 and carries the code of a test pattern and nothing else,
-// padded to the bit rate. It is as strict as a real one: a picture whose
-// predecessor is missing is an error.
+// padded to the bit rate, and next to nothing when the code is that of the
+// picture before. It is as strict as a real one: a picture whose predecessor is
+// missing is an error.
 func Codec() video.Codec {
 	return video.Codec{
 		Name: "VP8", PayloadType: 96,
@@ -23,11 +24,15 @@ func Codec() video.Codec {
 	}
 }
 
-const header = 16 // flags, 3 unused, width, height, count, number, millis
+const (
+	header = 16 // flags, 3 unused, width, height, count, number, millis
+	still  = 60 // bytes of a picture like the one before
+)
 
 type encoder struct {
 	video.EncoderOptions
 	count uint16
+	last  video.Code
 }
 
 func (e *encoder) Encode(dst []byte, m *image.YCbCr, _ time.Duration, key bool) ([]byte, bool, error) {
@@ -37,9 +42,13 @@ func (e *encoder) Encode(dst []byte, m *image.YCbCr, _ time.Duration, key bool) 
 	key = key || e.count == 0
 	c, _ := video.ReadCode(m)
 	size := max(int(float64(e.Bitrate)/8/e.FPS), header)
-	if key {
+	switch {
+	case key:
 		size *= 3
+	case c == e.last:
+		size = still
 	}
+	e.last = c
 	b := make([]byte, size)
 	if !key {
 		b[0] = 1

@@ -1,0 +1,115 @@
+package media
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+)
+
+// A path is reported on ten times a second.
+type memoryPath struct {
+	pathMemory
+	now time.Time
+}
+
+func newMemoryPath(held float64) *memoryPath {
+	return &memoryPath{pathMemory: pathMemory{held: held}, now: time.Unix(1000, 0)}
+}
+
+// pass lets d pass with so much sent and received, in bit/s, and a share of
+// packets lost. Pion's estimate is theirs.
+func (m *memoryPath) pass(d time.Duration, sent, received int, loss float64, theirs, high int) {
+	for range d / (100 * time.Millisecond) {
+		m.now = m.now.Add(100 * time.Millisecond)
+		m.sent(sent / 10)
+		share := 1.0
+		if high > 0 {
+			share = 0.9
+		}
+		m.reported(pathReport{at: m.now, packets: 10, lost: int(10 * loss), received: received / 10}, theirs, share, high)
+	}
+}
+
+func TestPathMemory(t *testing.T) {
+	const wide, little = 1_500_000, 20_000
+	near := func(t *testing.T, what string, got, want float64) {
+		t.Helper()
+		if got < want*0.9 || got > want*1.1 {
+			t.Errorf("%s: %.0f bit/s, want %.0f or so", what, got, want)
+		}
+	}
+	t.Run("it keeps what it was while little is sent", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(5*time.Second, wide, wide, 0, wide, 0)
+		m.pass(300*time.Millisecond, little, little, 0, wide, 0)
+		m.pass(30*time.Second, little, little, 0, little, 0)
+		near(t, "after half a minute", m.estimate(), wide)
+		m.pass(time.Minute, little, little, 0, little, 0)
+		near(t, "after long", m.estimate(), startBitrate)
+	})
+	t.Run("it keeps what it was when much is sent again", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(5*time.Second, little, little, 0, little, 0)
+		for theirs := 100_000; theirs < wide; theirs += 100_000 {
+			m.pass(time.Second, wide, wide, 0, theirs, 0)
+		}
+		near(t, "then", m.estimate(), wide)
+	})
+	t.Run("nothing sent raises nothing", func(t *testing.T) {
+		m := newMemoryPath(startBitrate)
+		m.pass(20*time.Second, little, little, 0, 5*startBitrate, 0)
+		near(t, "while idle", m.estimate(), startBitrate)
+		m.pass(3*time.Second, startBitrate, startBitrate, 0, 5*startBitrate, 0)
+		near(t, "while used", m.estimate(), startBitrate*memoryGrowth*memoryGrowth*memoryGrowth)
+		m.pass(30*time.Second, startBitrate, startBitrate, 0, 5*startBitrate, 0)
+		near(t, "at most", m.estimate(), startBitrate*memoryMore)
+	})
+	t.Run("pion sees that the path is full", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(2*time.Second, wide, wide, 0, wide, 0)
+		m.pass(time.Second, wide, wide, 0, 1_000_000, 0)
+		near(t, "then", m.estimate(), wide*memoryLess)
+	})
+	t.Run("little comes through and packets wait", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(2*time.Second, wide, wide, 0, wide, 0)
+		m.pass(600*time.Millisecond, wide, 300_000, 0, wide, 2)
+		near(t, "then", m.estimate(), 300_000*memoryLess)
+	})
+	t.Run("packets wait for long, and few were sent", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(time.Second, 100_000, 100_000, 0, 90_000, 0)
+		m.pass(time.Second, 100_000, 100_000, 0, 90_000, memoryHigh)
+		near(t, "then", m.estimate(), 90_000)
+	})
+	t.Run("packets are lost, and few were sent", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(3*time.Second, 100_000, 70_000, 0.3, 90_000, 0)
+		near(t, "then", m.estimate(), 90_000)
+	})
+	t.Run("it comes back from the least", func(t *testing.T) {
+		m := newMemoryPath(leastBitrate)
+		m.pass(40*time.Second, leastBitrate/3, leastBitrate, 0, wide, 0)
+		if got := m.estimate(); got < leastBitrate*memoryMore*0.9 {
+			t.Errorf("%.0f bit/s", got)
+		}
+	})
+}
+
+func TestArrivals(t *testing.T) {
+	cc := &rtcp.TransportLayerCC{
+		PacketStatusCount: 9,
+		PacketChunks: []rtcp.PacketStatusChunk{
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedLargeDelta, RunLength: 2},
+			&rtcp.StatusVectorChunk{SymbolList: []uint16{rtcp.TypeTCCPacketNotReceived, rtcp.TypeTCCPacketReceivedSmallDelta}},
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketNotReceived, RunLength: 4},
+			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 8000}, // more than there are
+		},
+	}
+	want := []bool{true, true, false, true, false, false, false, false, true}
+	if got := slices.Collect(arrivals(cc)); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
