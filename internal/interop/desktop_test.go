@@ -126,6 +126,14 @@ func TestInteropAppEnds(t *testing.T) {
 	}
 }
 
+const (
+	// stillFor is how long a shared screen stands still.
+	stillFor = 15 * time.Second
+	// stillRate is what a call takes at most while it does, sound included, in
+	// bit/s.
+	stillRate = 150_000
+)
+
 func TestInteropTwoAppsSeeEachOther(t *testing.T) {
 	a := startApps(t)
 	annas, bens := a.call(t)
@@ -154,7 +162,31 @@ func TestInteropTwoAppsSeeEachOther(t *testing.T) {
 	// Anna shares her screen, where ben's pattern moves: he sees himself.
 	a.anna.Do("SendPicture", state.SendPicture{ID: annas, Picture: state.Screen})
 	a.anna.Until("shares", func(s state.App) bool { return s.Calls[0].Picture == state.Screen })
-	a.ben.Until("sees a screen", func(s state.App) bool { st := s.Calls[0].Stats; return st.Width > 0 && st.Width*3 != st.Height*4 })
+	wide := a.ben.Until("sees a screen", func(s state.App) bool {
+		st := s.Calls[0].Stats
+		return st.Width > 0 && st.Width*3 != st.Height*4 && st.FPS > 10
+	}).Calls[0].Stats
+	// It stands still for a while, and moves again as before.
+	a.ben.Do("SendPicture", state.SendPicture{ID: bens})
+	a.anna.Until("sees nothing", func(s state.App) bool { return !s.Calls[0].TheirPicture })
+	still := time.After(stillFor)
+	a.ben.Until("sees that it stands still", func(s state.App) bool { return s.Calls[0].Stats.RateIn < stillRate })
+	<-still
+	if st := a.ben.State().Calls[0].Stats; st.Width != wide.Width || st.Height != wide.Height {
+		t.Errorf("a screen that stands still is %dx%d, and was %dx%d", st.Width, st.Height, wide.Width, wide.Height)
+	}
+	a.ben.Do("SendPicture", state.SendPicture{ID: bens, Picture: state.Camera})
+	a.anna.Until("sees him again", func(s state.App) bool { return s.Calls[0].TheirPicture })
+	moves := time.Now()
+	again := a.ben.Until("sees that it moves", func(s state.App) bool {
+		st := s.Calls[0].Stats
+		return st.RateIn > 2*stillRate && st.FPS > 10
+	}).Calls[0].Stats
+	t.Logf("the screen: %dx%d, %.0f pictures a second; %v after it moves again %dx%d, %.0f a second at %.0f kbit/s",
+		wide.Width, wide.Height, wide.FPS, time.Since(moves).Round(time.Millisecond), again.Width, again.Height, again.FPS, again.RateIn/1000)
+	if again.Width != wide.Width || again.Height != wide.Height {
+		t.Errorf("a screen that moves again is %dx%d, and was %dx%d", again.Width, again.Height, wide.Width, wide.Height)
+	}
 	for _, x := range []struct {
 		d  *lab.Desktop
 		id string
