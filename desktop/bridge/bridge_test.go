@@ -528,6 +528,74 @@ func TestAnOfferOutlivesTheApp(t *testing.T) {
 	anna.nothingLeft()
 }
 
+// What fails for a reason that lasts is tried again some times, then it is said
+// that it is not, and that is what stays of it.
+func TestWhatCannotBeSentIsNotTriedForEver(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	file := filepath.Join(anna.dir, "gone.txt")
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	broke := func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Broke }
+	anna.until("it is not there", broke)
+	kept := func() []outbox.Outgoing {
+		left, err := outbox.Open(anna.cfg.Paths.State).Outgoing()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return left
+	}
+	for try := 1; try <= maxTries; try++ {
+		if len(kept()) != 1 {
+			t.Fatalf("before start %d it is given up: %+v", try, kept())
+		}
+		anna.again()
+		x := anna.until("it is tried", broke).Transfers[0]
+		if x.GivenUp != (try == maxTries) || x.Problem == nil || x.Problem.Code != "file" {
+			t.Errorf("start %d: %+v, %+v", try, x, x.Problem)
+		}
+	}
+	anna.nothingLeft()
+	anna.again()
+	x := anna.until("what was is there", func(a state.App) bool { return online(a) && len(a.Transfers) == 1 }).Transfers[0]
+	if x.Phase != state.Broke || x.Names[0] != "gone.txt" {
+		t.Errorf("what stays is %+v", x)
+	}
+
+	// One that our user tries again may come to something.
+	back := filepath.Join(anna.dir, "back.txt")
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{back}})
+	newest := func(f func(state.Transfer) bool) func(state.App) bool {
+		return func(a state.App) bool {
+			for _, x := range a.Transfers {
+				if x.Names[0] == "back.txt" {
+					return f(x)
+				}
+			}
+			return false
+		}
+	}
+	anna.until("it is not there", newest(func(x state.Transfer) bool { return x.Phase == state.Broke }))
+	for try := 1; try <= maxTries; try++ {
+		anna.again()
+		anna.until("it is tried", newest(func(x state.Transfer) bool { return x.Phase == state.Broke && x.GivenUp == (try == maxTries) }))
+	}
+	if err := os.WriteFile(back, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.sees(key("anna", "ben"))
+	for _, x := range anna.State().Transfers {
+		if x.Names[0] == "back.txt" {
+			anna.Do(state.ResumeFiles{ID: x.ID})
+		}
+	}
+	offered := func(a state.App) bool { return len(a.Transfers) > 0 && a.Transfers[0].Phase == state.Offered }
+	ben.Do(state.RefuseFiles{ID: ben.until("offered", offered).Transfers[0].ID})
+	anna.until("declined", newest(func(x state.Transfer) bool { return x.Phase == state.Refused && !x.GivenUp }))
+	anna.nothingLeft() // nobody is asked twice
+}
+
 // A transfer that runs when the app is quit goes on when it starts again.
 func TestATransferOutlivesTheApp(t *testing.T) {
 	s := server(t)

@@ -127,7 +127,7 @@ func (b *Bridge) carryOut(c state.Command) {
 		b.interrupt(c.ID, errPaused)
 	case state.ResumeFiles:
 		if s := b.sends[c.ID]; s != nil {
-			b.resume(c.ID, s)
+			b.anew(c.ID, s)
 		}
 	case state.CancelFiles:
 		b.interrupt(c.ID, errCancelled)

@@ -25,6 +25,9 @@ import (
 const (
 	// progressStep is the time between two looks at a transfer.
 	progressStep = 200 * time.Millisecond
+	// maxTries is how often what failed for a reason that lasts is tried again by
+	// itself, at starts and logins: a disk may be elsewhere, or theirs be full.
+	maxTries = 3
 )
 
 // Why a transfer was interrupted by our user.
@@ -44,6 +47,8 @@ type sending struct {
 	// wait has it go on for as long as it takes: it was on its way when the app
 	// was quit.
 	wait bool
+	// gaveUp says that it failed so often that it is not kept any more.
+	gaveUp bool
 }
 
 // An offer is something that somebody wants to send, until it is over.
@@ -148,10 +153,45 @@ func (b *Bridge) resume(id string, s *sending) {
 		}
 		b.await(func() {
 			s.stop, s.left.Bytes = nil, left.Bytes
+			if wait && cause == nil && lasts(done, err) {
+				if s.left.Tries++; s.left.Tries >= maxTries {
+					s.wait, s.gaveUp = false, true
+				} else {
+					tried := s.left
+					a.goes(func() { b.keepLeft(tried) })
+				}
+			}
 			b.transferOver(id, done, err, cause, s.key.JID)
 			b.forgetLeft(id, s)
 		})
 	})
+}
+
+// lasts reports whether a transfer that waits for as long as it takes ended with
+// something that is there again when it is tried again. What another user wanted
+// is no such thing.
+func lasts(done *courier.Done, err error) bool {
+	switch {
+	case err == nil:
+		return len(done.Failed()) > 0
+	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined):
+		return false
+	}
+	return true
+}
+
+// anew goes on with a transfer because our user wants it. Owner only.
+func (b *Bridge) anew(id string, s *sending) {
+	s.left.Tries = 0
+	if s.gaveUp {
+		s.gaveUp = false
+		for _, t := range b.app.Transfers {
+			if t.ID == id && b.db != nil { // it is no more what it was
+				b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, keptAs(t)), "") })
+			}
+		}
+	}
+	b.resume(id, s)
 }
 
 // look returns a small image of the file in a source that holds one, or nil
@@ -213,7 +253,8 @@ func (b *Bridge) keepLeft(o outbox.Outgoing) {
 // isLeft reports whether a transfer is there again after the app was quit.
 // Owner only.
 func (b *Bridge) isLeft(t state.Transfer) bool {
-	return b.sends[t.ID] != nil && t.Phase != state.Arrived && t.Phase != state.Refused && t.Phase != state.Cancelled
+	s := b.sends[t.ID]
+	return s != nil && !s.gaveUp && t.Phase != state.Arrived && t.Phase != state.Refused && t.Phase != state.Cancelled
 }
 
 // goOn resumes what was on its way when the app was quit. Owner only.
@@ -349,6 +390,9 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 		return
 	default:
 		over.Phase, over.Problem = state.Broke, b.problem(err, b.app.Name(state.Key{JID: who}))
+	}
+	if s := b.sends[id]; s != nil && over.Phase == state.Broke {
+		over.GivenUp = s.gaveUp
 	}
 	b.apply(over)
 	b.keep(id)

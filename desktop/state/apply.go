@@ -488,7 +488,7 @@ func (e TransferCarried) apply(a App) App {
 
 func (e TransferChanged) apply(a App) App {
 	return a.transfer(e.ID, func(t Transfer) Transfer {
-		t.Phase, t.Problem = e.Phase, e.Problem
+		t.Phase, t.Problem, t.GivenUp = e.Phase, e.Problem, e.GivenUp
 		if e.Place != "" {
 			t.Place = e.Place
 		}

@@ -154,6 +154,7 @@ type (
 		Problem  *Problem
 		Place    string
 		Verified bool
+		GivenUp  bool
 	}
 	// Packed puts files and folders into the parcel for somebody.
 	Packed struct {

@@ -20,6 +20,7 @@ type Transfer struct {
 	Place     string // the file or folder it lies in
 	Thumbnail []byte // a small image of it, as package thumb makes and decodes them
 	Problem   *Problem
+	GivenUp   bool // it failed so often that it does not go on by itself
 	Began     time.Time
 
 	at time.Time // of the last progress

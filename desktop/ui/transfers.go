@@ -262,6 +262,9 @@ func transferText(t state.Transfer) string {
 		if t.Problem != nil {
 			p := *t.Problem
 			p.Who = cmpOr(p.Who, cmpOr(t.Name, t.JID))
+			if t.GivenUp {
+				return tr("files.given.up", problem(p))
+			}
 			return problem(p)
 		}
 		add(tr("files.failed"))

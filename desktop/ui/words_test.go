@@ -205,3 +205,12 @@ func TestAnotherLanguageIsChosen(t *testing.T) {
 	want.Language = ""
 	d.expect(t, state.Change{Settings: want})
 }
+
+func TestWhatIsGivenUpSaysSo(t *testing.T) {
+	x := state.Transfer{Key: key("ben@example.org"), Phase: state.Broke, Problem: &state.Problem{Code: "file"}}
+	before := transferText(x)
+	x.GivenUp = true
+	if got := transferText(x); got != "Not tried again by itself. "+before {
+		t.Errorf("given up: %q, before: %q", got, before)
+	}
+}

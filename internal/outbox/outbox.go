@@ -51,6 +51,8 @@ type Outgoing struct {
 	// again, unless our user paused it.
 	App    bool `json:"app,omitempty"`
 	Paused bool `json:"paused,omitempty"`
+	// Tries is how often the app went on by itself and failed.
+	Tries int `json:"tries,omitempty"`
 }
 
 // A Path names a file. Written, it keeps also bytes that are no UTF-8, which a

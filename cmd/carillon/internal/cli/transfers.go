@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ type transfer struct {
 	Names    []string  `json:"names"`
 	Bytes    int64     `json:"bytes"` // of what is sent in all; of what has been received
 	Active   bool      `json:"active"`
+	App      bool      `json:"app"` // the app sends it, and goes on by itself
 	Since    time.Time `json:"since"`
 }
 
@@ -37,7 +39,7 @@ func (transfersListCmd) Run(_ context.Context, a *app) error {
 	}
 	var list []transfer
 	for _, o := range out {
-		t := transfer{ID: o.ID, Peer: o.To, Bytes: o.Bytes, Since: o.Began}
+		t := transfer{ID: o.ID, Peer: o.To, Bytes: o.Bytes, App: o.App, Since: o.Began}
 		for _, p := range o.Paths {
 			t.Names = append(t.Names, filepath.Base(string(p)))
 		}
@@ -63,7 +65,14 @@ func (transfersListCmd) Run(_ context.Context, a *app) error {
 		case t.Incoming:
 			a.screen.Printf("%s  from %s  %s  %s received so far", t.ID, screen.Escape(t.Peer), names, screen.Bytes(t.Bytes))
 		default:
-			a.screen.Printf("%s  to %s  %s  %s", t.ID, screen.Escape(t.Peer), names, screen.Bytes(t.Bytes))
+			line := fmt.Sprintf("%s  to %s  %s", t.ID, screen.Escape(t.Peer), names)
+			if t.Bytes >= 0 { // the app may not have read them yet
+				line += "  " + screen.Bytes(t.Bytes)
+			}
+			if t.App {
+				line += "  by the app, which goes on by itself"
+			}
+			a.screen.Printf("%s", line)
 		}
 	}
 	return nil
@@ -74,7 +83,8 @@ func (c transfersResumeCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	wanted := list
+	// What the app sends would be offered twice; who names it wants it from here.
+	wanted := slices.DeleteFunc(slices.Clone(list), func(o outbox.Outgoing) bool { return o.App })
 	if len(c.ID) > 0 {
 		wanted = nil
 		for _, id := range c.ID {

@@ -226,7 +226,7 @@ type transfersCmd struct {
 type transfersListCmd struct{}
 
 type transfersResumeCmd struct {
-	ID       []string `arg:"" name:"id" optional:"" help:"Which, as listed; all when none is named."`
+	ID       []string `arg:"" name:"id" optional:"" help:"Which, as listed; all but those of the app when none is named."`
 	Wait     bool     `help:"Wait until they are online, and go on whenever they come back."`
 	Loopback bool     `hidden:"" help:"Use loopback addresses too, for tests."`
 }
