@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"strings"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
@@ -174,6 +176,16 @@ func (p *person) remove(c state.Contact) {
 // more is what is needed rarely.
 func (p *person) more() { p.moreAs(p.shown, p.shown.Name) }
 
+// short is the beginning of a name that may have any length, for a button.
+func short(name string) string {
+	const most = 24
+	r := []rune(oneLine(name))
+	if len(r) <= most {
+		return string(r)
+	}
+	return strings.TrimSpace(string(r[:most-1])) + "…"
+}
+
 // moreAs is more about c, with a name in the field.
 func (p *person) moreAs(c state.Contact, as string) {
 	name := newEntry(p.v)
@@ -193,7 +205,7 @@ func (p *person) moreAs(c state.Contact, as string) {
 			p.v.sheet.close()
 		}
 	} else {
-		remove := newButton(p.v, tr("remove.do", c.Title()), func() { p.remove(c) })
+		remove := newButton(p.v, tr("remove.do", short(c.Title())), func() { p.remove(c) })
 		remove.Icon = iconTrash.in(paint(theme.ColorNameError))
 		remove.Importance = widget.LowImportance
 		content.Add(container.NewHBox(remove))

@@ -353,7 +353,6 @@ func (s *settings) showKeys() {
 		}
 		line(name, k.Label)
 	}
-	scroll := container.NewVScroll(box) // for a window that is low
-	s.v.sheet.open(tr("settings.keys"), container.New(asContent{scroll}, scroll), "", false, nil)
+	s.v.sheet.open(tr("settings.keys"), box, "", false, nil)
 	s.v.sheet.again = func(n *View) { n.options.showKeys() }
 }

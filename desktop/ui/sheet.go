@@ -19,6 +19,7 @@ type sheet struct {
 	v      *View
 	root   *fyne.Container // visible while it is open
 	layer  *fyne.Container // the overlay: root and the tips. A view made anew takes it over
+	middle *fyne.Container // holds holds there
 	holds  *fyne.Container
 	closed func()      // called once when what it shows goes away; may be nil
 	again  func(*View) // opens it as it is in another view; may be nil
@@ -40,7 +41,8 @@ func newSheet(v *View) *sheet {
 	yes := newRound(v, iconPhone, 38, colorCall, colorOnStage, tr("call.answer"), func() { v.send(state.AnswerCall{ID: s.call.ID}) })
 	s.ring = panel(colorControl, padding(border(nil, nil, nil, columns(8, no, yes), container.New(exactly(fyne.NewSize(320, 38)), vcentre(s.who))), 6, 6, 14, 8))
 	s.ring.Hide()
-	s.root = container.NewStack(shade, container.New(within{}, s.holds), container.New(floating{0.5, 0, 12}, s.ring))
+	s.middle = container.New(within{s}, s.holds)
+	s.root = container.NewStack(shade, s.middle, container.New(floating{0.5, 0, ringMargin}, s.ring))
 	s.root.Hide()
 	s.layer = container.NewStack(s.root)
 	return s
@@ -80,8 +82,11 @@ func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger 
 		}
 		break
 	}
+	// For a window that is low. What has the focus is drawn a little beyond itself.
+	const edge = 2
+	scroll := container.NewVScroll(padded(content, edge))
 	s.holds.Objects = []fyne.CanvasObject{back, padded(container.New(atLeast(fyne.NewSize(380, 0)),
-		border(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, content)), 20)}
+		border(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, padded(container.New(asContent{scroll}, scroll), -edge))), 20)}
 	s.holds.Refresh()
 	s.root.Show()
 	s.stay()
@@ -166,23 +171,33 @@ func (s *sheet) draw(a state.App) {
 		s.call = c
 		s.who.set(tr("waiting.text", cmpOr(c.Name, c.JID)))
 	}
-	show(s.ring, ok)
+	if s.ring.Visible() != ok {
+		show(s.ring, ok)
+		s.middle.Refresh() // it moves out of the way
+	}
 }
 
-// within keeps something in the middle, at its size or less where there is no
-// room for that.
-type within struct{}
+// ringMargin is around the card of who calls.
+const ringMargin = 12
+
+// within keeps a sheet in the middle and below who calls, at its size or less
+// where there is no room for that.
+type within struct{ s *sheet }
 
 // MinSize implements [fyne.Layout].
 func (within) MinSize([]fyne.CanvasObject) fyne.Size { return fyne.Size{} }
 
 // Layout implements [fyne.Layout].
-func (within) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+func (w within) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	top := float32(0)
+	if w.s.ring.Visible() {
+		top = ringMargin + w.s.ring.MinSize().Height + ringMargin/2
+	}
 	for _, o := range objects {
 		m := o.MinSize()
-		m = fyne.NewSize(min(m.Width, size.Width), min(m.Height, size.Height))
+		m = fyne.NewSize(min(m.Width, size.Width), min(m.Height, size.Height-top))
 		o.Resize(m)
-		o.Move(fyne.NewPos((size.Width-m.Width)/2, (size.Height-m.Height)/2))
+		o.Move(fyne.NewPos((size.Width-m.Width)/2, max(top, (size.Height-m.Height)/2)))
 	}
 }
 

@@ -786,7 +786,7 @@ func newNotices(v *View) *notices {
 	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
 	back.CornerRadius, back.StrokeWidth, back.StrokeColor = 12, 1, paint(theme.ColorNameSeparator)
 	n.card = container.NewStack(back, padded(border(nil, nil, nil, container.NewVBox(shut), rows(0, n.text, n.detail, container.NewHBox(n.again))), 10))
-	n.root = container.New(floating{0.72, 1, 18}, container.New(atLeast(fyne.NewSize(460, 0)), n.card))
+	n.root = container.New(overPage{floating{0.72, 1, 18}}, container.New(atLeast(fyne.NewSize(noticeWidth, 0)), n.card))
 	n.root.Hide()
 	return n
 }
@@ -794,7 +794,7 @@ func newNotices(v *View) *notices {
 func (n *notices) draw(a state.App, stage bool) {
 	if stage != n.over {
 		n.over = stage
-		n.root.Layout = floating{0.72, 1, 18}
+		n.root.Layout = overPage{floating{0.72, 1, 18}}
 		if stage {
 			n.root.Layout = raised{floating{0.5, 1, 18}, overCall}
 		}

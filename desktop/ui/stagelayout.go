@@ -216,6 +216,28 @@ func (l *inRow) Layout(o []fyne.CanvasObject, size fyne.Size) {
 	}
 }
 
+// noticeWidth is that of a notice where there is room.
+const noticeWidth = 460
+
+// overPage is a floating that in a narrow window leaves the side free, with the
+// buttons that turn the pages.
+type overPage struct{ floating }
+
+// Layout implements [fyne.Layout].
+func (l overPage) Layout(objects []fyne.CanvasObject, size fyne.Size) {
+	if size.Width >= narrowWindow {
+		l.floating.Layout(objects, size)
+		return
+	}
+	const margin = 10
+	w := min(noticeWidth, size.Width-narrowWidth-2*margin)
+	for _, o := range objects {
+		o.Resize(fyne.NewSize(w, o.MinSize().Height)) // what wraps knows its height
+		h := min(o.MinSize().Height, size.Height-2*margin)
+		put(o, size.Width-margin-w, size.Height-margin-h, fyne.NewSize(w, h))
+	}
+}
+
 // A pill is a ground for a line of text, as wide as that is.
 type pill struct{ text *line }
 

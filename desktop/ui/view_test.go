@@ -465,8 +465,8 @@ func named(t *testing.T, d *desk, text string) (found *button) {
 			if o.Text == text {
 				found = o
 			}
-		case *fyne.Container:
-			for _, x := range o.Objects {
+		default:
+			for _, x := range inside(o) {
 				walk(x)
 			}
 		}
