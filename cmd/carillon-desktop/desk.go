@@ -40,8 +40,12 @@ const appID = "im.carillon.Carillon"
 // settleTime is how long after the start memory is given back.
 const settleTime = 3 * time.Second
 
-// windowSize is that of the first start.
+// windowSize is that of the first start, on a screen that has room for it. The
+// least is what the view needs.
 var windowSize = fyne.NewSize(1000, 660)
+
+// frameHeight is about what the desktop draws above a window.
+const frameHeight = 36
 
 //go:embed icon.svg
 var iconSVG []byte
@@ -71,6 +75,7 @@ type desk struct {
 	bell     *bell
 	last     string                 // folder of what was chosen last; of the UI thread
 	front    bool                   // the user works in the window; of the UI thread
+	fits     bool                   // the window was made to fit the screen; likewise
 	reminder atomic.Pointer[func()] // takes away what remind says
 	starts   atomic.Bool            // the session is to start the app
 }
@@ -149,6 +154,9 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.app.Lifecycle().SetOnExitedForeground(func() { d.front = false })
 	d.app.Lifecycle().SetOnStarted(func() {
 		d.log.Info("window is there", "after", time.Since(d.begin))
+		if !d.o.hidden {
+			d.fitScreen()
+		}
 		// Making a window leaves much behind that is not needed again.
 		time.AfterFunc(settleTime, giveBack)
 		d.dozer.start()
@@ -230,7 +238,12 @@ func (d *desk) style(s state.Settings) {
 }
 
 func (d *desk) restyle(s state.Settings) {
+	before := os.Getenv("FYNE_SCALE")
 	d.style(s)
+	if os.Getenv("FYNE_SCALE") != before {
+		d.fits = false
+		d.fitScreen()
+	}
 	d.starts.Store(s.Autostart)
 	go d.registerStart() // a file is read and written
 }
@@ -293,7 +306,37 @@ func (d *desk) reminded() {
 func (d *desk) raise() {
 	d.reminded()
 	d.window.Show()
+	d.fitScreen()
 	d.window.RequestFocus()
+}
+
+// fitScreen makes the window smaller where the screen has no room for it: when it
+// is shown for the first time, or everything is drawn larger. What Fyne itself
+// asks of the display then may be answered later, so it is looked at again.
+func (d *desk) fitScreen() {
+	if d.fits {
+		return
+	}
+	d.fits = true
+	for _, after := range []time.Duration{0, 200 * time.Millisecond, time.Second} {
+		time.AfterFunc(after, func() { d.dozer.do(d.fitNow) })
+	}
+}
+
+func (d *desk) fitNow() {
+	monitor := glfw.GetPrimaryMonitor()
+	if monitor == nil {
+		return
+	}
+	_, _, w, h := monitor.GetWorkarea()
+	if now, room := d.window.Canvas().Size(), screenRoom(w, h, d.window.Canvas().Scale()); now.Width > room.Width || now.Height > room.Height {
+		d.window.Resize(now.Min(room))
+	}
+}
+
+// screenRoom is the largest window on a screen of so many pixels.
+func screenRoom(w, h int, scale float32) fyne.Size {
+	return fyne.NewSize(float32(w)/scale, float32(h)/scale-frameHeight)
 }
 
 func (d *desk) tray() {

@@ -179,9 +179,8 @@ func (d *desk) notice(p place) bool {
 	return slices.Contains(p.in, fyne.CanvasObject(d.notices.root))
 }
 
-// Whatever the window shows fits in a small one: nothing is cut off, covered or
-// out of reach, in any language.
-func TestEverythingFitsInASmallWindow(t *testing.T) {
+// allSmall are the scenes that a small window must have room for.
+func allSmall() []scene {
 	all := scenes()
 	for _, s := range screens() {
 		all = append(all, scene{s.name + " (screen)", s.state(), s.then})
@@ -214,6 +213,13 @@ func TestEverythingFitsInASmallWindow(t *testing.T) {
 		{"notice", files(people()).Apply(state.Select{Key: fatima}).Apply(wrong), nil},
 		{"notice over a call", running(people()).Apply(wrong), nil},
 	}...)
+	return all
+}
+
+// Whatever the window shows fits in a small one: nothing is cut off, covered or
+// out of reach, in any language.
+func TestEverythingFitsInASmallWindow(t *testing.T) {
+	all := allSmall()
 	for _, lang := range []string{"en", "de", "es"} {
 		t.Run(lang, func(t *testing.T) {
 			speak(t, lang)

@@ -195,7 +195,8 @@ func (w within) Layout(objects []fyne.CanvasObject, size fyne.Size) {
 	}
 	for _, o := range objects {
 		m := o.MinSize()
-		m = fyne.NewSize(min(m.Width, size.Width), min(m.Height, size.Height-top))
+		const edge = ringMargin / 2
+		m = fyne.NewSize(min(m.Width, size.Width-2*edge), min(m.Height, size.Height-top-edge))
 		o.Resize(m)
 		o.Move(fyne.NewPos((size.Width-m.Width)/2, max(top, (size.Height-m.Height)/2)))
 	}

@@ -162,11 +162,11 @@ func newStage(v *View) *stage {
 }
 
 // onStage is the theme of standard widgets on the dark stage.
-type onStage struct{}
+type onStage struct{ text fyne.ThemeColorName } // empty is dim
 
-func (onStage) Color(name fyne.ThemeColorName, _ fyne.ThemeVariant) color.Color {
+func (s onStage) Color(name fyne.ThemeColorName, _ fyne.ThemeVariant) color.Color {
 	if name == theme.ColorNameForeground {
-		return paint(colorDimStage)
+		return paint(cmpOr(s.text, colorDimStage))
 	}
 	t := NewTheme("dark")
 	return t.Color(name, theme.VariantDark)
@@ -213,7 +213,7 @@ func (s *stage) makeWaiting() {
 		s.draw(s.v.app)
 	})
 	s.changed = panel(colorControl, padded(border(nil, nil, container.NewVBox(picture(iconAlert, 22, colorFair)), container.NewVBox(read),
-		rows(0, padding(s.changedN, 0, 0, 8, 0), container.NewThemeOverride(s.changedT, onStage{}))), 10))
+		rows(0, padding(s.changedN, 0, 0, 8, 0), container.NewThemeOverride(s.changedT, onStage{colorOnStage}))), 10))
 	for _, o := range []fyne.CanvasObject{s.waiting, s.parked, s.changed} {
 		o.Hide()
 	}

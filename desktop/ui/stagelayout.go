@@ -104,6 +104,9 @@ func (l stageLayout) Layout(_ []fyne.CanvasObject, size fyne.Size) {
 	if size.Width < narrowWindow {
 		own = fyne.NewSize(144, 108)
 	}
+	if h := low - 6 - above; h < own.Height {
+		own = fyne.NewSize(own.Width*h/own.Height, h)
+	}
 	const margin = 18
 	x := room.Width - margin - own.Width
 	if s.pad.Visible() || details && !wide {

@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -631,4 +632,93 @@ func TestWhatCanBeShared(t *testing.T) {
 	if d.sheet.shown() {
 		t.Error("it asks what to share in a call that is over")
 	}
+}
+
+// That a key has changed is said until somebody has read it, also over a picture
+// and while nobody moves.
+func TestAChangedKeyIsSaidOverAPicture(t *testing.T) {
+	call := state.Call{ID: "1", Key: key("ben@example.org"), Phase: state.Running, Since: now, Verification: "4711 0815 2342", Trust: state.TrustChanged}
+	d := newDesk(t, "light", calling(people(), call))
+	if got := d.stage.note.Text; !d.stage.noteBox.Visible() || !strings.HasPrefix(got, call.Verification) {
+		t.Errorf("without a picture it says %q", got)
+	}
+	at := now
+	d.View.now = func() time.Time { return at }
+	pane := &slate{}
+	d.View.Pane = pane
+	d.Draw(d.app.Apply(state.CallShown{ID: "1", On: true}))
+	d.ShowPicture("1", filmed())
+	rest := func() {
+		at = at.Add(time.Hour)
+		d.Tick()
+		d.Draw(d.app)
+	}
+	rest()
+	said := strings.Join(d.words(), "\n")
+	if !strings.Contains(said, call.Verification) || !strings.Contains(said, tr("trust.changed.text", "Ben Okafor")) {
+		t.Fatalf("over the picture one reads:\n%s", said)
+	}
+	if pane.call != "" {
+		t.Error("the pane covers it")
+	}
+	d.settled()
+	golden(t, d, "call-key-changed-light")
+	d.window.Canvas().Unfocus()
+	for range 20 {
+		d.press(fyne.KeyTab)
+		if b, ok := d.focusedOn().(*round); ok && b.tip == tr("dismiss") {
+			break
+		}
+	}
+	d.press(fyne.KeyReturn)
+	d.window.Canvas().Unfocus()
+	rest()
+	if d.stage.changed.Visible() || pane.call != "1" {
+		t.Errorf("after it was read it is shown: %v, the pane has call %q", d.stage.changed.Visible(), pane.call)
+	}
+	// In the next call it is said anew.
+	call.ID = "2"
+	d.Draw(calling(people(), call).Apply(state.CallShown{ID: "2", On: true}))
+	d.ShowPicture("2", filmed())
+	if !d.stage.changed.Visible() {
+		t.Error("in the next call nothing is said")
+	}
+}
+
+// The details have room beside in a wide window, and lie over the picture in a
+// narrow one, where the telephone keys take their place.
+func TestDetailsAndKeysShareANarrowWindow(t *testing.T) {
+	d := newDesk(t, "dark", running(people()).Apply(state.CallShown{ID: "1", On: true}))
+	pane := &slate{}
+	d.View.Pane = pane
+	at := now
+	d.View.now = func() time.Time { return at }
+	d.ShowPicture("1", filmed())
+	d.stage.switchDetails()
+	at = at.Add(time.Hour)
+	d.Tick()
+	if w := d.stage.theirs.Size().Width; w != 1000-detailsWidth-5 || pane.call != "1" {
+		t.Errorf("beside the details a picture is %v wide; the pane has call %q", w, pane.call)
+	}
+	d.window.Resize(leastWindow)
+	if w := d.stage.theirs.Size().Width; w != leastWindow.Width || pane.call != "" {
+		t.Errorf("below the details a picture is %v wide; the pane has call %q", w, pane.call)
+	}
+	shown := func(details, pad bool) {
+		t.Helper()
+		if a, b := d.stage.details.root.Visible(), d.stage.pad.Visible(); a != details || b != pad {
+			t.Errorf("details %v, keys %v; want %v, %v", a, b, details, pad)
+		}
+	}
+	shown(true, false)
+	test.Tap(d.stage.keys)
+	shown(false, true)
+	test.Tap(d.stage.info)
+	shown(true, false)
+	test.Tap(d.stage.info)
+	shown(false, false)
+	d.window.Resize(fyne.NewSize(1000, 660))
+	test.Tap(d.stage.keys)
+	test.Tap(d.stage.info)
+	shown(true, true)
 }

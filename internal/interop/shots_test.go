@@ -3,6 +3,10 @@
 package interop
 
 import (
+	"bytes"
+	"errors"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,6 +34,58 @@ func TestInteropFirstStart(t *testing.T) {
 	keep(t, d, "people")
 }
 
+// Twice as large the app has its window on a small screen, whatever it shows.
+func TestInteropASmallScreen(t *testing.T) {
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna", "ben"}})
+	display := lab.StartDisplay(t, "1280x800x24")
+	d := lab.StartDesktop(t, lab.DesktopPath(t), lab.DesktopConfig{Server: server, User: "anna", Display: display, Args: []string{"--mic", "tone:440", "--speaker", "null"}})
+	a := d.Until("sees ben", func(a state.App) bool { return len(a.Contacts) == 1 })
+	if got := display.WidenTop(0); got.Dx() != 1000 || got.Dy() != 660 {
+		t.Errorf("it starts with %v", got)
+	}
+	settings := a.Settings
+	settings.Scale = 2
+	d.Do("Change", state.Change{Settings: settings})
+	var last []byte // what was on the screen
+	check := func(what string) {
+		t.Helper()
+		var before []byte
+		for range 100 {
+			time.Sleep(50 * time.Millisecond)
+			i := display.Picture().(*image.RGBA)
+			if drawn := bytes.Equal(i.Pix, before) && !bytes.Equal(i.Pix, last); !drawn {
+				before = i.Pix
+				continue
+			}
+			last = i.Pix
+			keepImage(t, i, "small-"+what)
+			if got := display.WidenTop(0); got.Dx() != 1280 || got.Dy() > 800 || got.Dy() < 700 {
+				t.Errorf("with %s the window is %v", what, got)
+			}
+			return
+		}
+		t.Errorf("%s is not drawn", what)
+	}
+	for right, tries := 0, 0; right < 20; tries++ { // the display answers in its own time
+		if right++; display.WidenTop(0).Dx() != 1280 {
+			right = 0
+		}
+		if tries > 200 {
+			t.Fatalf("the window is %v", display.WidenTop(0))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	check("people")
+	for _, p := range []state.Page{state.PageCalls, state.PageTransfers, state.PageDoctor, state.PageSettings, state.PageSignIn, state.PageContacts} {
+		d.Page(p)
+		d.Until("is there", func(a state.App) bool { return a.Page == p })
+		check("page" + string(p))
+	}
+	d.Do("PlaceCall", state.PlaceCall{Key: a.Contacts[0].Key})
+	d.Until("calls", func(a state.App) bool { return len(a.Calls) == 1 && a.Stage })
+	check("call")
+}
+
 // keep takes a picture of the window, for people to look at in $CARILLON_PICTURES.
 func keep(t *testing.T, d *lab.Desktop, name string) {
 	t.Helper()
@@ -38,4 +94,20 @@ func keep(t *testing.T, d *lab.Desktop, name string) {
 		dir = t.TempDir()
 	}
 	d.Picture(filepath.Join(dir, name+".png"))
+}
+
+// keepImage keeps one, where they are kept.
+func keepImage(t *testing.T, i image.Image, name string) {
+	t.Helper()
+	dir := os.Getenv("CARILLON_PICTURES")
+	if dir == "" {
+		return
+	}
+	f, err := os.Create(filepath.Join(dir, name+".png"))
+	if err == nil {
+		err = errors.Join(png.Encode(f, i), f.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
