@@ -148,7 +148,7 @@ func (l *pastLayout) MinSize(o []fyne.CanvasObject) fyne.Size {
 
 // Layout implements [fyne.Layout].
 func (l *pastLayout) Layout(o []fyne.CanvasObject, size fyne.Size) {
-	const before, after, gap, whenWidth, whenHeight, wide = 15, 11, 6, 120, 18, 420
+	const before, after, gap, whenWidth, whenHeight, wide = 15, 11, 6, 120, 18, 480
 	lead, back := o[0].MinSize(), o[1].MinSize()
 	put(o[0], 0, 0, fyne.NewSize(lead.Width, size.Height))
 	end := size.Width - back.Width

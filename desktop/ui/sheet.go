@@ -84,15 +84,25 @@ func (s *sheet) open(title string, content fyne.CanvasObject, do string, danger 
 	}
 	// For a window that is low. What has the focus is drawn a little beyond itself.
 	const edge = 2
-	scroll := container.NewVScroll(padded(content, edge))
+	body := content
+	if !scrolls(content) {
+		scroll := container.NewVScroll(padded(content, edge))
+		body = padded(container.New(asContent{scroll}, scroll), -edge)
+	}
 	s.holds.Objects = []fyne.CanvasObject{back, padded(container.New(atLeast(fyne.NewSize(380, 0)),
-		border(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, padded(container.New(asContent{scroll}, scroll), -edge))), 20)}
+		border(padding(newLine(title, textHead, theme.ColorNameForeground).bold(), 0, 8, 0, 0), padding(buttons, 12, 0, 0, 0), nil, nil, body)), 20)}
 	s.holds.Refresh()
 	s.root.Show()
 	s.stay()
 	s.root.Refresh()
 	s.v.focus(s.want)
 	s.v.stage.pass()
+}
+
+// scrolls reports whether something in o scrolls by itself.
+func scrolls(o fyne.CanvasObject) bool {
+	_, ok := o.(*container.Scroll)
+	return ok || slices.ContainsFunc(inside(o), scrolls)
 }
 
 // stay puts the overlay above the window while the sheet is open, and reports

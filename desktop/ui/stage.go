@@ -75,6 +75,7 @@ type stage struct {
 	changed  *fyne.Container // their key is another one
 	changedN *line
 	changedT *widget.Label
+	warns    bool   // and that is to be said
 	told     string // the call of which that was read
 }
 
@@ -181,7 +182,7 @@ func (s *stage) makePad() {
 	for _, k := range "123456789*0#" {
 		grid.Add(container.NewCenter(newKeyButton(s.v, string(k), func() { s.v.send(state.TypeKey{ID: s.call.ID, Key: k}) })))
 	}
-	s.pad = panel(colorControl, padded(rows(6, container.New(exactly(fyne.NewSize(190, 26)), s.padText), grid), 12))
+	s.pad = panel(colorControl, padded(border(padding(container.New(exactly(fyne.NewSize(190, 26)), s.padText), 0, 1, 0, 0), nil, nil, nil, grid), 12))
 	s.pad.Hide()
 }
 
@@ -273,12 +274,11 @@ func (s *stage) draw(a state.App) {
 	}
 	say(s.note, note)
 	// A picture hides what is in the middle, and nobody may miss this.
-	changed := film && c.Trust == state.TrustChanged && s.told != c.ID
-	if changed {
+	s.warns = film && c.Trust == state.TrustChanged && s.told != c.ID
+	if s.warns {
 		s.changedN.set(c.Verification)
 		say(s.changedT, tr("trust.changed.text", name))
 	}
-	show(s.changed, changed)
 	tint := colorDimStage
 	if film {
 		tint = colorOnStage
@@ -501,10 +501,14 @@ func (s *stage) switchDetails() {
 		s.details.draw(s.call)
 	}
 	show(s.details.root, !s.details.root.Visible())
-	if s.details.root.Visible() && !roomBeside(s.body.Size()) {
+	over := s.details.root.Visible() && !roomBeside(s.body.Size())
+	if over {
 		s.pad.Hide()
 	}
 	s.arrange()
+	if over && s.warns {
+		s.details.scroll.ScrollToBottom() // where it is said
+	}
 	s.uncover()
 	s.pass()
 }
@@ -633,6 +637,7 @@ type details struct {
 	id       string
 	back     *canvas.Rectangle
 	box      *fyne.Container // what is scrolled
+	scroll   *container.Scroll
 }
 
 var detailNames = []string{"path", "codec", "video", "rtt", "delay", "loss", "rate"}
@@ -657,8 +662,8 @@ func newDetails(v *View) *details {
 	box.Add(container.NewThemeOverride(d.trust, onStage{}))
 	box.Add(container.NewThemeOverride(d.verified, onStage{}))
 	d.back = canvas.NewRectangle(rgb(0x191b21))
-	d.box = box
-	d.root = container.NewStack(d.back, padded(container.NewVScroll(box), 16))
+	d.box, d.scroll = box, container.NewVScroll(box)
+	d.root = container.NewStack(d.back, padded(d.scroll, 16))
 	d.root.Hide()
 	return d
 }

@@ -27,7 +27,7 @@ type stageNeeds struct {
 
 func (s *stage) needs() stageNeeds {
 	return stageNeeds{
-		waits: s.waiting.Visible(), parked: s.parked.Visible(), changed: s.changed.Visible(), pad: s.pad.Visible(),
+		waits: s.waiting.Visible(), parked: s.parked.Visible(), changed: s.warns, pad: s.pad.Visible(),
 		details: s.details.root.Visible(), rings: s.answer.Visible(), remark: s.remarks.full != "", note: s.note.Text,
 	}
 }
@@ -58,6 +58,7 @@ func (l stageLayout) Layout(_ []fyne.CanvasObject, size fyne.Size) {
 	}
 	s.laid = s.needs()
 	details := s.details.root.Visible()
+	show(s.changed, s.warns && (wide || !details)) // the details say it, too
 	room := size
 	if details && wide {
 		room.Width -= detailsWidth + theme.Padding()
@@ -75,6 +76,7 @@ func (l stageLayout) Layout(_ []fyne.CanvasObject, size fyne.Size) {
 		x, y := room.Width-24-m.Width, 24+(size.Height-m.Height-48)*0.6
 		if !wide {
 			y = max(top, min(y, low-gap-m.Height))
+			m.Height = min(m.Height, low-gap-y)
 			right = x - gap
 		}
 		put(s.pad, x, y, m)
@@ -154,6 +156,10 @@ func (s *stage) layCentre(width, from, to float32) {
 	if s.face.Visible() {
 		s.face.fit(face)
 		rest += face + gap
+	}
+	// The bar above says who it is and how long, too.
+	for _, o := range []fyne.CanvasObject{s.name, s.status} {
+		show(o, to-from >= rest-gap)
 	}
 	y := max(from, min((s.centre.Size().Height-rest)/2, to-rest))
 	if s.face.Visible() {

@@ -676,6 +676,19 @@ func TestAChangedKeyIsSaidOverAPicture(t *testing.T) {
 	if d.stage.changed.Visible() || pane.call != "1" {
 		t.Errorf("after it was read it is shown: %v, the pane has call %q", d.stage.changed.Visible(), pane.call)
 	}
+	// In a narrow window the details say it in the place of the card.
+	d.stage.told = ""
+	d.Draw(d.app)
+	d.window.Resize(leastWindow)
+	d.stage.switchDetails()
+	d.settled()
+	if d.stage.changed.Visible() || d.stage.details.scroll.Offset.Y == 0 {
+		t.Errorf("beside the details the card is there: %v; they are scrolled to %v", d.stage.changed.Visible(), d.stage.details.scroll.Offset.Y)
+	}
+	d.stage.switchDetails()
+	if !d.stage.changed.Visible() {
+		t.Error("without the details nothing is said")
+	}
 	// In the next call it is said anew.
 	call.ID = "2"
 	d.Draw(calling(people(), call).Apply(state.CallShown{ID: "2", On: true}))

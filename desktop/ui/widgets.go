@@ -838,7 +838,7 @@ func (l asContent) Layout(o []fyne.CanvasObject, size fyne.Size) {
 }
 
 // upToHalf puts the first, if it is visible, over the second. The first has no
-// more than half of the room.
+// more than half of the room, or what one request needs.
 type upToHalf struct{}
 
 func (upToHalf) MinSize(o []fyne.CanvasObject) fyne.Size {
@@ -849,7 +849,8 @@ func (upToHalf) MinSize(o []fyne.CanvasObject) fyne.Size {
 func (upToHalf) Layout(o []fyne.CanvasObject, size fyne.Size) {
 	h := float32(0)
 	if o[0].Visible() {
-		h = min(o[0].MinSize().Height, size.Height/2)
+		const least, rest = 175, 64
+		h = min(o[0].MinSize().Height, max(size.Height/2, min(least, size.Height-rest)))
 		o[0].Resize(fyne.NewSize(size.Width, h))
 		o[0].Move(fyne.NewPos(0, 0))
 	}
