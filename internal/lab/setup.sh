@@ -40,6 +40,10 @@ done
 linux=${XDG_CACHE_HOME:-${HOME:?}/.cache}/carillon-lab/linux
 kernel() {
 	[ ! -e "$linux/vmlinuz" ] || return 0
+	if [ "$(dpkg --print-architecture)" != amd64 ]; then
+		echo "setup: guests are machines of amd64, whose kernel is not to be had here" >&2
+		return 0
+	fi
 	name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p')
 	if [ -z "$name" ]; then
 		echo "setup: apt knows no linux-image-amd64: run apt-get update, and again what you ran" >&2

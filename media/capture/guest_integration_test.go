@@ -18,6 +18,6 @@ func TestIntegrationCamera(t *testing.T) {
 		// cannot read; an HDMI input that scales, and one that does not.
 		Modules: []string{"vivid n_devs=4 multiplanar=1,2,1,1 num_inputs=1,1,1,1 input_types=0,0,3,3 node_types=0x20001,1,1,1 ccs_cap_mode=-1,-1,-1,0",
 			"vhci_hcd", "uvcvideo"},
-		Timeout: 2 * time.Minute,
+		Timeout: 4 * time.Minute,
 	})
 }

@@ -144,10 +144,24 @@ type (
 	}
 )
 
-// Directions of ioctl.
+// Directions of ioctl, and its numbers, VIDIOC_ before their names.
 const (
 	get = 2
 	set = 1
+
+	queryCap           = 0
+	enumFmt            = 2
+	gFmt               = 4
+	sFmt               = 5
+	reqBufs            = 8
+	queryBuf           = 9
+	qBuf               = 15
+	dqBuf              = 17
+	streamOn           = 18
+	streamOff          = 19
+	sParm              = 22
+	enumFrameSizes     = 74
+	enumFrameIntervals = 75
 )
 
 // ioctl asks the driver, again when a signal came between.
@@ -165,7 +179,7 @@ func (d *v4l2) ioctl(direction, number, size uintptr, arg unsafe.Pointer) error 
 }
 
 func (d *v4l2) query() (c capability, err error) {
-	err = d.ioctl(get, 0, unsafe.Sizeof(c), unsafe.Pointer(&c))
+	err = d.ioctl(get, queryCap, unsafe.Sizeof(c), unsafe.Pointer(&c))
 	return c, err
 }
 
@@ -186,7 +200,7 @@ func (d *v4l2) Name() (string, error) {
 func (d *v4l2) Formats() (list []fourCC) {
 	for i := range uint32(maxListed) {
 		f := fmtdesc{index: i, kind: bufVideoCapture}
-		if d.ioctl(get|set, 2, unsafe.Sizeof(f), unsafe.Pointer(&f)) != nil {
+		if d.ioctl(get|set, enumFmt, unsafe.Sizeof(f), unsafe.Pointer(&f)) != nil {
 			break
 		}
 		list = append(list, f.pixelFormat)
@@ -197,7 +211,7 @@ func (d *v4l2) Formats() (list []fourCC) {
 func (d *v4l2) Sizes(in fourCC) (list []sizeRange) {
 	for i := range uint32(maxListed) {
 		s := frmsizeenum{index: i, pixelFormat: in}
-		if d.ioctl(get|set, 74, unsafe.Sizeof(s), unsafe.Pointer(&s)) != nil {
+		if d.ioctl(get|set, enumFrameSizes, unsafe.Sizeof(s), unsafe.Pointer(&s)) != nil {
 			break
 		}
 		if s.kind == frmsizeDiscrete {
@@ -215,7 +229,7 @@ func (d *v4l2) Sizes(in fourCC) (list []sizeRange) {
 	}
 	// What takes pictures of another device has the size of those.
 	f := format{kind: bufVideoCapture}
-	if d.ioctl(get|set, 4, unsafe.Sizeof(f), unsafe.Pointer(&f)) != nil {
+	if d.ioctl(get|set, gFmt, unsafe.Sizeof(f), unsafe.Pointer(&f)) != nil {
 		return nil
 	}
 	p := image.Pt(int(f.u.pix.width), int(f.u.pix.height))
@@ -225,7 +239,7 @@ func (d *v4l2) Sizes(in fourCC) (list []sizeRange) {
 func (d *v4l2) Rate(in fourCC, w, h int) (fps float64) {
 	for i := range uint32(maxListed) {
 		v := frmivalenum{index: i, pixelFormat: in, width: uint32(w), height: uint32(h)}
-		if d.ioctl(get|set, 75, unsafe.Sizeof(v), unsafe.Pointer(&v)) != nil {
+		if d.ioctl(get|set, enumFrameIntervals, unsafe.Sizeof(v), unsafe.Pointer(&v)) != nil {
 			break
 		}
 		if v.v[0].numerator > 0 {
@@ -241,7 +255,7 @@ func (d *v4l2) Rate(in fourCC, w, h int) (fps float64) {
 func (d *v4l2) SetFormat(in fourCC, w, h int) (layout, error) {
 	f := format{kind: bufVideoCapture}
 	f.u.pix = pixFormat{width: uint32(w), height: uint32(h), pixelFormat: in, priv: privMagic}
-	if err := d.ioctl(get|set, 5, unsafe.Sizeof(f), unsafe.Pointer(&f)); err != nil {
+	if err := d.ioctl(get|set, sFmt, unsafe.Sizeof(f), unsafe.Pointer(&f)); err != nil {
 		return layout{}, err
 	}
 	p := f.u.pix
@@ -261,17 +275,12 @@ func (d *v4l2) SetFormat(in fourCC, w, h int) (layout, error) {
 
 func (d *v4l2) SetRate(fps float64) error {
 	p := streamparm{kind: bufVideoCapture, timePerFrame: fract{1000, uint32(1000 * fps)}}
-	return d.ioctl(get|set, 22, unsafe.Sizeof(p), unsafe.Pointer(&p))
+	return d.ioctl(get|set, sParm, unsafe.Sizeof(p), unsafe.Pointer(&p))
 }
 
-func (d *v4l2) Start(count int) (err error) {
-	defer func() {
-		if err != nil {
-			d.release() // or the camera would be taken for as long as we run
-		}
-	}()
+func (d *v4l2) Start(count int) error {
 	r := requestbuffers{count: uint32(count), kind: bufVideoCapture, memory: memoryMmap}
-	if err := d.ioctl(get|set, 8, unsafe.Sizeof(r), unsafe.Pointer(&r)); err != nil {
+	if err := d.ioctl(get|set, reqBufs, unsafe.Sizeof(r), unsafe.Pointer(&r)); err != nil {
 		return fmt.Errorf("ask for buffers: %w", err)
 	}
 	if r.count < 1 || r.count > maxBuffers {
@@ -279,7 +288,7 @@ func (d *v4l2) Start(count int) (err error) {
 	}
 	for i := range r.count {
 		b := buffer{index: i, kind: bufVideoCapture, memory: memoryMmap}
-		if err := d.ioctl(get|set, 9, unsafe.Sizeof(b), unsafe.Pointer(&b)); err != nil {
+		if err := d.ioctl(get|set, queryBuf, unsafe.Sizeof(b), unsafe.Pointer(&b)); err != nil {
 			return fmt.Errorf("find a buffer: %w", err)
 		}
 		m, err := unix.Mmap(d.fd, int64(*(*uint32)(unsafe.Pointer(&b.m))), int(b.length), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -294,7 +303,7 @@ func (d *v4l2) Start(count int) (err error) {
 		}
 	}
 	kind := uint32(bufVideoCapture)
-	return d.ioctl(set, 18, unsafe.Sizeof(kind), unsafe.Pointer(&kind))
+	return d.ioctl(set, streamOn, unsafe.Sizeof(kind), unsafe.Pointer(&kind))
 }
 
 func (d *v4l2) Wait(most time.Duration) error {
@@ -319,7 +328,7 @@ func (d *v4l2) Wait(most time.Duration) error {
 
 func (d *v4l2) Take() ([]byte, uint32, error) {
 	b := buffer{kind: bufVideoCapture, memory: memoryMmap}
-	if err := d.ioctl(get|set, 17, unsafe.Sizeof(b), unsafe.Pointer(&b)); err != nil {
+	if err := d.ioctl(get|set, dqBuf, unsafe.Sizeof(b), unsafe.Pointer(&b)); err != nil {
 		return nil, 0, err
 	}
 	if int64(b.index) >= int64(len(d.buffers)) || int64(b.bytesUsed) > int64(len(d.buffers[b.index])) {
@@ -333,25 +342,17 @@ func (d *v4l2) Take() ([]byte, uint32, error) {
 
 func (d *v4l2) Release(index uint32) error {
 	b := buffer{index: index, kind: bufVideoCapture, memory: memoryMmap}
-	return d.ioctl(get|set, 15, unsafe.Sizeof(b), unsafe.Pointer(&b))
+	return d.ioctl(get|set, qBuf, unsafe.Sizeof(b), unsafe.Pointer(&b))
 }
 
-// release gives up the buffers. A camera that is gone says no to all of it, and
-// what is left goes with the descriptor.
-func (d *v4l2) release() {
+// Close gives up the buffers too, which would keep the camera taken for as long as
+// we run. A camera that is gone says no to all of it.
+func (d *v4l2) Close() error {
 	kind := uint32(bufVideoCapture)
-	_ = d.ioctl(set, 19, unsafe.Sizeof(kind), unsafe.Pointer(&kind))
+	_ = d.ioctl(set, streamOff, unsafe.Sizeof(kind), unsafe.Pointer(&kind))
 	for _, b := range d.buffers {
 		_ = unix.Munmap(b)
 	}
 	d.buffers = nil
-	r := requestbuffers{kind: bufVideoCapture, memory: memoryMmap}
-	_ = d.ioctl(get|set, 8, unsafe.Sizeof(r), unsafe.Pointer(&r))
-}
-
-func (d *v4l2) Close() error {
-	if d.buffers != nil {
-		d.release()
-	}
 	return unix.Close(d.fd)
 }
