@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -189,6 +190,9 @@ func StartDino(t testing.TB, cfg DinoConfig) *Dino {
 		r.Close()
 		if t.Failed() {
 			t.Logf("Dino %s said:\n%s", d.JID, strings.Join(d.lines(), "\n"))
+			if b, err := os.ReadFile(filepath.Join(dir, "debug.log")); err == nil {
+				t.Logf("of its own account:\n%s", b[max(0, len(b)-maxDebug):])
+			}
 		}
 	})
 	d.Wait("online", nil)
@@ -381,6 +385,12 @@ func (d *Dino) signal(s syscall.Signal) {
 	}
 }
 
+// microphoneEncoded is what Dino logs when sound comes to its encoder.
+var microphoneEncoded = regexp.MustCompile(`pulsedevice\w*_encoder_encode: live=true`)
+
+// maxDebug is how much of what Dino logs is shown when a test fails, in bytes.
+const maxDebug = 40_000
+
 // Void says which of its own bugs this Dino has run into, if any, when sound is
 // missing; such a call shows nothing about the other side. Call it during the
 // call.
@@ -392,12 +402,13 @@ func (d *Dino) Void() string {
 		return "Dino's microphone is stuck (ProcessReverseStream -7)"
 	}
 	// When the microphone is faster than Dino, which links its encoder to it, the
-	// capture ends there and then. Otherwise the encoder tells its latency.
+	// capture ends there and then. Otherwise the encoder tells its latency; that of
+	// the camera does so too.
 	debug, err := os.ReadFile(filepath.Join(d.dir, "debug.log"))
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if log := string(debug); strings.Contains(log, "VoiceProcessor.setup") && !strings.Contains(log, "encoder_encode: live=true") {
+	if log := string(debug); strings.Contains(log, "VoiceProcessor.setup") && !microphoneEncoded.MatchString(log) {
 		return "Dino's microphone never reached its encoder"
 	}
 	if d.Frozen() {
