@@ -191,6 +191,13 @@ func TestFirstStartToACallAndBack(t *testing.T) {
 		t.Errorf("verification %q and %q", one.Calls[0].Verification, two.Calls[0].Verification)
 	}
 	id := one.Calls[0].ID
+	// Calling them again leads back to the call that there is.
+	anna.Do(state.Look{Event: state.Select{Key: key("anna", "ben")}})
+	anna.until("looks at something else", func(a state.App) bool { return !a.Stage })
+	anna.Do(state.PlaceCall{Key: key("anna", "ben")})
+	if again := anna.until("is back", func(a state.App) bool { return a.Stage }); len(again.Calls) != 1 || again.Calls[0].ID != id || again.Calls[0].Held {
+		t.Errorf("a second call: %+v", again.Calls)
+	}
 	// Levels move between two measurements, which have other rates, while somebody looks.
 	anna.Do(state.WatchLevels{ID: id, On: true})
 	last, moved := state.Stats{}, 0

@@ -134,6 +134,16 @@ func (b *Bridge) place(key state.Key, withVideo bool) {
 		b.apply(state.WentWrong{Problem: state.Problem{Code: "bad-address"}})
 		return
 	}
+	for _, c := range b.app.Calls { // one with them is enough
+		if c.Key != key || c.Phase == state.Ending {
+			continue
+		}
+		if c.Phase.Live() && c.Held {
+			b.swap(c.ID)
+		}
+		b.apply(state.CallInFront{ID: c.ID})
+		return
+	}
 	if len(b.calls) >= state.MaxCalls { // one more could not be shown, nor hung up
 		b.apply(state.WentWrong{Problem: state.Problem{Code: "too-many-calls", Detail: fmt.Sprintf("there are %d calls already; hang up one of them first.", len(b.calls))}})
 		return

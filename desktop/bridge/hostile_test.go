@@ -183,8 +183,8 @@ func TestAFloodDoesNotDrownTheUser(t *testing.T) {
 func TestThereAreNoCallsThatAreNotShown(t *testing.T) {
 	u := newUser(t, server(t), "anna")
 	u.until("online", online)
-	for range state.MaxCalls + 1 {
-		u.Do(state.PlaceCall{Key: key("anna", "ben")})
+	for i := range state.MaxCalls + 1 {
+		u.Do(state.PlaceCall{Key: key("anna", fmt.Sprint("ben", i))})
 	}
 	u.owner(func() {
 		if len(u.calls) != state.MaxCalls || len(u.app.Calls) != state.MaxCalls {

@@ -19,6 +19,9 @@ func (e Show) apply(a App) App {
 
 func (e Select) apply(a App) App {
 	a.Selected, a.Page, a.Stage = e.Key, PageContacts, false
+	if a.Problem != nil && a.Problem.Code == DroppedNowhere {
+		a.Problem = nil // that was what to do
+	}
 	return a
 }
 

@@ -146,6 +146,9 @@ type Problem struct {
 	Detail string // the error itself, for those who want to know
 }
 
+// DroppedNowhere is the code of files that were dropped where nobody is.
+const DroppedNowhere = "drop"
+
 // Codes of what happens to the microphone or speaker of a call.
 const (
 	DeviceLost     = "device-lost"

@@ -252,3 +252,15 @@ func TestAWordAboutADeviceGoes(t *testing.T) {
 		t.Errorf("after the call: %v", got.Problem)
 	}
 }
+
+// The word about files that were dropped nowhere goes when it is followed.
+func TestAWordAboutDroppedFilesGoes(t *testing.T) {
+	a := App{}.Apply(WentWrong{Problem: Problem{Code: DroppedNowhere}}).Apply(Show{PageCalls})
+	if got := a.Apply(Select{bob}); a.Problem == nil || got.Problem != nil {
+		t.Errorf("problem %v, then %v", a.Problem, got.Problem)
+	}
+	a = a.Apply(WentWrong{Problem: Problem{Code: DeviceLost}})
+	if got := a.Apply(Select{bob}); got.Problem == nil {
+		t.Error("another problem went too")
+	}
+}

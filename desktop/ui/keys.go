@@ -248,7 +248,12 @@ type fold struct {
 
 func newFold(v *View, title string, detail fyne.CanvasObject) *fold {
 	f := &fold{detail: detail}
-	f.head = newButton(v, title, func() { f.open(!f.isOpen()) })
+	f.head = newButton(v, title, func() {
+		f.open(!f.isOpen())
+		if e, ok := detail.(*entry); ok && f.isOpen() {
+			v.focus(e) // for that it was opened
+		}
+	})
 	f.head.Importance, f.head.Alignment = widget.LowImportance, widget.ButtonAlignLeading
 	f.root = rows(theme.Padding(), f.head, detail)
 	f.open(false)

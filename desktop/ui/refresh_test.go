@@ -129,3 +129,55 @@ func TestWhatACallWithAPictureDraws(t *testing.T) {
 		t.Errorf("the call draws %v, and not the picture that came meanwhile", got)
 	}
 }
+
+// What is shown for the first time is drawn, although nothing else changes: the
+// toolkit does not see to that.
+func TestWhatIsShownIsDrawn(t *testing.T) {
+	d := newDesk(t, "light", people())
+	app := fyne.CurrentApp()
+	t.Cleanup(func() { fyne.SetCurrentApp(app) })
+	drawn := 0
+	fyne.SetCurrentApp(drawnApp{app, &drawn})
+	d.Draw(d.app)
+	if drawn != 0 {
+		t.Errorf("drawn %d times although nothing is shown", drawn)
+	}
+	d.Draw(d.app.Apply(state.WentWrong{Problem: state.Problem{Code: "drop"}}))
+	if !d.notices.root.Visible() || drawn == 0 {
+		t.Error("a notice is there, and the window is not drawn")
+	}
+}
+
+// A drawnApp counts how often its window is to be drawn.
+type drawnApp struct {
+	fyne.App
+	n *int
+}
+
+func (a drawnApp) Driver() fyne.Driver { return drawnDriver{a.App.Driver(), a.n} }
+
+type drawnDriver struct {
+	fyne.Driver
+	n *int
+}
+
+func (d drawnDriver) AllWindows() (list []fyne.Window) {
+	for _, w := range d.Driver.AllWindows() {
+		list = append(list, drawnWindow{w, d.n})
+	}
+	return list
+}
+
+type drawnWindow struct {
+	fyne.Window
+	n *int
+}
+
+func (w drawnWindow) Canvas() fyne.Canvas { return drawnCanvas{w.Window.Canvas(), w.n} }
+
+type drawnCanvas struct {
+	fyne.Canvas
+	n *int
+}
+
+func (c drawnCanvas) SetDirty() { *c.n++ }

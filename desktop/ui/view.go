@@ -235,7 +235,7 @@ func (v *View) Dropped(at fyne.Position, paths []string) {
 	case len(v.app.Accounts) == 0:
 		v.look(state.WentWrong{Problem: state.Problem{Code: "drop-signin"}})
 	default:
-		v.look(state.WentWrong{Problem: state.Problem{Code: "drop"}})
+		v.look(state.WentWrong{Problem: state.Problem{Code: state.DroppedNowhere}})
 	}
 }
 
@@ -371,7 +371,19 @@ func show(o fyne.CanvasObject, on bool) {
 	switch {
 	case on && !o.Visible():
 		o.Show()
+		drawAgain()
 	case !on && o.Visible():
 		o.Hide()
+	}
+}
+
+// drawAgain has the window drawn. The toolkit does it when something is hidden,
+// but knows no window for what it has never drawn: without it, what is shown for
+// the first time is not seen before something else changes.
+func drawAgain() {
+	for _, w := range fyne.CurrentApp().Driver().AllWindows() {
+		if c, ok := w.Canvas().(interface{ SetDirty() }); ok {
+			c.SetDirty()
+		}
 	}
 }

@@ -185,6 +185,15 @@ func TestTheFirstFieldHasTheFocus(t *testing.T) {
 	}
 }
 
+// Who opens the field for a server wants to write into it.
+func TestTheServerIsWrittenAtOnce(t *testing.T) {
+	d := newDesk(t, "light", state.App{})
+	test.Tap(d.signIn.more.head)
+	if d.focusedOn() != fyne.Focusable(d.signIn.server) {
+		t.Errorf("the focus is at %T", d.focusedOn())
+	}
+}
+
 func TestWhatIsTypedAtTheFirstStart(t *testing.T) {
 	d := newDesk(t, "light", state.App{})
 	test.Tap(d.signIn.do)

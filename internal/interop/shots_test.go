@@ -32,6 +32,34 @@ func TestInteropFirstStart(t *testing.T) {
 		return len(a.Accounts) == 1 && a.Accounts[0].Link == state.Online && len(a.Contacts) == 1
 	})
 	keep(t, d, "people")
+	// The first notice is seen, although nothing else is drawn with it.
+	empty := d.Picture("")
+	quiet := time.Now().Add(pictureTimeout)
+	for same := 0; same < 30 && time.Now().Before(quiet); same++ { // nothing is on its way to the screen any more
+		if now := d.Picture(""); differ(empty, now) > 0 {
+			empty, same = now, 0
+		}
+	}
+	d.Drop(700, 300, "/etc/hostname")
+	d.Until("says what to do", func(a state.App) bool { return a.Problem != nil && a.Problem.Code == state.DroppedNowhere })
+	const card = 10_000 // pixels of it, at least
+	for deadline := time.Now().Add(pictureTimeout); differ(empty, d.Picture("")) < card; {
+		if time.Now().After(deadline) {
+			t.Fatal("the window does not show what it is to say")
+		}
+	}
+}
+
+// differ counts the pixels that are not the same.
+func differ(a, b image.Image) (n int) {
+	for y := a.Bounds().Min.Y; y < a.Bounds().Max.Y; y++ {
+		for x := a.Bounds().Min.X; x < a.Bounds().Max.X; x++ {
+			if a.At(x, y) != b.At(x, y) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Twice as large the app has its window on a small screen, whatever it shows.
