@@ -332,6 +332,7 @@ func (d *desk) fitNow() {
 	if now, room := d.window.Canvas().Size(), screenRoom(w, h, d.window.Canvas().Scale()); now.Width > room.Width || now.Height > room.Height {
 		d.window.Resize(now.Min(room))
 	}
+	d.window.Canvas().Refresh(d.view.Root) // or what was drawn for another size might stay
 }
 
 // screenRoom is the largest window on a screen of so many pixels.

@@ -104,10 +104,14 @@ func TestInteropASmallScreen(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	check("people")
+	people := last
 	for _, p := range []state.Page{state.PageCalls, state.PageTransfers, state.PageDoctor, state.PageSettings, state.PageSignIn, state.PageContacts} {
 		d.Page(p)
 		d.Until("is there", func(a state.App) bool { return a.Page == p })
 		check("page" + string(p))
+	}
+	if !bytes.Equal(last, people) {
+		t.Error("the first page was not drawn as it is drawn later")
 	}
 	d.Do("PlaceCall", state.PlaceCall{Key: a.Contacts[0].Key})
 	d.Until("calls", func(a state.App) bool { return len(a.Calls) == 1 && a.Stage })
