@@ -191,7 +191,8 @@ func (a *assembler) pop(now time.Time) (f codedFrame, ok, lost bool) {
 }
 
 // wholeKeyFrom reports whether a whole key frame begins after the missing packet
-// n, and then moves to it.
+// n, and then moves to it. It looks at each packet twice at most: it is asked for
+// every packet that comes.
 func (a *assembler) wholeKeyFrom(n int64) bool {
 	was := a.next
 	for n++; n <= a.high; n++ {
@@ -199,12 +200,23 @@ func (a *assembler) wholeKeyFrom(n int64) bool {
 			continue
 		}
 		a.next = n
-		if _, whole := a.end(); whole {
+		end, whole := a.end()
+		if whole && a.opens(n) {
 			return true
 		}
+		n = end // up to there it is one picture
 	}
 	a.next = was
 	return false
+}
+
+// opens reports whether n, the first packet of a key frame as far as it tells, is
+// the first of all. H264 may have its parameter sets in packets before the slice,
+// which may still come.
+func (a *assembler) opens(n int64) bool {
+	s, before := a.slot(n), a.slot(n-1)
+	return !strings.EqualFold(a.codecs[s.payloadType], "H264") || hasSPS(s.payload) ||
+		before.present && (before.marker || before.timestamp != s.timestamp)
 }
 
 func (a *assembler) patience() time.Duration {
@@ -348,30 +360,46 @@ func beginsKey(codec string, b []byte) bool {
 	return false
 }
 
+// Types of NAL units and of packets. RFC 6184 §5.2
+const (
+	nalIDR   = 5
+	nalSPS   = 7
+	nalSTAPA = 24
+	nalFUA   = 28
+)
+
 // beginsH264 reports whether a packet has parameter sets or the first slice of a
-// picture of its own. RFC 6184 §5.2
+// picture of its own.
 func beginsH264(b []byte) bool {
-	const idr, sps, stapA, fuA = 5, 7, 24, 28
-	begins := func(typ byte, rest []byte) bool {
+	return hasNAL(b, func(typ byte, rest []byte) bool {
 		// A slice begins with the number of its first block, 0 is one bit.
-		return typ == sps || typ == idr && len(rest) > 0 && rest[0]&0x80 != 0
-	}
+		return typ == nalSPS || typ == nalIDR && len(rest) > 0 && rest[0]&0x80 != 0
+	})
+}
+
+// hasSPS reports whether a packet has what pictures are decoded by.
+func hasSPS(b []byte) bool {
+	return hasNAL(b, func(typ byte, _ []byte) bool { return typ == nalSPS })
+}
+
+// hasNAL reports whether a unit that begins in a packet is one that is looked for.
+func hasNAL(b []byte, is func(typ byte, rest []byte) bool) bool {
 	switch typ := b[0] & 31; typ {
-	case stapA:
+	case nalSTAPA:
 		for b = b[1:]; len(b) > 2; {
 			n := int(binary.BigEndian.Uint16(b))
 			if b = b[2:]; n == 0 || n > len(b) {
 				return false
 			}
-			if begins(b[0]&31, b[1:n]) {
+			if is(b[0]&31, b[1:n]) {
 				return true
 			}
 			b = b[n:]
 		}
 		return false
-	case fuA:
-		return len(b) > 2 && b[1]&0x80 != 0 && begins(b[1]&31, b[2:])
+	case nalFUA:
+		return len(b) > 2 && b[1]&0x80 != 0 && is(b[1]&31, b[2:])
 	default:
-		return begins(typ, b[1:])
+		return is(typ, b[1:])
 	}
 }

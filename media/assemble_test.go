@@ -337,3 +337,73 @@ func TestAssemblerGoesOnWithAWholeKeyFrame(t *testing.T) {
 		t.Error("it does not go on")
 	}
 }
+
+// A slice of H264 is no whole key frame while the parameter sets before it may
+// still come, and is one when it is known to be the first of its picture.
+func TestAssemblerWaitsForParameterSets(t *testing.T) {
+	sps, pps, idr, slice := []byte{0x67, 1}, []byte{0x68, 1}, []byte{0x65, 0x88}, []byte{0x41, 0x9a}
+	for _, tt := range []struct {
+		name    string
+		packets [][]byte // of the key frame; nil is lost
+		once    bool     // it is shown at once
+	}{
+		{"all there", [][]byte{sps, pps, idr}, true},
+		{"one is missing", [][]byte{sps, nil, idr}, false},
+		{"the first is missing", [][]byte{nil, pps, idr}, false},
+		{"nothing but a slice", [][]byte{idr}, false}, // what is lost before it may be its own
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFeed(t)
+			f.a = newAssembler(map[uint8]string{96: "H264"})
+			put := func(marker bool, packets ...[]byte) {
+				for i, b := range packets {
+					if b != nil {
+						f.put(f.seq, videoPacket{timestamp: f.ts, payloadType: 96, marker: marker && i == len(packets)-1, payload: b})
+					}
+					f.seq++
+				}
+				f.ts += 3000
+				f.pop()
+			}
+			put(true, sps, pps, idr)
+			put(true, slice)
+			if len(f.got) != 2 {
+				t.Fatalf("%d pictures before, want 2", len(f.got))
+			}
+			put(true, nil)
+			put(true, tt.packets...)
+			if got := len(f.got) > 2; got != tt.once {
+				t.Fatalf("it is shown at once: %v, want %v", got, tt.once)
+			}
+			f.now = f.now.Add(time.Second)
+			f.pop() // nothing more will come
+			f.now = f.now.Add(time.Second)
+			f.pop()
+			if tt.name == "nothing but a slice" && len(f.got) != 3 {
+				t.Errorf("%d pictures in the end, want 3", len(f.got))
+			}
+		})
+	}
+}
+
+// What a hostile peer sends costs little, however often it is looked at.
+func TestAssemblerLooksForKeyFramesInTime(t *testing.T) {
+	a := newAssembler(map[uint8]string{96: "VP8"})
+	ps, _ := picture(true, 0, 1, 100)
+	for n := range assembleSize - 1 {
+		p := ps[0]
+		p.marker = false // all are the first of one key frame, which never ends
+		if n != 1 {
+			a.put(uint16(n), p)
+		}
+	}
+	began := time.Now()
+	for range 2000 {
+		if a.wholeKeyFrom(a.next + 1) {
+			t.Fatal("it is whole")
+		}
+	}
+	if took := time.Since(began); took > time.Second { // 20 ms
+		t.Errorf("to look 2000 times took %v", took)
+	}
+}
