@@ -268,7 +268,11 @@ func (b *Bridge) examine(k state.Key) {
 			_, err = doctor.Run(ctx, cfg, func(c doctor.Check) {
 				b.await(func() {
 					if ctx.Err() == nil {
-						b.apply(state.DoctorFound{Check: state.Check{Name: c.Name, Status: string(c.Status), Detail: c.Detail, Means: c.Means}})
+						b.apply(state.DoctorFound{Check: state.Check{
+							Kind: c.Kind, Which: c.Which, Status: string(c.Status),
+							Detail: state.Text{English: c.Detail, Format: c.Said.Format, Values: c.Said.Values},
+							Means:  state.Text{English: c.Means, Format: c.Meant.Format, Values: c.Meant.Values},
+						}})
 					}
 				})
 			})

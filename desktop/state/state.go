@@ -224,11 +224,21 @@ type Doctor struct {
 	Checks  []Check
 }
 
-// A Check is one line of the doctor.
+// A Check is one line of the doctor. It says in English what it is put together
+// of, for who says it in another language.
 type Check struct {
-	Name, Status string // "ok", "warn", "fail" or "skip"
-	Detail       string
-	Means        string // what to do
+	Kind, Which string // what was looked at, and which of several; may be empty
+	Status      string // "ok", "warn", "fail" or "skip"
+	Detail      Text
+	Means       Text // what to do
+}
+
+// A Text is something said by the doctor: in English, and the format of package
+// fmt that this was made with, with the values in words.
+type Text struct {
+	English string
+	Format  string
+	Values  []string
 }
 
 // A SignIn is the first page.

@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"slices"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/theme"
@@ -40,7 +42,10 @@ func (d *doctor) draw(a state.App) {
 		d.busy.Stop()
 		d.busy.Hide()
 	}
-	if same(d.shown, a.Doctor.Checks) {
+	alike := func(x, y state.Check) bool {
+		return x.Kind == y.Kind && x.Which == y.Which && x.Status == y.Status && x.Detail.English == y.Detail.English && x.Means.English == y.Means.English
+	}
+	if slices.EqualFunc(d.shown, a.Doctor.Checks, alike) {
 		return
 	}
 	d.shown = a.Doctor.Checks
@@ -55,7 +60,7 @@ func (d *doctor) draw(a state.App) {
 		case "skip":
 			what, tint = iconMore, colorMuted
 		}
-		name, which := doctorName(c.Name)
+		name, which := doctorName(c.Kind), c.Which
 		detail, _ := doctorSays(c.Detail)
 		short := cmpOr(which, detail)
 		if which == "" && len([]rune(detail)) > shortDetail {
@@ -66,7 +71,7 @@ func (d *doctor) draw(a state.App) {
 		if detail != short && detail != "" {
 			text.Add(small(sentence(detail)))
 		}
-		if c.Means != "" {
+		if c.Means.English != "" {
 			means, known := doctorSays(c.Means)
 			if !known {
 				means = sentence(means)

@@ -213,6 +213,11 @@ func files(a state.App) state.App {
 	return a
 }
 
+// said is what the doctor passes on from elsewhere.
+func said(english string) state.Text {
+	return state.Text{English: english, Format: "%s", Values: []string{english}}
+}
+
 // lake is a small image as it comes with an offer.
 func lake() []byte {
 	var b bytes.Buffer
@@ -276,11 +281,11 @@ func screens() []screen {
 		{"doctor", func() state.App {
 			a := people().Apply(state.DoctorBegan{})
 			for _, c := range []state.Check{
-				{Name: "network", Status: "ok", Detail: "IPv4 and IPv6"},
-				{Name: "login", Status: "ok", Detail: "as anna@example.org, with SCRAM-SHA-256"},
-				{Name: "relay", Status: "warn", Detail: "the server names none", Means: "calls work in most networks; ask the operator of the server for a relay"},
-				{Name: "microphone", Status: "fail", Detail: "no such sound device", Means: "plug one in; you can be called and hear all the same"},
-				{Name: "turn tls", Status: "skip", Detail: "no relay"},
+				{Kind: "network", Status: "ok", Detail: said("IPv4 and IPv6")},
+				{Kind: "login", Status: "ok", Detail: said("as anna@example.org, with SCRAM-SHA-256")},
+				{Kind: "relay", Status: "warn", Detail: said("the server names none"), Means: said("calls work in most networks; ask the operator of the server for a relay")},
+				{Kind: "microphone", Status: "fail", Detail: said("no such sound device"), Means: said("plug one in; you can be called and hear all the same")},
+				{Kind: "turn tls", Status: "skip", Detail: said("no relay")},
 			} {
 				a = a.Apply(state.DoctorFound{Check: c})
 			}

@@ -41,6 +41,25 @@ type Check struct {
 	Status Status `json:"status"` //
 	Detail string `json:"detail"` // what was seen
 	Means  string `json:"means"`  // what that means for calls, and what to do; may be empty
+
+	// What these were put together of, for who says it in another language: the
+	// name of all of a kind and which one it is, or nothing, and what was said.
+	Kind, Which string `json:"-"`
+	Said, Meant Text   `json:"-"`
+}
+
+// A Text is something said: a format of package fmt, and values for it in words.
+type Text struct {
+	Format string
+	Values []string
+}
+
+func text(format string, args ...any) Text {
+	t := Text{Format: format}
+	for _, a := range args {
+		t.Values = append(t.Values, fmt.Sprint(a))
+	}
+	return t
 }
 
 // A Config says what to check. JID, Signaling and Describe are needed.
@@ -102,7 +121,26 @@ func Run(ctx context.Context, cfg Config, report func(Check)) (failed int, err e
 }
 
 func (e *examination) add(name string, s Status, means, format string, args ...any) {
-	e.report(Check{Name: name, Status: s, Detail: fmt.Sprintf(format, args...), Means: means})
+	e.addOne(name, "", s, text(means), format, args...)
+}
+
+// addOne is add for one of several of a kind.
+func (e *examination) addOne(kind, which string, s Status, means Text, format string, args ...any) {
+	c := Check{
+		Name: kind, Status: s, Detail: fmt.Sprintf(format, args...), Means: means.Format,
+		Kind: kind, Which: which, Said: text(format, args...), Meant: means,
+	}
+	if which != "" {
+		c.Name += " " + which
+	}
+	if len(means.Values) > 0 { // others are no formats, and may have any letter
+		var values []any
+		for _, v := range means.Values {
+			values = append(values, v)
+		}
+		c.Means = fmt.Sprintf(means.Format, values...)
+	}
+	e.report(c)
 }
 
 // network looks whether this machine has an address at all.

@@ -72,21 +72,21 @@ func (e *examination) contact(ctx context.Context, client *signaling.Client) {
 		return
 	}
 	for _, d := range ability.Devices {
-		does := "tells nothing about itself"
+		does := "tells nothing about itself%s"
 		status := Warn
 		switch {
 		case d.CanCall() && d.CanJMI():
-			status, does = OK, "takes calls"
+			status, does = OK, "takes calls%s"
 		case d.CanCall():
-			status, does = OK, "takes calls, but rings alone"
+			status, does = OK, "takes calls, but rings alone%s"
 		case d.Info != nil:
-			does = "takes no calls"
+			does = "takes no calls%s"
 		}
 		software := ""
 		if d.CapsNode != "" {
 			software = " (" + d.CapsNode + ")"
 		}
-		e.add("device "+d.JID.Resourcepart(), status, "", "%s%s", does, software)
+		e.addOne("device", d.JID.Resourcepart(), status, text(""), does, software)
 	}
 	switch {
 	case ability.Can:

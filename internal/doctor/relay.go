@@ -81,10 +81,10 @@ func (e *examination) nat(ctx context.Context, servers []*stun.URI) {
 	var got []mapping
 	asked := make(map[netip.AddrPort]bool)
 	for _, u := range servers {
-		name := "stun " + hostPort(u)
+		which := hostPort(u)
 		addr, err := resolve(ctx, u)
 		if err != nil {
-			e.add(name, Warn, "", "%v", err)
+			e.addOne("stun", which, Warn, text(""), "%v", err)
 			continue
 		}
 		if asked[addr] {
@@ -95,10 +95,10 @@ func (e *examination) nat(ctx context.Context, servers []*stun.URI) {
 		m, err := bind(one, conn, addr)
 		cancel()
 		if err != nil {
-			e.add(name, Warn, "UDP may be blocked, or the server is down", "%v", err)
+			e.addOne("stun", which, Warn, text("UDP may be blocked, or the server is down"), "%v", err)
 			continue
 		}
-		e.add(name, OK, "", "sees us as %s", m.seen)
+		e.addOne("stun", which, OK, text(""), "sees us as %s", m.seen)
 		got = append(got, m)
 	}
 	switch classify(ownAddrs(), got, len(asked)) {
@@ -138,7 +138,7 @@ func (e *examination) turn(ctx context.Context, u *stun.URI, secret media.ICESer
 	if u.Scheme == stun.SchemeTypeTURNS {
 		way = "TLS"
 	}
-	name := "turn " + strings.ToLower(way) + " " + hostPort(u)
+	kind, which := "turn "+strings.ToLower(way), hostPort(u)
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	began := time.Now()
@@ -146,16 +146,16 @@ func (e *examination) turn(ctx context.Context, u *stun.URI, secret media.ICESer
 	var refused *refusedError
 	switch {
 	case errors.As(err, &refused):
-		e.add(name, OK, "", "gives an address in %d ms; it does not relay to this machine itself (%v)", refused.allocated.Sub(began).Milliseconds(), refused.err)
+		e.addOne(kind, which, OK, text(""), "gives an address in %d ms; it does not relay to this machine itself (%v)", refused.allocated.Sub(began).Milliseconds(), refused.err)
 	case err != nil:
-		means := "calls that need this relay over " + way + " do not connect"
+		means := text("calls that need this relay over %s do not connect", way)
 		if strings.Contains(err.Error(), "error 401") { // pion has no type for it
-			means = "the relay does not know the credentials; tell the operator"
+			means = text("the relay does not know the credentials; tell the operator")
 		}
-		e.add(name, Warn, means, "%v", err)
+		e.addOne(kind, which, Warn, means, "%v", err)
 		return false
 	default:
-		e.add(name, OK, "", "an echo came back in %d ms", rtt.Milliseconds())
+		e.addOne(kind, which, OK, text(""), "an echo came back in %d ms", rtt.Milliseconds())
 	}
 	return true
 }

@@ -168,13 +168,15 @@ func (e *examination) dial(ctx context.Context, addr string) (net.Conn, error) {
 
 // connect checks that a place can be reached and proves who it is.
 func (e *examination) connect(ctx context.Context, t target) bool {
-	name := "server " + t.addr()
+	add := func(s Status, means, format string, args ...any) {
+		e.addOne("server", t.addr(), s, text(means), format, args...)
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	began := time.Now()
 	conn, err := e.dial(ctx, t.addr())
 	if err != nil {
-		e.add(name, Warn, "this way to the server is closed; a firewall may block the port", "no connection: %v", err)
+		add(Warn, "this way to the server is closed; a firewall may block the port", "no connection: %v", err)
 		return false
 	}
 	defer conn.Close()
@@ -184,23 +186,23 @@ func (e *examination) connect(ctx context.Context, t target) bool {
 	}
 	if !t.direct {
 		if err := startTLS(conn, e.Account.Domainpart()); err != nil {
-			e.add(name, Warn, "without encryption we do not log in", "STARTTLS: %v", err)
+			add(Warn, "without encryption we do not log in", "STARTTLS: %v", err)
 			return false
 		}
 	}
 	c := tls.Client(conn, &tls.Config{ServerName: e.Account.Domainpart(), RootCAs: e.roots(), NextProtos: []string{"xmpp-client"}, MinVersion: tls.VersionTLS12})
 	if err := c.HandshakeContext(ctx); err != nil {
-		e.add(name, Warn, "if the server has a private certificate authority, name it with --ca-file", "%s: %v", t.how(), err)
+		add(Warn, "if the server has a private certificate authority, name it with --ca-file", "%s: %v", t.how(), err)
 		return false
 	}
 	state := c.ConnectionState()
 	detail := fmt.Sprintf("%s, %s, reached in %d ms", t.how(), tls.VersionName(state.Version), reached.Milliseconds())
 	left := time.Until(state.PeerCertificates[0].NotAfter)
 	if left < 7*24*time.Hour {
-		e.add(name, Warn, "login will fail then; tell the operator", "%s; the certificate expires in %d hours", detail, int(left.Hours()))
+		add(Warn, "login will fail then; tell the operator", "%s; the certificate expires in %d hours", detail, int(left.Hours()))
 		return true
 	}
-	e.add(name, OK, "", "%s", detail)
+	add(OK, "", "%s", detail)
 	return true
 }
 
