@@ -317,6 +317,10 @@ func TestLinkRestarts(t *testing.T) {
 			}
 			before, _ := x.link.Local()
 			for _, s := range []*linkSide{x, y} {
+				g := &s.link.Flow().guard
+				g.mu.Lock()
+				g.least, g.begun = [2]time.Duration{1, 1}, time.Now() // of the way before
+				g.mu.Unlock()
 				s.mu.Lock()
 				s.ready = false
 				s.mu.Unlock()
@@ -360,6 +364,12 @@ func TestLinkRestarts(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				g := &s.side.link.Flow().guard
+				g.mu.Lock()
+				if g.least[0] == 1 {
+					t.Error("the length of the way before is remembered")
+				}
+				g.mu.Unlock()
 			}
 		})
 	}

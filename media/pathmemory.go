@@ -12,6 +12,8 @@ const (
 	// memoryWindow is the time over which is measured what is sent and what
 	// arrives. It is that of pion.
 	memoryWindow = 500 * time.Millisecond
+	// memoryOnce is the most between reports that were sent as one.
+	memoryOnce = 5 * time.Millisecond
 	// memoryIdle is the part of the estimate below which too little is sent to
 	// learn anything of the path.
 	memoryIdle = 0.5
@@ -43,18 +45,20 @@ const (
 // again is blurred. Here only what tells of a full path lowers what is held, as
 // RFC 7661 has it for TCP, and only what came through raises it.
 type pathMemory struct {
-	mu      sync.Mutex // guards what follows
-	held    float64    // bit/s
-	sending int        // bits sent since the last report
-	theirs  int        // the last estimate of pion
-	at      time.Time  // of that
-	used    time.Time  // when as much was sent that it told something
+	mu      sync.Mutex    // guards what follows
+	held    float64       // bit/s
+	sending int           // bits sent since the last report
+	theirs  int           // the last estimate of pion
+	at      time.Time     // of that
+	every   time.Duration // between the last two
+	used    time.Time     // when as much was sent that it told something
 	reports []pathReport
 }
 
 // A pathReport is what the peer says of packets that were sent.
 type pathReport struct {
 	at            time.Time
+	from          time.Time // since when it tells
 	packets, lost int
 	received      int // bits
 	sent          int // bits that left since the report before
@@ -76,6 +80,15 @@ func (m *pathMemory) reported(r pathReport, theirs int, share float64, high int)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r.sent, m.sending = m.sending, 0
+	since := time.Duration(0)
+	if !m.at.IsZero() {
+		since = r.at.Sub(m.at)
+	}
+	// One that comes late for once tells of no more time than usual.
+	r.from = r.at.Add(-min(since, 2*m.every))
+	if since > memoryOnce {
+		m.every = since
+	}
 	m.reports = append(m.reports, r)
 	old := len(m.reports) - maxPathReports
 	for i := range m.reports {
@@ -89,13 +102,15 @@ func (m *pathMemory) reported(r pathReport, theirs int, share float64, high int)
 		sum.packets, sum.lost = sum.packets+k.packets, sum.lost+k.lost
 		sum.sent, sum.received = sum.sent+k.sent, sum.received+k.received
 	}
-	sent, received := float64(sum.sent)/memoryWindow.Seconds(), float64(sum.received)/memoryWindow.Seconds()
+	// Reports that are rare tell of more than the window.
+	span := max(r.at.Sub(m.reports[0].from), memoryWindow)
+	sent, received := float64(sum.sent)/span.Seconds(), float64(sum.received)/span.Seconds()
 	idle := share == 1 && sent < memoryIdle*m.held-soundShare
 	if !idle || m.used.IsZero() {
 		m.used = r.at
 	}
 	fell := theirs < m.theirs
-	passed := min(r.at.Sub(m.at), time.Second).Seconds()
+	passed := min(since, time.Second).Seconds()
 	m.theirs, m.at = theirs, r.at
 	full := high >= memoryHigh ||
 		sum.packets >= memoryPackets && float64(sum.lost) > memoryLoss*float64(sum.packets)

@@ -8,27 +8,29 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// A path is reported on ten times a second.
+// A path is reported on ten times a second, or as often as is said.
 type memoryPath struct {
 	pathMemory
-	now time.Time
+	now   time.Time
+	every time.Duration // between reports
 }
 
 func newMemoryPath(held float64) *memoryPath {
-	return &memoryPath{pathMemory: pathMemory{held: held}, now: time.Unix(1000, 0)}
+	return &memoryPath{pathMemory: pathMemory{held: held}, now: time.Unix(1000, 0), every: 100 * time.Millisecond}
 }
 
 // pass lets d pass with so much sent and received, in bit/s, and a share of
 // packets lost. Pion's estimate is theirs.
 func (m *memoryPath) pass(d time.Duration, sent, received int, loss float64, theirs, high int) {
-	for range d / (100 * time.Millisecond) {
-		m.now = m.now.Add(100 * time.Millisecond)
-		m.sent(sent / 10)
+	for range d / m.every {
+		m.now = m.now.Add(m.every)
+		part := func(rate int) int { return int(time.Duration(rate) * m.every / time.Second) }
+		m.sent(part(sent))
 		share := 1.0
 		if high > 0 {
 			share = 0.9
 		}
-		m.reported(pathReport{at: m.now, packets: 10, lost: int(10 * loss), received: received / 10}, theirs, share, high)
+		m.reported(pathReport{at: m.now, packets: 10, lost: int(10 * loss), received: part(received)}, theirs, share, high)
 	}
 }
 
@@ -88,6 +90,31 @@ func TestPathMemory(t *testing.T) {
 		m := newMemoryPath(wide)
 		m.pass(3*time.Second, 100_000, 70_000, 0.3, 90_000, 0)
 		near(t, "then", m.estimate(), 90_000)
+	})
+	for _, every := range []time.Duration{20 * time.Millisecond, time.Second, 3 * time.Second} {
+		t.Run("it is as much with a report every "+every.String(), func(t *testing.T) {
+			m := newMemoryPath(wide)
+			m.every = every
+			m.pass(12*time.Second, wide, wide, 0, wide, 0)
+			near(t, "while it is wide", m.estimate(), wide)
+			for theirs := 1_000_000; theirs > 250_000; theirs -= 200_000 {
+				m.pass(3*time.Second, wide, 300_000, 0, theirs, 0)
+			}
+			near(t, "when it is narrow", m.estimate(), 400_000)
+			m.pass(12*time.Second, 300_000, 300_000, 0, 250_000, 0)
+			near(t, "then", m.estimate(), 250_000)
+		})
+	}
+	t.Run("one report is late", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(3*time.Second, wide, wide, 0, wide, 0)
+		m.now = m.now.Add(3 * time.Second) // nothing came through
+		m.sent(3 * wide)
+		m.pass(100*time.Millisecond, wide, wide, 0, wide, 2)
+		m.pass(600*time.Millisecond, wide, wide, 0, wide, 2)
+		if got := m.estimate(); got < wide/8 {
+			t.Errorf("%.0f bit/s of %d after three seconds without any", got, wide)
+		}
 	})
 	t.Run("it comes back from the least", func(t *testing.T) {
 		m := newMemoryPath(leastBitrate)

@@ -57,6 +57,9 @@ func (g *queueGuard) reported(cc *rtcp.TransportLayerCC, now time.Time) pathRepo
 	r := pathReport{at: now}
 	seq := cc.BaseSequenceNumber
 	for arrived := range arrivals(cc) {
+		if seq-cc.BaseSequenceNumber >= guardSize {
+			break // no more are remembered, whatever the peer counts
+		}
 		if d := &g.departure[seq%guardSize]; d.seq == seq && d.bits > 0 {
 			r.packets++
 			if arrived {
@@ -73,6 +76,16 @@ func (g *queueGuard) reported(cc *rtcp.TransportLayerCC, now time.Time) pathRepo
 		g.measured(now.Sub(d.at), now)
 	}
 	return r
+}
+
+// moved forgets how long the way is, and what is on it: another one was taken.
+func (g *queueGuard) moved() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.departure {
+		g.departure[i].bits, g.departure[i].at = 0, time.Time{}
+	}
+	g.least, g.begun, g.high = [2]time.Duration{}, time.Time{}, 0
 }
 
 // arrivals tells of each packet of a report, from the first one on, whether it

@@ -114,6 +114,35 @@ func TestQueueGuard(t *testing.T) {
 	if s, _ := g.share(); s != 1 {
 		t.Errorf("share %v of a path that got longer", s)
 	}
+	// One that is known to be another is no queue either, from the first report on.
+	g.sent(8, 8000, now)
+	g.moved()
+	now = now.Add(100 * time.Millisecond)
+	if r := g.reported(reportOf(8, true), now); r.packets != 0 {
+		t.Errorf("what left on the way before is counted: %+v", r)
+	}
+	for range 20 {
+		trip(1, 400*time.Millisecond)
+		if s, high := g.share(); s != 1 || high != 0 {
+			t.Fatalf("share %v of another path, %d reports of a queue", s, high)
+		}
+	}
+}
+
+// What a peer says costs little, however many packets it is about.
+func TestQueueGuardReadsReportsInTime(t *testing.T) {
+	cc := &rtcp.TransportLayerCC{PacketStatusCount: 65535}
+	for range 9 {
+		cc.PacketChunks = append(cc.PacketChunks, &rtcp.RunLengthChunk{RunLength: 8191})
+	}
+	var g queueGuard
+	began := time.Now()
+	for range 20_000 {
+		g.reported(cc, began)
+	}
+	if took := time.Since(began); took > time.Second { // 100 ms
+		t.Errorf("20000 reports took %v", took)
+	}
 }
 
 // reportOf is a report about one packet.
