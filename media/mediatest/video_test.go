@@ -200,3 +200,29 @@ func TestSharedScreenMovesAgain(t *testing.T) {
 		}
 	})
 }
+
+// On a path that is narrow and loses packets too, pictures go on: what is lost is
+// sent again, and what is too much of that makes no key frame after the other.
+func TestVideoOnANarrowPathThatLoses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := mediatest.Config{Delay: 20 * time.Millisecond, Bandwidth: 150_000, Loss: 0.05, Seed: 1}.New(t)
+		alice, bob := n.Call(t, mediatest.Video)
+		watch(t, bob, 10*time.Second) // to find out that it is narrow
+		for range 3 {
+			before, from := bob.Stats().Video, alice.Stats().Video
+			s := watch(t, bob, 10*time.Second)
+			now, to := bob.Stats().Video, alice.Stats().Video
+			keys, again := to.KeyFramesOut-from.KeyFramesOut, now.Recovered-before.Recovered
+			t.Logf("%+v; recovered %d, %d key frames", s, again, keys)
+			if s.fps < 15 || s.gap > 1500*time.Millisecond {
+				t.Error("the picture does not move")
+			}
+			if again == 0 {
+				t.Error("nothing is sent again")
+			}
+			if keys > 8 { // there could be 25
+				t.Errorf("%d key frames in ten seconds", keys)
+			}
+		}
+	})
+}
