@@ -33,6 +33,15 @@ const (
 	fixed  = "/dev/video4" // of the size of what is at the other end of the cable
 )
 
+const (
+	// pictureWithin is when a picture is there, also the first one: the processor is
+	// emulated.
+	pictureWithin = 3 * time.Second
+	// slowest is how many times longer than asked for it may be from one picture to
+	// the next on a machine that is busy. Nothing makes it shorter.
+	slowest = 2
+)
+
 // openGuest opens a camera, and checks at the end that nothing is left of it.
 func openGuest(t *testing.T, spec string, o Options) video.Source {
 	t.Helper()
@@ -76,7 +85,7 @@ func nothingOpen(t *testing.T) {
 // readGuest reads a picture, which is late after some seconds.
 func readGuest(t *testing.T, s video.Source) video.Frame {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), pictureWithin)
 	defer cancel()
 	f, err := s.Read(ctx)
 	if err == nil {
@@ -150,7 +159,7 @@ func TestGuestPictures(t *testing.T) {
 			began := time.Now()
 			s := openGuest(t, test.spec, test.o)
 			f := readGuest(t, s)
-			if took := time.Since(began); took > time.Second {
+			if took := time.Since(began); took > pictureWithin {
 				t.Errorf("the first picture came after %v", took)
 			}
 			if f.Image.Rect.Size() != test.want {
@@ -174,7 +183,7 @@ func TestGuestPictures(t *testing.T) {
 				return
 			}
 			slices.Sort(gaps) // the machine may be busy now and then
-			if each := gaps[len(gaps)/2]; each < test.every*4/5 || each > test.every*5/4 {
+			if each := gaps[len(gaps)/2]; each < test.every*4/5 || each > test.every*slowest {
 				t.Errorf("a picture every %v, want %v", each, test.every)
 			}
 		})
