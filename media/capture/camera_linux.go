@@ -27,8 +27,12 @@ const (
 	// cameraWait is how long one wait for a picture lasts, and how long Close
 	// may take with a camera that gives none.
 	cameraWait = time.Second
-	// cameraDead is after how many waits a camera is taken for broken.
+	// cameraDead is after how many such waits without a picture a camera is taken
+	// for broken.
 	cameraDead = 5
+	// cameraAgain is the pause after a driver said that there is a picture where
+	// there was none.
+	cameraAgain = 5 * time.Millisecond
 	// maxBroken pictures in a row are left out before the camera is given up.
 	// Cameras begin with some that are cut off.
 	maxBroken = 60
@@ -256,7 +260,7 @@ func newCamera(n node, o Options) (*camera, error) {
 func (c *camera) run() {
 	defer close(c.done)
 	start := time.Now()
-	silent, broken := 0, 0
+	last, broken := start, 0 // when there was a picture, and how many were broken since
 	for {
 		select {
 		case <-c.stop:
@@ -264,20 +268,23 @@ func (c *camera) run() {
 		default:
 		}
 		err := c.node.Wait(cameraWait)
-		if errors.Is(err, errTimeout) {
-			if silent++; silent >= cameraDead {
-				c.latest.end(errors.New("the camera gives no pictures any more"))
-				return
-			}
-			continue
-		}
 		if err == nil {
 			err = c.take(start)
 		}
 		switch {
 		case err == nil:
-			silent, broken = 0, 0
-		case errors.Is(err, unix.EAGAIN):
+			last, broken = time.Now(), 0
+		case errors.Is(err, errTimeout), errors.Is(err, unix.EAGAIN):
+			if time.Since(last) >= cameraDead*cameraWait {
+				c.latest.end(errors.New("the camera gives no pictures any more"))
+				return
+			}
+			if errors.Is(err, unix.EAGAIN) {
+				select {
+				case <-time.After(cameraAgain):
+				case <-c.stop:
+				}
+			}
 		case errors.Is(err, ErrFormat) && broken < maxBroken:
 			broken++
 		case errors.Is(err, unix.ENODEV):

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -36,6 +37,8 @@ type fakeNode struct {
 	shots    [][]byte
 	err      error // of the next Take
 	silent   bool
+	eager    bool // there is always a picture, as it says
+	takes    int
 }
 
 func (n *fakeNode) Name() (string, error) { return n.name, nil }
@@ -85,8 +88,11 @@ func (n *fakeNode) Start(int) error {
 
 func (n *fakeNode) Wait(most time.Duration) error {
 	n.mu.Lock()
-	silent := n.silent
+	silent, eager := n.silent, n.eager
 	n.mu.Unlock()
+	if eager {
+		return nil
+	}
 	if silent {
 		time.Sleep(most)
 		return errTimeout
@@ -98,6 +104,7 @@ func (n *fakeNode) Wait(most time.Duration) error {
 func (n *fakeNode) Take() ([]byte, uint32, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.takes++
 	if n.err != nil {
 		return nil, 0, n.err
 	}
@@ -305,6 +312,67 @@ func TestCameraTroubles(t *testing.T) {
 		}
 		s.Close()
 	})
+}
+
+// A driver that says all the time that there is a picture, and has none, is not
+// asked without a pause, nor for ever.
+func TestCameraThatHasNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{name: "cam", modes: usualModes, eager: true}
+		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera("", Options{}.withDefaults(cameraFPS))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		start := time.Now()
+		if _, err := s.Read(ctx); err == nil || ctx.Err() != nil || time.Since(start) > 6*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if most := int(cameraDead*cameraWait/cameraAgain) + 1; n.takes > most {
+			t.Errorf("it was asked %d times, want %d at most", n.takes, most)
+		}
+	})
+}
+
+// What is asked of the kernel has the numbers of its videodev2.h, which have the
+// sizes of what is asked with in them.
+func TestRequests(t *testing.T) {
+	long := unsafe.Sizeof(uintptr(0)) == 8
+	other := unix.RNDGETENTCNT>>30 == 1 // MIPS and POWER write directions the other way
+	for _, test := range []struct {
+		name                    string
+		direction, number, size uintptr
+		want, want32            uintptr
+	}{
+		{"QUERYCAP", get, queryCap, unsafe.Sizeof(capability{}), 0x80685600, 0x80685600},
+		{"ENUM_FMT", get | set, enumFmt, unsafe.Sizeof(fmtdesc{}), 0xc0405602, 0xc0405602},
+		{"G_FMT", get | set, gFmt, unsafe.Sizeof(format{}), 0xc0d05604, 0xc0cc5604},
+		{"S_FMT", get | set, sFmt, unsafe.Sizeof(format{}), 0xc0d05605, 0xc0cc5605},
+		{"REQBUFS", get | set, reqBufs, unsafe.Sizeof(requestbuffers{}), 0xc0145608, 0xc0145608},
+		{"QUERYBUF", get | set, queryBuf, unsafe.Sizeof(buffer{}), 0xc0585609, 0xc0445609},
+		{"QBUF", get | set, qBuf, unsafe.Sizeof(buffer{}), 0xc058560f, 0xc044560f},
+		{"DQBUF", get | set, dqBuf, unsafe.Sizeof(buffer{}), 0xc0585611, 0xc0445611},
+		{"STREAMON", set, streamOn, 4, 0x40045612, 0x40045612},
+		{"STREAMOFF", set, streamOff, 4, 0x40045613, 0x40045613},
+		{"S_PARM", get | set, sParm, unsafe.Sizeof(streamparm{}), 0xc0cc5616, 0xc0cc5616},
+		{"ENUM_FRAMESIZES", get | set, enumFrameSizes, unsafe.Sizeof(frmsizeenum{}), 0xc02c564a, 0xc02c564a},
+		{"ENUM_FRAMEINTERVALS", get | set, enumFrameIntervals, unsafe.Sizeof(frmivalenum{}), 0xc034564b, 0xc034564b},
+	} {
+		want := test.want32
+		if long {
+			want = test.want
+		}
+		if d := want >> 30; other && d != 3 {
+			want ^= 3 << 30
+		}
+		if got := ioctlRequest(test.direction, test.number, test.size); got != want {
+			t.Errorf("VIDIOC_%s is %#x, want %#x", test.name, got, want)
+		}
+	}
 }
 
 // The driver has the last word on size and format.

@@ -21,7 +21,7 @@ func fit(m *image.YCbCr, w, h int) *image.YCbCr {
 // fromPacked converts 4:2:2 with two bytes a pixel, YUYV or with chroma first
 // UYVY. The width must be even.
 func fromPacked(dst *image.YCbCr, src []byte, w, h, stride int, chromaFirst bool) (*image.YCbCr, error) {
-	if w%2 != 0 || w < 2 || h < 1 || stride < 2*w || len(src) < stride*(h-1)+2*w {
+	if w%2 != 0 || w < 2 || h < 1 || stride < 2*w || int64(len(src)) < int64(stride)*int64(h-1)+2*int64(w) {
 		return nil, fmt.Errorf("%w: %d bytes for %dx%d in 4:2:2", ErrFormat, len(src), w, h)
 	}
 	y0, cb0, cr0 := 0, 1, 3
@@ -57,7 +57,8 @@ func fromPacked(dst *image.YCbCr, src []byte, w, h, stride int, chromaFirst bool
 // (NV12), whose lines follow each other as those of luma do. Both sizes must be even.
 func fromPlanar(dst *image.YCbCr, src []byte, w, h, stride int, inTurns bool) (*image.YCbCr, error) {
 	cs := stride / 2 // of each chroma plane
-	if w%2 != 0 || h%2 != 0 || w < 2 || h < 2 || stride < w || stride%2 != 0 || len(src) < stride*h+stride*h/2-(stride-w)/2 {
+	need := 3*int64(stride)*int64(h)/2 - int64(stride-w)/2
+	if w%2 != 0 || h%2 != 0 || w < 2 || h < 2 || stride < w || stride%2 != 0 || int64(len(src)) < need {
 		return nil, fmt.Errorf("%w: %d bytes for %dx%d in 4:2:0", ErrFormat, len(src), w, h)
 	}
 	dst = fit(dst, w, h)

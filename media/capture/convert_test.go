@@ -93,6 +93,7 @@ func TestFromRaw(t *testing.T) {
 				"short lines":   second(short.convert(nil, src)),
 				"no size":       second(layout{format: f, stride: l.stride}.convert(nil, src)),
 				"an odd width":  second(layout{format: f, w: 3, h: 4, stride: l.stride}.convert(nil, src)),
+				"endless lines": second(layout{format: f, w: w, h: h, stride: 1 << 30}.convert(nil, src)),
 				"negative line": second(layout{format: f, w: w, h: h, stride: -8}.convert(nil, src)),
 			} {
 				if !errors.Is(err, ErrFormat) {
@@ -250,6 +251,30 @@ func FuzzMJPEG(f *testing.F) {
 			if err := (video.Frame{Image: m}).Check(); err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+func FuzzLayout(f *testing.F) {
+	raw := []fourCC{yuyv, uyvy, nv12, yu12}
+	for i := range raw {
+		f.Add(byte(i), uint16(4), uint16(4), int32(8), true, true, make([]byte, 48))
+		f.Add(byte(i), uint16(2), uint16(3), int32(6), false, true, make([]byte, 16))
+	}
+	f.Fuzz(func(t *testing.T, format byte, w, h uint16, stride int32, full, rec709 bool, src []byte) {
+		l := layout{format: raw[int(format)%len(raw)], w: int(w), h: int(h), stride: int(stride), full: full, rec709: rec709}
+		if l.check() != nil {
+			return // such a camera is not opened
+		}
+		m, err := l.convert(nil, src)
+		if err != nil {
+			if !errors.Is(err, ErrFormat) {
+				t.Errorf("%+v: %v, want %v", l, err, ErrFormat)
+			}
+			return
+		}
+		if err := (video.Frame{Image: m}).Check(); err != nil || m.Rect.Dx() != l.w || m.Rect.Dy() != l.h {
+			t.Errorf("%+v: a picture of %v, %v", l, m.Rect, err)
 		}
 	})
 }

@@ -146,8 +146,8 @@ type (
 
 // Directions of ioctl, and its numbers, VIDIOC_ before their names.
 const (
-	get = 2
-	set = 1
+	set = 0xc0000000 &^ get
+	get = unix.RNDGETENTCNT & 0xc0000000 // what only gets; on MIPS and POWER it is 1<<30
 
 	queryCap           = 0
 	enumFmt            = 2
@@ -164,10 +164,15 @@ const (
 	enumFrameIntervals = 75
 )
 
+// ioctlRequest is what the kernel knows an ioctl of video by.
+func ioctlRequest(direction, number, size uintptr) uintptr {
+	return direction | size<<16 | 'V'<<8 | number
+}
+
 // ioctl asks the driver, again when a signal came between.
 func (d *v4l2) ioctl(direction, number, size uintptr, arg unsafe.Pointer) error {
 	for {
-		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(d.fd), direction<<30|size<<16|'V'<<8|number, uintptr(arg))
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(d.fd), ioctlRequest(direction, number, size), uintptr(arg))
 		switch errno {
 		case 0:
 			return nil
@@ -331,8 +336,11 @@ func (d *v4l2) Take() ([]byte, uint32, error) {
 	if err := d.ioctl(get|set, dqBuf, unsafe.Sizeof(b), unsafe.Pointer(&b)); err != nil {
 		return nil, 0, err
 	}
-	if int64(b.index) >= int64(len(d.buffers)) || int64(b.bytesUsed) > int64(len(d.buffers[b.index])) {
-		return nil, 0, fmt.Errorf("%w: buffer %d with %d bytes, of %d", ErrFormat, b.index, b.bytesUsed, len(d.buffers))
+	if int64(b.index) >= int64(len(d.buffers)) {
+		return nil, 0, fmt.Errorf("%w: buffer %d of %d", ErrFormat, b.index, len(d.buffers))
+	}
+	if m := d.buffers[b.index]; int64(b.bytesUsed) > int64(len(m)) {
+		return nil, 0, errors.Join(fmt.Errorf("%w: %d bytes in %d", ErrFormat, b.bytesUsed, len(m)), d.Release(b.index))
 	}
 	if b.flags&bufFlagError != 0 {
 		return nil, 0, errors.Join(errBroken, d.Release(b.index))
