@@ -275,6 +275,7 @@ func (d *desk) close() {
 	a := d.bridge.State()
 	if call, calling := a.Front(); calling || a.Settings.HideOnly {
 		d.window.Hide()
+		d.view.Hidden()
 		if calling {
 			d.remind(call)
 		}

@@ -50,6 +50,14 @@ func (p *picker) open(call string) {
 	p.v.send(state.WatchScreens{On: true})
 }
 
+// Hidden is called when the window is hidden: nobody chooses what to share then,
+// and nothing is looked at for it.
+func (v *View) Hidden() {
+	if v.picker.list != nil {
+		v.sheet.close()
+	}
+}
+
 // draw follows what there is to choose from, and goes away with the call.
 func (p *picker) draw(a state.App) {
 	if p.list == nil {

@@ -633,6 +633,13 @@ func TestWhatCanBeShared(t *testing.T) {
 		t.Error("it asks on")
 	}
 	d.ShowScreens(map[string]image.Image{"screen:1": filmed()}) // which was on its way
+	// The window is hidden before the choice.
+	d.stage.toggle(c, state.Screen)
+	d.expect(t, state.WatchScreens{On: true})
+	d.Hidden()
+	d.expect(t, state.WatchScreens{})
+	d.Hidden()
+	d.expect(t)
 	// The call ends before the choice.
 	d.stage.toggle(c, state.Screen)
 	d.expect(t, state.WatchScreens{On: true})
