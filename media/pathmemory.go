@@ -52,6 +52,7 @@ type pathMemory struct {
 	at      time.Time     // of that
 	every   time.Duration // between the last two
 	used    time.Time     // when as much was sent that it told something
+	idled   time.Time     // when it did not
 	reports []pathReport
 }
 
@@ -109,6 +110,9 @@ func (m *pathMemory) reported(r pathReport, theirs int, share float64, high int)
 	if !idle || m.used.IsZero() {
 		m.used = r.at
 	}
+	if idle {
+		m.idled = r.at
+	}
 	fell := theirs < m.theirs
 	passed := min(since, time.Second).Seconds()
 	m.theirs, m.at = theirs, r.at
@@ -123,7 +127,7 @@ func (m *pathMemory) reported(r pathReport, theirs int, share float64, high int)
 		if (!idle || m.held < startBitrate) && high == 0 { // else nothing is known of it
 			m.held = max(m.held, min(most, memoryMore*received, m.held*math.Pow(memoryGrowth, passed)))
 		}
-	case !idle && fell:
+	case fell && r.at.Sub(m.idled) > memoryWindow: // half of a window says nothing
 		m.held = max(most, min(m.held, memoryLess*received))
 	case r.at.Sub(m.used) > memoryFor:
 		m.held = max(most, min(m.held, startBitrate))

