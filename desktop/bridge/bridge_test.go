@@ -13,10 +13,15 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"mellium.im/xmpp/jid"
 
+	"github.com/carillon-im/carillon/desktop/history"
 	"github.com/carillon-im/carillon/desktop/state"
+	"github.com/carillon-im/carillon/ft"
+	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/internal/accounts"
 	"github.com/carillon-im/carillon/internal/config"
+	"github.com/carillon-im/carillon/internal/courier"
 	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/media/video"
@@ -716,4 +721,63 @@ func TestTheWordAboutACallGoes(t *testing.T) {
 		}
 		u.app.Flash = nil
 	})
+}
+
+// Somebody who is sent a file sees one line of it, however often it is paused
+// and goes on, and gives it up while it is paused.
+func TestAPausedTransferIsOneLine(t *testing.T) {
+	s := server(t)
+	ben := newUser(t, s, "ben")
+	ben.until("online", online)
+	owner := func(f func()) {
+		done := make(chan struct{})
+		ben.await(func() { f(); close(done) })
+		<-done
+	}
+	var a *account
+	owner(func() { a = ben.accounts["ben@example.org"] })
+	offered := func(sid string, resumed bool) {
+		a.receiving(courier.Offered{
+			Session: courier.Session{SID: sid, Peer: jid.MustParse("anna@example.org/x")}, Incoming: true, Known: true, Resumed: resumed,
+			Offer: ft.Offer{Names: []string{"film.mkv"}, Files: 1, Size: 5 << 30, Resumable: true},
+		})
+		owner(func() {}) // it is shown
+	}
+	pause := func() {
+		owner(func() {
+			id := ben.app.Transfers[0].ID
+			delete(ben.offers, id)
+			ben.transferOver(id, nil, exchange.ErrPaused, nil, "anna@example.org")
+		})
+		ben.until("paused", func(a state.App) bool { return a.Transfers[0].Phase == state.Paused })
+	}
+	offered("one", false)
+	pause()
+	for _, sid := range []string{"two", "three"} {
+		offered(sid, true)
+		if x := ben.State().Transfers; len(x) != 1 || x[0].Phase != state.Moves {
+			t.Fatalf("what goes on is shown as %+v", x)
+		}
+		pause()
+	}
+	// The same once more is not what goes on.
+	offered("four", false)
+	if x := ben.State().Transfers; len(x) != 2 || x[1].Phase != state.Paused {
+		t.Errorf("what is offered anew is shown as %+v", x)
+	}
+	ben.Do(state.CancelFiles{ID: ben.State().Transfers[1].ID})
+	ben.until("given up", func(a state.App) bool { return a.Transfers[1].Phase == state.Cancelled })
+}
+
+// What is paused when the app ends is paused at the next start: the sender may
+// go on with it.
+func TestWhatComesInIsPausedAtTheNextStart(t *testing.T) {
+	kept := history.Transfer{ID: "r-1", Account: "ben@example.org", Peer: "anna@example.org", Incoming: true, Names: []string{"film.mkv"}, State: string(state.Paused)}
+	x := pastTransfer(kept)
+	if x.Phase != state.Paused || keptAs(x) != kept.ID {
+		t.Errorf("it is shown as %+v, kept as %q", x, keptAs(x))
+	}
+	if kept.Incoming = false; pastTransfer(kept).Phase != state.Broke {
+		t.Error("what we sent is said to go on")
+	}
 }

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"mellium.im/xmpp/jid"
 
@@ -136,15 +135,9 @@ func (b *Bridge) carryOut(c state.Command) {
 	case state.ForgetFiles:
 		for _, t := range b.app.Transfers {
 			if t.Phase.Over() {
-				if past, ok := strings.CutPrefix(t.ID, "h:"+t.Account+":"); b.db != nil {
-					if !ok {
-						past = keptAs(t)
-					}
-					b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, past), "") })
-				}
 				s := b.sends[t.ID]
 				delete(b.sends, t.ID)
-				b.apply(state.TransferGone{ID: t.ID})
+				b.forgetTransfer(t)
 				if s != nil && !b.holds(s.left.ID) {
 					b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
 				}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -415,16 +416,24 @@ func (b *Bridge) keep(id string) {
 	}
 }
 
-// keptAs is the name of a transfer of this run in the history.
-func keptAs(t state.Transfer) string { return fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano()) }
+// keptAs is the name of a transfer in the history.
+func keptAs(t state.Transfer) string {
+	if past, ok := strings.CutPrefix(t.ID, pastID(t.Account, "")); ok {
+		return past
+	}
+	return fmt.Sprintf("%s-%d", t.ID, t.Began.UnixNano())
+}
+
+// pastID names a transfer of an earlier run, which the history keeps as kept.
+func pastID(account, kept string) string { return "h:" + account + ":" + kept }
 
 // pastTransfer is one of an earlier run of the app.
 func pastTransfer(t history.Transfer) state.Transfer {
 	s := state.Transfer{
-		ID: "h:" + t.Account + ":" + t.ID, Key: state.Key{Account: t.Account, JID: t.Peer}, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
+		ID: pastID(t.Account, t.ID), Key: state.Key{Account: t.Account, JID: t.Peer}, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
 		Size: t.Size, Done: t.Done, Phase: state.Moving(t.State), Path: state.Path(t.Path), Place: t.Place, Verified: t.Verified, Began: t.Start,
 	}
-	if !s.Phase.Over() {
+	if !s.Phase.Over() && !(s.Incoming && s.Phase == state.Paused) { // which the sender may go on with
 		s.Phase = state.Broke // nothing of it runs any more
 	}
 	return s
@@ -481,10 +490,14 @@ func (a *account) receiving(e courier.Event) {
 				return
 			}
 			a.b.offers[id] = &offer{account: a, session: e.Session, answer: make(chan error, 1)}
-			a.b.apply(state.TransferBegan{Transfer: state.Transfer{
+			t := state.Transfer{
 				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,
 				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Thumbnail: small, Began: time.Now(),
-			}})
+			}
+			if e.Resumed {
+				a.b.goesOn(t)
+			}
+			a.b.apply(state.TransferBegan{Transfer: t})
 		})
 	case courier.Happened:
 		id := a.transferID(e.Session)
@@ -505,6 +518,25 @@ func (a *account) receiving(e courier.Event) {
 		case <-a.b.ctx.Done():
 		}
 	}
+}
+
+// goesOn takes away the lines of what t, which comes in, goes on with: it is one
+// transfer to a person, however often it was interrupted. Owner only.
+func (b *Bridge) goesOn(t state.Transfer) {
+	for _, old := range b.app.Transfers {
+		if old.Incoming && old.Key == t.Key && old.Size == t.Size && slices.Equal(old.Names, t.Names) && b.offers[old.ID] == nil &&
+			(old.Phase == state.Paused || old.Phase == state.Broke || old.Phase == state.Cancelled) {
+			b.forgetTransfer(old)
+		}
+	}
+}
+
+// forgetTransfer takes a transfer off the page and out of the history. Owner only.
+func (b *Bridge) forgetTransfer(t state.Transfer) {
+	if a := b.accounts[t.Account]; a != nil && b.db != nil {
+		a.goes(func() { b.wrong(b.db.RemoveTransfer(context.WithoutCancel(b.ctx), t.Account, keptAs(t)), "") })
+	}
+	b.apply(state.TransferGone{ID: t.ID})
 }
 
 // decide waits for the user, unless files of contacts are always taken.
@@ -614,6 +646,9 @@ func (b *Bridge) interrupt(id string, why error) {
 		return
 	}
 	o := b.offers[id]
+	if o == nil && errors.Is(why, errCancelled) {
+		b.cancelPaused(id)
+	}
 	if o == nil || o.account.receiver == nil {
 		return
 	}
@@ -621,6 +656,17 @@ func (b *Bridge) interrupt(id string, why error) {
 		o.account.receiver.Cancel(o.session)
 	} else {
 		o.account.receiver.Pause(o.session)
+	}
+}
+
+// cancelPaused gives up what was coming in and is paused: it has no session that
+// could be told. Owner only.
+func (b *Bridge) cancelPaused(id string) {
+	for _, t := range b.app.Transfers {
+		if t.ID == id && t.Incoming && t.Phase == state.Paused {
+			b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
+			b.keep(id)
+		}
 	}
 }
 

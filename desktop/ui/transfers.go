@@ -176,7 +176,11 @@ func (r *transferRow) draw(t state.Transfer) {
 	show(r.offer, t.Incoming && t.Phase == state.Offered)
 	switch {
 	case t.Phase == state.Moves && t.Resumable, t.Phase == state.WaitsFor:
-		r.pause.look(iconHold, "", theme.ColorNameForeground, tr("files.pause"))
+		tip := tr("files.pause")
+		if t.Incoming {
+			tip = tr("files.pause.theirs", cmpOr(t.Name, t.JID))
+		}
+		r.pause.look(iconHold, "", theme.ColorNameForeground, tip)
 		r.pause.Show()
 	case t.Phase == state.Paused, t.Phase == state.Broke && !t.Incoming:
 		r.pause.look(iconResume, "", theme.ColorNameForeground, tr("files.resume"))
@@ -279,6 +283,13 @@ func transferText(t state.Transfer) string {
 			add(tr("files.verified"))
 		} else {
 			add(tr("files.arrived"))
+		}
+	case state.Paused:
+		add(whole)
+		if t.Incoming { // only who sends can go on
+			add(tr("files.paused.theirs", cmpOr(t.Name, t.JID)))
+		} else {
+			add(tr("files.paused"))
 		}
 	default:
 		add(whole)
