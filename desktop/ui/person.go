@@ -189,7 +189,7 @@ func short(name string) string {
 // moreAs is more about c, with a name in the field.
 func (p *person) moreAs(c state.Contact, as string) {
 	name := newEntry(p.v)
-	name.SetText(as)
+	name.SetText(oneLine(as))
 	name.SetPlaceHolder(c.JID)
 	_, known := p.v.app.Contact(c.Key)
 	content := rows(10, wrapped(tr("rename.text"), fyne.TextAlignLeading), name)

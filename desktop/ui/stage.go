@@ -525,6 +525,22 @@ func (s *stage) Show(i image.Image) {
 	}
 }
 
+// like takes over the pictures of another stage, which shows none any more: a
+// screen that stands still sends the next one late.
+func (s *stage) like(old *stage) {
+	theirs, ours := old.unpass()
+	if theirs == nil {
+		theirs, ours = old.theirs.Image, old.waits
+	}
+	if ours == nil {
+		ours = old.ours.Image
+	}
+	if s.call.ID == old.call.ID {
+		s.setPicture(s.theirs, theirs)
+		s.setPicture(s.ours, ours)
+	}
+}
+
 // ShowOwn shows our own picture, likewise. While theirs moves it waits for the
 // next of those: each drawing of the window costs, whatever changed in it.
 func (s *stage) ShowOwn(i image.Image) {

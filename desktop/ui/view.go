@@ -176,7 +176,9 @@ func (v *View) Rebuild() *View {
 	v.sheet.empty()
 	n.sheet.take(v.sheet)
 	n.signIn.like(v.signIn)
+	n.stage.told = v.stage.told
 	n.Draw(v.app)
+	n.stage.like(v.stage)
 	n.canvas = v.canvas // not before: its window does not show n yet
 	n.turned = v.turned
 	if v.stage.details.root.Visible() {
@@ -186,7 +188,6 @@ func (v *View) Rebuild() *View {
 	if again != nil {
 		again(n)
 	}
-	v.stage.unpass()
 	n.Root.Refresh() // all is laid out, or nothing could have the focus
 	scrollLike(n.Root, v.Root)
 	n.left = left.find(n.Root)

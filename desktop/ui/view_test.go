@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
+	"fyne.io/fyne/v2/widget"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carillon-im/carillon/desktop/state"
@@ -750,4 +752,95 @@ func TestDetailsAndKeysShareANarrowWindow(t *testing.T) {
 	test.Tap(d.stage.keys)
 	test.Tap(d.stage.info)
 	shown(true, true)
+}
+
+// In mid-call another language or theme shows the picture at once, and what was
+// read already is not said anew.
+func TestAnotherThemeInACallWithAPicture(t *testing.T) {
+	call := running(people()).Calls[0]
+	call.Trust, call.TheirPicture, call.Picture = state.TrustChanged, true, state.Camera
+	d := newDesk(t, "dark", calling(people(), call).Apply(state.CallShown{ID: "1", On: true}))
+	theirs, ours := filmed(), filmed()
+	d.ShowPicture("1", theirs)
+	d.ShowOwnPicture("1", ours)
+	d.ShowPicture("1", theirs)
+	d.stage.told = "1"
+	d.Draw(d.app)
+	if !d.stage.theirs.Visible() || !d.stage.own.Visible() || d.stage.changed.Visible() {
+		t.Fatalf("before: theirs %v, ours %v, the key %v", d.stage.theirs.Visible(), d.stage.own.Visible(), d.stage.changed.Visible())
+	}
+	d.rebuild()
+	if d.stage.theirs.Image != theirs || d.stage.ours.Image != ours || !d.stage.theirs.Visible() || !d.stage.own.Visible() || d.stage.centre.Visible() {
+		t.Errorf("theirs %v, ours %v, the face in their place %v", d.stage.theirs.Visible(), d.stage.own.Visible(), d.stage.centre.Visible())
+	}
+	d.Draw(d.app)
+	if d.stage.changed.Visible() {
+		t.Error("what was read is said anew")
+	}
+}
+
+// Names come from others. None breaks a line where we do not, turns what follows
+// or takes the room of the rest, wherever it is said.
+func TestNamesStayWhereTheyAre(t *testing.T) {
+	wild := func(r rune) bool { return r < ' ' || r == '\u2028' || unicode.Is(unicode.Bidi_Control, r) }
+	const evil = "Eve\n\n\n\u202egpj.exe\u2028\x07"
+	long := strings.Repeat("W", 10_000)
+	for _, name := range []string{evil, long, strings.Repeat("\n", 2000) + "Eve"} {
+		a := state.App{}.Apply(state.AccountChanged{Account: state.Account{JID: own, Link: state.Online}})
+		a = a.Apply(state.ContactChanged{Contact: state.Contact{Key: key("eve@example.org"), Name: name}})
+		a = a.Apply(state.Select{Key: key("eve@example.org")})
+		call := state.Call{ID: "1", Key: key("eve@example.org"), Name: name, Phase: state.Running, Since: now, Trust: state.TrustChanged, Verification: "4711"}
+		waiting := state.Call{ID: "2", Key: key("mallory@example.org"), Name: name, Phase: state.Rings, Stranger: true}
+		d := newDesk(t, "light", a)
+		for where, show := range map[string]func(){
+			"person": func() {},
+			"rename": func() { d.person.more() },
+			"remove": func() { d.sheet.close(); d.person.remove(d.person.shown) },
+			"notice": func() {
+				d.sheet.close()
+				d.Draw(a.Apply(state.WentWrong{Problem: state.Problem{Code: "offline", Who: name}}))
+			},
+			"search": func() { d.Draw(a.Apply(state.Searched{Text: name + "?"})) },
+			"call":   func() { d.Draw(calling(a, call).Apply(state.CallShown{ID: "1", On: true})); d.stage.switchDetails() },
+			"film": func() {
+				c := call
+				c.TheirPicture = true
+				d.Draw(calling(a, c).Apply(state.CallShown{ID: "1", On: true}))
+				d.ShowPicture("1", filmed())
+			},
+			"waiting": func() { d.Draw(calling(calling(a, call), waiting).Apply(state.CallShown{ID: "1", On: true})) },
+			"screens": func() {
+				d.Draw(calling(a, call).Apply(state.CallShown{ID: "1", On: true}).Apply(state.ScreensFound{Screens: []state.Scene{{ID: "window:1", Kind: state.OneWindow, Title: name}}}))
+				d.picker.open("1")
+			},
+		} {
+			d = newDesk(t, "light", a)
+			show()
+			d.settled()
+			for _, root := range append([]fyne.CanvasObject{d.Root}, d.window.Canvas().Overlays().List()...) {
+				seen(root, nil, func(o fyne.CanvasObject, in []fyne.CanvasObject) {
+					if o == fyne.CanvasObject(d.side.search) || slices.Contains(in, fyne.CanvasObject(d.side.search)) {
+						return // what our user typed
+					}
+					text := ""
+					switch o := o.(type) {
+					case *canvas.Text:
+						text = o.Text
+					case *widget.Label:
+						text = strings.ReplaceAll(o.Text, "4711\n", "4711 ") // that is ours
+					case *button:
+						text = o.Text
+					case *entry:
+						text = o.Text
+					}
+					if strings.Contains(text, "    ") || strings.ContainsFunc(text, wild) {
+						t.Errorf("%s: %q", where, text)
+					}
+					if len(text) > 1000 {
+						t.Errorf("%s: %T has %d letters", where, o, len(text))
+					}
+				})
+			}
+		}
+	}
 }

@@ -84,20 +84,29 @@ func (l *line) paint(name fyne.ThemeColorName) {
 
 // oneLine makes text harmless for one line: no breaks, no control characters,
 // and no marks that turn the direction of what follows.
-func oneLine(s string) string {
+func oneLine(s string) string { return strings.TrimSpace(harmless(s)) }
+
+// harmless is oneLine for text within another. Of many blanks two stay, or they
+// would take the room of words.
+func harmless(s string) string {
 	const longest = 400
 	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case i > longest:
+	blanks := 0
+	for _, r := range s {
+		if b.Len() > longest {
 			return b.String() + "…"
-		case r < ' ', r >= 0x7f && r < 0xa0, unicode.Is(unicode.Bidi_Control, r), r == 0x2028, r == 0x2029:
-			b.WriteByte(' ')
+		}
+		switch {
+		case r <= ' ', r >= 0x7f && r < 0xa0, unicode.Is(unicode.Bidi_Control, r), r == 0x2028, r == 0x2029:
+			if blanks++; blanks <= 2 {
+				b.WriteByte(' ')
+			}
 		default:
 			b.WriteRune(r)
+			blanks = 0
 		}
 	}
-	return strings.TrimSpace(b.String())
+	return b.String()
 }
 
 func (l *line) CreateRenderer() fyne.WidgetRenderer { return &lineRenderer{l} }

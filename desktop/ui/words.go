@@ -59,7 +59,8 @@ func Speak(code string) error {
 func Say(key string, values ...any) string { return tr(key, values...) }
 
 // tr says something in the language of the user: key is that of the files in
-// translations, and values replace {{.A}}, {{.B}} in it.
+// translations, and values replace {{.A}}, {{.B}} in it. Those may be names that
+// others chose.
 func tr(key string, values ...any) string {
 	speaking.RLock()
 	defer speaking.RUnlock()
@@ -68,6 +69,9 @@ func tr(key string, values ...any) string {
 	}
 	data := make(map[string]any)
 	for i, v := range values {
+		if s, ok := v.(string); ok {
+			v = harmless(s)
+		}
 		data[string(rune('A'+i))] = v
 	}
 	return lang.X(key, key, data)
