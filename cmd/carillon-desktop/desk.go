@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"image"
 	"log/slog"
 	"net/url"
 	"os"
@@ -76,6 +77,7 @@ type desk struct {
 	last     string                 // folder of what was chosen last; of the UI thread
 	front    bool                   // the user works in the window; of the UI thread
 	fits     bool                   // the window was made to fit the screen; likewise
+	asked    fyne.Size              // what the desktop was asked for; likewise
 	reminder atomic.Pointer[func()] // takes away what remind says
 	starts   atomic.Bool            // the session is to start the app
 }
@@ -130,6 +132,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 
 	d.window = d.app.NewWindow("Carillon")
 	d.window.SetPadded(false)
+	d.asked = windowSize
 	d.window.Resize(windowSize)
 	d.view = ui.New(d.bridge.Do, time.Now)
 	d.view.FullScreen = func() { d.window.SetFullScreen(!d.window.FullScreen()) }
@@ -324,21 +327,78 @@ func (d *desk) fitScreen() {
 	}
 }
 
+// fitNow asks for less than the screen has, and draws in what there is: a desktop
+// that tiles windows refuses what is asked for and does not say so again.
 func (d *desk) fitNow() {
-	monitor := glfw.GetPrimaryMonitor()
-	if monitor == nil {
+	window := d.glfwWindow()
+	if window == nil {
 		return
 	}
-	_, _, w, h := monitor.GetWorkarea()
-	if now, room := d.window.Canvas().Size(), screenRoom(w, h, d.window.Canvas().Scale()); now.Width > room.Width || now.Height > room.Height {
-		d.window.Resize(now.Min(room))
+	canvas := d.window.Canvas()
+	defer canvas.Refresh(d.view.Root) // or what was drawn for another size might stay
+	if d.window.FullScreen() {
+		return
 	}
-	d.window.Canvas().Refresh(d.view.Root) // or what was drawn for another size might stay
+	scale := canvas.Scale()
+	width, height := window.GetSize()
+	now, is := canvas.Size(), fyne.NewSize(float32(width)/scale, float32(height)/scale)
+	if away(now, is) {
+		now = is
+	}
+	x, y := window.GetPos()
+	if screen, ok := screenAt(workAreas(), image.Pt(x+width/2, y+height/2)); ok && window.GetAttrib(glfw.Maximized) != glfw.True {
+		now = fitting(now, screen, scale, d.asked)
+	}
+	if away(now, canvas.Size()) {
+		d.asked = now
+		d.window.Resize(now)
+	}
 }
 
-// screenRoom is the largest window on a screen of so many pixels.
-func screenRoom(w, h int, scale float32) fyne.Size {
-	return fyne.NewSize(float32(w)/scale, float32(h)/scale-frameHeight)
+// glfwWindow is the window below the one of the toolkit, which does not hand it
+// out; nil is none.
+func (d *desk) glfwWindow() (w *glfw.Window) {
+	if with, ok := d.window.(interface{ RunWithContext(func()) }); ok {
+		with.RunWithContext(func() { w = glfw.GetCurrentContext() })
+	}
+	return w
+}
+
+// away reports whether sizes are not the same but for what rounding makes.
+func away(a, b fyne.Size) bool {
+	return max(a.Width-b.Width, b.Width-a.Width, a.Height-b.Height, b.Height-a.Height) > 1.5
+}
+
+// workAreas are what screens have room for windows in, the main one first.
+func workAreas() (list []image.Rectangle) {
+	for _, m := range glfw.GetMonitors() {
+		x, y, w, h := m.GetWorkarea()
+		list = append(list, image.Rect(x, y, x+w, y+h))
+	}
+	return list
+}
+
+// screenAt returns the screen that is at a place, or else the main one.
+func screenAt(list []image.Rectangle, at image.Point) (image.Rectangle, bool) {
+	for _, r := range list {
+		if at.In(r) {
+			return r, true
+		}
+	}
+	if len(list) == 0 {
+		return image.Rectangle{}, false
+	}
+	return list[0], true
+}
+
+// fitting is the size for a window on a screen that may have too little room. One
+// that was asked for its size already and has another has that from the desktop.
+func fitting(now fyne.Size, screen image.Rectangle, scale float32, asked fyne.Size) fyne.Size {
+	room := fyne.NewSize(float32(screen.Dx())/scale, float32(screen.Dy())/scale)
+	if away(now, asked) && now.Width < room.Width+1.5 && now.Height < room.Height+1.5 {
+		return now // tiled, or as the user made it
+	}
+	return now.Min(room.SubtractWidthHeight(0, frameHeight))
 }
 
 func (d *desk) tray() {
