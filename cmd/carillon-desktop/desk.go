@@ -519,6 +519,8 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 		case n.Accept != nil:
 			what = notify.IncomingCall(n.Title, ui.Say("call.answer"), ui.Say("call.decline"))
 			what.Body = ui.Calls(n.Video)
+		case n.Asks:
+			what.Body = ui.Say("request.text")
 		case !n.Missed.IsZero():
 			what = notify.MissedCall(n.Title, ui.Missed(n.Missed, n.Video), ui.CallBack())
 		}

@@ -251,13 +251,39 @@ func (a *account) happened(client *signaling.Client, e signaling.Event) {
 	case signaling.PresenceChanged:
 		a.lookAt(e.Device.JID.Bare().String())
 	case signaling.SubscriptionRequest:
-		a.apply(state.Requested{Request: state.Request{Key: key(e.From), Text: e.Status}})
+		a.b.await(func() { a.b.requested(a, state.Request{Key: key(e.From), Text: e.Status}) })
 	case signaling.CallRecorded:
 		a.apply(state.Recorded{Line: line(a.kept.JID, e.Record), Archived: e.Record.Archived})
 	case signaling.ServicesChanged:
 		a.b.wg.Go(func() { a.services(client) })
 	case signaling.Missed:
 		a.roster(client)
+	}
+}
+
+// requested shows that somebody wants to be a contact. The first is said outside
+// the window as well: anybody may send many, and the server sends those that
+// are open again with each login. Owner only.
+func (b *Bridge) requested(a *account, r state.Request) {
+	if b.accounts[a.kept.JID] == nil {
+		return // signed out meanwhile
+	}
+	first := len(b.app.Requests) == 0
+	b.apply(state.Requested{Request: r})
+	if first {
+		b.unask()
+		b.asking = b.notify(Notice{Title: r.JID, Asks: true, Open: func() {
+			b.Do(state.Look{Event: state.Show{Page: state.PageContacts}})
+			b.raise()
+		}})
+	}
+}
+
+// unask takes away what was said of a request. Owner only.
+func (b *Bridge) unask() {
+	if b.asking != nil {
+		b.asking()
+		b.asking = nil
 	}
 }
 

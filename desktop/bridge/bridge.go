@@ -87,6 +87,8 @@ type Notice struct {
 	// notice. CallBack calls them then.
 	Missed   time.Time
 	CallBack func()
+	// Asks says that somebody wants to be a contact.
+	Asks bool
 	// Video says that a call that rings or was missed is one with video.
 	Video bool
 	// Open is called when the notice itself is chosen.
@@ -145,6 +147,7 @@ type Bridge struct {
 	examining context.CancelFunc
 	watching  context.CancelFunc // ends that screens are looked at; nil while nobody does
 	ringing   string
+	asking    func() // takes away what was said of a request; nil without one
 	flash     *state.Flash
 	flashed   time.Time // when that was there first
 	called    time.Time // when there was a call last; zero when its memory was given back

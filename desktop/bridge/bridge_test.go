@@ -25,6 +25,7 @@ import (
 	"github.com/carillon-im/carillon/internal/outbox"
 	"github.com/carillon-im/carillon/internal/thumb"
 	"github.com/carillon-im/carillon/media/video"
+	"github.com/carillon-im/carillon/signaling"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
 )
 
@@ -779,5 +780,39 @@ func TestWhatComesInIsPausedAtTheNextStart(t *testing.T) {
 	}
 	if kept.Incoming = false; pastTransfer(kept).Phase != state.Broke {
 		t.Error("what we sent is said to go on")
+	}
+}
+
+// Who wants to be a contact is said outside the window, once for all that wait.
+func TestARequestIsSaidOutsideTheWindow(t *testing.T) {
+	s := server(t)
+	ben := newUser(t, s, "ben")
+	ben.until("online", online)
+	found := make(chan *account, 1)
+	ben.await(func() { found <- ben.accounts["ben@example.org"] })
+	a := <-found
+	said := func() (asked, removed int) {
+		ben.mu.Lock()
+		defer ben.mu.Unlock()
+		for _, n := range ben.notices {
+			if n.Asks && n.Open != nil {
+				asked++
+			}
+		}
+		return asked, ben.removed
+	}
+	for i, from := range []string{"anna", "carol"} {
+		a.happened(nil, signaling.SubscriptionRequest{From: jid.MustParse(from + "@example.com")})
+		ben.until("asked", func(a state.App) bool { return len(a.Requests) == i+1 })
+	}
+	if asked, removed := said(); asked != 1 || removed != 0 {
+		t.Errorf("%d requests were said, %d taken away", asked, removed)
+	}
+	ben.Do(state.AnswerRequest{Key: state.Key{Account: "ben@example.org", JID: "anna@example.com"}, Yes: true})
+	ben.until("answered", func(a state.App) bool { return len(a.Requests) == 1 })
+	ben.Do(state.AnswerRequest{Key: state.Key{Account: "ben@example.org", JID: "carol@example.com"}})
+	ben.until("answered", func(a state.App) bool { return len(a.Requests) == 0 })
+	if asked, removed := said(); asked != 1 || removed != 1 {
+		t.Errorf("%d requests were said, %d taken away", asked, removed)
 	}
 }

@@ -63,6 +63,7 @@ func (b *Bridge) carryOut(c state.Command) {
 		})
 	case state.AnswerRequest:
 		b.apply(state.RequestAnswered{Key: c.Key})
+		b.unask() // who looks at one sees the others
 		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
 			if !c.Yes {
 				return client.Deny(ctx, who)

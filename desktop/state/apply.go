@@ -298,6 +298,9 @@ func (e CallBegan) apply(a App) App {
 		return a
 	}
 	a.Flash = nil
+	if !c.Incoming {
+		a.Problem = nil // the user went on to something else
+	}
 	// What the user begins comes to the front; what comes in waits behind a call.
 	if c.Incoming && len(a.Calls) > 0 {
 		a.Calls = append(slices.Clone(a.Calls), c)
@@ -413,6 +416,7 @@ func (e CallEnded) apply(a App) App {
 	// A call that rang and was not taken is in the history; there it says enough.
 	if front && e.Outcome != Retracted && !(c.Phase == Rings && e.Problem == nil && e.Outcome != Missed && e.Outcome != Elsewhere) {
 		a.Flash = &Flash{Key: c.Key, Name: c.Name, Video: c.Video, Outcome: e.Outcome, Lasted: e.Lasted, Remote: e.Remote, Problem: e.Problem}
+		a.Problem = nil // there is room for one, and this is what the user waits for
 	}
 	a.Stage = a.Stage && len(a.Calls) > 0
 	if len(a.Calls) == 0 && a.Problem != nil && (a.Problem.Code == DeviceLost || a.Problem.Code == DeviceReplaced) {

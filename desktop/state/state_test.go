@@ -264,3 +264,22 @@ func TestAWordAboutDroppedFilesGoes(t *testing.T) {
 		t.Error("another problem went too")
 	}
 }
+
+// An older problem does not lie over how a call went, nor over a call that the
+// user began after it.
+func TestAnOldProblemMakesRoom(t *testing.T) {
+	bad := WentWrong{Problem: Problem{Code: "bad-address"}}
+	a := App{}.Apply(bad).Apply(CallBegan{Call: Call{ID: "1", Key: bob}})
+	if a.Problem != nil {
+		t.Errorf("in the call: %v", a.Problem)
+	}
+	a = a.Apply(bad).Apply(CallEnded{ID: "1", Outcome: Declined, Remote: true})
+	if a.Problem != nil || a.Flash == nil {
+		t.Errorf("after it: %v, %+v", a.Problem, a.Flash)
+	}
+	// What nobody waited for takes nothing away.
+	a = a.Apply(bad).Apply(CallBegan{Call: Call{ID: "2", Key: bob, Incoming: true, Phase: Rings}})
+	if a = a.Apply(CallEnded{ID: "2", Outcome: Declined}); a.Problem == nil {
+		t.Error("a call that we declined took away what was said before")
+	}
+}
