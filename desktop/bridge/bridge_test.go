@@ -490,6 +490,13 @@ func (u *user) again() {
 	u.Bridge = b // which the cleanup closes
 }
 
+// owner runs something where the state is changed, and waits for it.
+func owner(u *user, f func()) {
+	done := make(chan struct{})
+	u.await(func() { f(); close(done) })
+	<-done
+}
+
 // nothingLeft waits until nothing is kept of what was to be sent.
 func (u *user) nothingLeft() {
 	u.t.Helper()
@@ -567,6 +574,19 @@ func TestWhatCannotBeSentIsNotTriedForEver(t *testing.T) {
 		x := anna.until("it is tried", broke).Transfers[0]
 		if x.GivenUp != (try == maxTries) || x.Problem == nil || x.Problem.Code != "file" {
 			t.Errorf("start %d: %+v, %+v", try, x, x.Problem)
+		}
+		if try == 1 {
+			for range maxTries { // a bad network, on which we log in again and again
+				owner(anna, func() { anna.accounts[x.Account].goOn() })
+				anna.until("it is tried", func(a state.App) bool {
+					runs := false
+					owner(anna, func() { runs = anna.sends[x.ID].stop != nil })
+					return !runs && broke(a)
+				})
+			}
+			if len(kept()) != 1 || anna.State().Transfers[0].GivenUp {
+				t.Error("it is given up in one run")
+			}
 		}
 	}
 	anna.nothingLeft()

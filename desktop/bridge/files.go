@@ -26,8 +26,9 @@ import (
 const (
 	// progressStep is the time between two looks at a transfer.
 	progressStep = 200 * time.Millisecond
-	// maxTries is how often what failed for a reason that lasts is tried again by
-	// itself, at starts and logins: a disk may be elsewhere, or theirs be full.
+	// maxTries is at how many starts what failed for a reason that lasts is tried
+	// again by itself: a disk may be elsewhere, or theirs be full. Logins of one
+	// run count once, as a bad network has many.
 	maxTries = 3
 )
 
@@ -48,6 +49,8 @@ type sending struct {
 	// wait has it go on for as long as it takes: it was on its way when the app
 	// was quit.
 	wait bool
+	// counted says that this run of the app is one of those in which it failed.
+	counted bool
 	// gaveUp says that it failed so often that it is not kept any more.
 	gaveUp bool
 }
@@ -97,8 +100,8 @@ func (b *Bridge) resume(id string, s *sending) {
 	}
 	if a == nil || a.courier == nil || a.client == nil || err != nil {
 		b.apply(state.TransferChanged{ID: id, Phase: state.Broke, Problem: &state.Problem{Code: "offline"}})
-		if a != nil {
-			a.goes(func() { b.keepLeft(s.left) })
+		if left := s.left; a != nil {
+			a.goes(func() { b.keepLeft(left) })
 		}
 		return
 	}
@@ -154,7 +157,8 @@ func (b *Bridge) resume(id string, s *sending) {
 		}
 		b.await(func() {
 			s.stop, s.left.Bytes = nil, left.Bytes
-			if wait && cause == nil && lasts(done, err) {
+			if wait && cause == nil && !s.counted && lasts(done, err) {
+				s.counted = true
 				if s.left.Tries++; s.left.Tries >= maxTries {
 					s.wait, s.gaveUp = false, true
 				} else {
