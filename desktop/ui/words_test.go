@@ -214,3 +214,14 @@ func TestWhatIsGivenUpSaysSo(t *testing.T) {
 		t.Errorf("given up: %q, before: %q", got, before)
 	}
 }
+
+// The app is on first-name terms in German, on every page.
+func TestGermanSaysDu(t *testing.T) {
+	text, err := translations.ReadFile("translations/de.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, formal := range regexp.MustCompile(`(?m)^.*(\pL Sie\b|\bIhnen\b|: "Ihre?[mnr]?\b|\pL Ihre?[mnr]?\b).*$`).FindAll(text, -1) {
+		t.Errorf("%s", formal)
+	}
+}
