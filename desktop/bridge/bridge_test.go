@@ -490,13 +490,6 @@ func (u *user) again() {
 	u.Bridge = b // which the cleanup closes
 }
 
-// owner runs something where the state is changed, and waits for it.
-func owner(u *user, f func()) {
-	done := make(chan struct{})
-	u.await(func() { f(); close(done) })
-	<-done
-}
-
 // nothingLeft waits until nothing is kept of what was to be sent.
 func (u *user) nothingLeft() {
 	u.t.Helper()
@@ -577,10 +570,10 @@ func TestWhatCannotBeSentIsNotTriedForEver(t *testing.T) {
 		}
 		if try == 1 {
 			for range maxTries { // a bad network, on which we log in again and again
-				owner(anna, func() { anna.accounts[x.Account].goOn() })
+				anna.owner(func() { anna.accounts[x.Account].goOn() })
 				anna.until("it is tried", func(a state.App) bool {
 					runs := false
-					owner(anna, func() { runs = anna.sends[x.ID].stop != nil })
+					anna.owner(func() { runs = anna.sends[x.ID].stop != nil })
 					return !runs && broke(a)
 				})
 			}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"image"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ func TestScreensAreWatchedWhileSomebodyChooses(t *testing.T) {
 		dialog := state.Scene{ID: "screen:2", Kind: state.AskDesktop}
 		one, two := state.Scene{ID: "window:1", Kind: state.OneWindow, Title: "one"}, state.Scene{ID: "window:2", Kind: state.OneWindow, Title: "two"}
 		there := []state.Scene{screen, dialog, one, two}
+		var mu sync.Mutex // held but while time passes
 		var told [][]state.Scene
 		var looked []string
 		var shown []map[string]image.Image
@@ -28,18 +30,28 @@ func TestScreensAreWatchedWhileSomebodyChooses(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			watch(ctx, func(context.Context) []state.Scene { return there },
+			watch(ctx, func(context.Context) []state.Scene { mu.Lock(); defer mu.Unlock(); return there },
 				func(id string) image.Image {
+					mu.Lock()
+					defer mu.Unlock()
 					looked = append(looked, id)
 					if id == two.ID {
 						return nil // it is hidden
 					}
 					return still
 				},
-				func(l []state.Scene) { told = append(told, l) },
-				func(m map[string]image.Image) { shown = append(shown, m) })
+				func(l []state.Scene) { mu.Lock(); defer mu.Unlock(); told = append(told, l) },
+				func(m map[string]image.Image) { mu.Lock(); defer mu.Unlock(); shown = append(shown, m) })
 		}()
+		pass := func(d time.Duration) {
+			mu.Unlock()
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+		}
 		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
 		if d := cmp.Diff([][]state.Scene{there}, told); d != "" {
 			t.Errorf("at once (-want +got):\n%s", d)
 		}
@@ -50,30 +62,27 @@ func TestScreensAreWatchedWhileSomebodyChooses(t *testing.T) {
 			t.Errorf("shown %v", shown)
 		}
 		// Another window is on top, and one is new: only that is news.
-		time.Sleep(screensTime)
-		synctest.Wait()
+		pass(screensTime)
 		if len(told) != 1 || len(shown) != 2 {
 			t.Errorf("after a second: told %d times, shown %d times", len(told), len(shown))
 		}
 		fresh := state.Scene{ID: "window:3", Kind: state.OneWindow}
 		two.Title = "two, renamed"
 		there = []state.Scene{screen, dialog, fresh, two, one}
-		time.Sleep(screensTime)
-		synctest.Wait()
+		pass(screensTime)
 		if d := cmp.Diff([]state.Scene{screen, dialog, one, two, fresh}, told[len(told)-1]); d != "" {
 			t.Errorf("in place (-want +got):\n%s", d)
 		}
 		there = []state.Scene{screen, dialog, fresh, two}
-		time.Sleep(screensTime)
-		synctest.Wait()
+		pass(screensTime)
 		if d := cmp.Diff([]state.Scene{screen, dialog, two, fresh}, told[len(told)-1]); d != "" {
 			t.Errorf("one was closed (-want +got):\n%s", d)
 		}
 		stop()
-		synctest.Wait()
+		pass(0)
 		<-done
 		n := len(looked)
-		time.Sleep(10 * screensTime)
+		pass(10 * screensTime)
 		if len(looked) != n {
 			t.Error("it is looked at after the choice")
 		}
