@@ -69,6 +69,7 @@ type desk struct {
 	dark     fyne.ThemeVariant
 	theme    string
 	language string // of the view
+	scale    string // that was asked for when the app was started
 	paths    config.Paths
 	file     config.File
 	store    *accounts.Store
@@ -127,6 +128,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	defer d.bell.close() // after everything that may ring
 	defer d.film.close()
 	defer d.bridge.Close()
+	d.scale = os.Getenv("FYNE_SCALE")
 	d.style(d.bridge.State().Settings)
 	d.speak(d.bridge.State().Settings.Language)
 
@@ -231,7 +233,9 @@ func (d *desk) speak(language string) {
 func (d *desk) style(s state.Settings) {
 	if s.Scale > 0 {
 		os.Setenv("FYNE_SCALE", fmt.Sprint(s.Scale)) // Fyne reads it whenever it draws anew
-	} else if d.theme != "" || d.window != nil {
+	} else if d.scale != "" {
+		os.Setenv("FYNE_SCALE", d.scale)
+	} else {
 		os.Unsetenv("FYNE_SCALE")
 	}
 	if d.window == nil {

@@ -95,7 +95,10 @@ func (c transfersResumeCmd) Run(ctx context.Context, a *app) error {
 			wanted = append(wanted, o)
 		}
 	}
-	if len(wanted) == 0 {
+	switch {
+	case len(wanted) == 0 && len(list) > 0:
+		a.screen.Printf("nothing is left to send but by the app, which goes on by itself")
+	case len(wanted) == 0:
 		a.screen.Printf("nothing is left to send")
 	}
 	var errs error

@@ -49,7 +49,7 @@ func TestTransfersOfTheApp(t *testing.T) {
 	if err := box.Remove(own); err != nil {
 		t.Fatal(err)
 	}
-	if out, wrong := run("transfers", "resume"); !strings.Contains(out, "nothing is left to send") {
+	if out, wrong := run("transfers", "resume"); !strings.Contains(out, "nothing is left to send but by the app") {
 		t.Errorf("what the app sends is resumed beside it: %s%s", out, wrong)
 	}
 	if _, wrong := run("transfers", "resume", app); strings.Contains(wrong, "there is no transfer") || wrong == "" {
