@@ -150,7 +150,8 @@ func (s *side) draw(a state.App) {
 		text, tint := tr("link."+string(cmpOr(own.Link, "connecting"))), colorMuted
 		if own.Link == state.Offline || own.Link == state.LoggedOut {
 			tint = theme.ColorNameError
-			if own.Problem != nil {
+			// That it is tried again says more than an error without words.
+			if own.Problem != nil && (own.Link == state.LoggedOut || explained(*own.Problem)) {
 				text = problem(*own.Problem)
 			}
 		}

@@ -844,3 +844,18 @@ func TestNamesStayWhereTheyAre(t *testing.T) {
 		}
 	}
 }
+
+// A connection that broke is told in words, and not by what the system calls it.
+func TestALostConnectionIsToldInWords(t *testing.T) {
+	a := people()
+	a.Accounts[0].Link, a.Accounts[0].Problem = state.Offline, &state.Problem{Code: "failed", Detail: "read from 192.0.2.1:5222: EOF"}
+	d := newDesk(t, "dark", a)
+	if got := d.side.link.full; got != tr("link.offline") {
+		t.Errorf("it says %q", got)
+	}
+	a.Accounts = []state.Account{{JID: a.Accounts[0].JID, Link: state.Offline, Problem: &state.Problem{Code: "unreachable"}}}
+	d.Draw(a)
+	if got := d.side.link.full; got != tr("problem.unreachable") {
+		t.Errorf("it says %q", got)
+	}
+}

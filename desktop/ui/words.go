@@ -180,6 +180,12 @@ func problem(p state.Problem) string {
 	return tr("problem.other", sentence(p.Detail))
 }
 
+// explained reports whether there is a sentence for a problem.
+func explained(p state.Problem) bool {
+	key := "problem." + p.Code
+	return tr(key, p.Who) != key
+}
+
 // sentence begins with a capital and ends with a point.
 func sentence(s string) string {
 	if s = oneLine(s); s == "" {
