@@ -525,6 +525,8 @@ func (d *desk) notify(n bridge.Notice) (remove func()) {
 			what.Body = ui.Calls(n.Video)
 		case n.Asks:
 			what.Body = ui.Say("request.text")
+		case n.Offers:
+			what.Body = ui.Offered(n.Body, n.Size)
 		case !n.Missed.IsZero():
 			what = notify.MissedCall(n.Title, ui.Missed(n.Missed, n.Video), ui.CallBack())
 		}

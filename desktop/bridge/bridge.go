@@ -89,6 +89,10 @@ type Notice struct {
 	CallBack func()
 	// Asks says that somebody wants to be a contact.
 	Asks bool
+	// Offers says that somebody wants to send files, whose names Body has. Size is
+	// theirs in bytes, less than 0 when it is not known.
+	Offers bool
+	Size   int64
 	// Video says that a call that rings or was missed is one with video.
 	Video bool
 	// Open is called when the notice itself is chosen.

@@ -557,7 +557,7 @@ func (a *account) decide(ctx context.Context, o courier.Offered) error {
 		} else if open != nil {
 			key := state.Key{Account: a.kept.JID, JID: o.Peer.Bare().String()}
 			open.unnotify()
-			open.remove = a.b.notify(Notice{Title: a.b.app.Name(key), Body: strings.Join(o.Offer.Names, ", "), Open: func() {
+			open.remove = a.b.notify(Notice{Title: a.b.app.Name(key), Body: strings.Join(o.Offer.Names, ", "), Offers: true, Size: o.Offer.Size, Open: func() {
 				a.b.Do(state.Look{Event: state.Show{Page: state.PageTransfers}})
 				a.b.raise()
 			}})

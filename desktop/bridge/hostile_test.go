@@ -126,6 +126,11 @@ func TestNoticesOfOffersGo(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = a.decide(t.Context(), o) }()
 		open(1)
+		u.mu.Lock()
+		if n := u.notices[len(u.notices)-1]; !n.Offers || n.Size != o.Offer.Size || n.Body == "" {
+			t.Errorf("the notice does not say what is offered: %+v", n)
+		}
+		u.mu.Unlock()
 		if sid == "over" {
 			a.received(&courier.Done{Session: o.Session, Offer: o.Offer}, ft.ErrDeclined, "")
 		} else {

@@ -138,8 +138,11 @@ func day(t, now time.Time) string {
 	case y1 == y3 && m1 == m3 && d1 == d3:
 		return tr("day.yesterday", t.Format("15:04"))
 	}
-	return t.Format("2006-01-02 15:04")
+	return date(t)
 }
+
+// date writes a day and a time as the language of the user does.
+func date(t time.Time) string { return t.Local().Format(tr("date")) }
 
 // Calls is what a notification says below the name of somebody who calls.
 func Calls(video bool) string {
@@ -156,7 +159,16 @@ func Missed(at time.Time, video bool) string {
 	if video {
 		text = "missed.video"
 	}
-	return tr(text, at.Local().Format("2006-01-02 15:04"))
+	return tr(text, date(at))
+}
+
+// Offered is what a notification says of files that somebody wants to send;
+// bytes is less than 0 when their size is not known.
+func Offered(names string, bytes int64) string {
+	if bytes < 0 {
+		return tr("notice.offer", names)
+	}
+	return tr("notice.offer.size", names, size(bytes))
 }
 
 // CallBack is the name of the button beside that.

@@ -225,3 +225,27 @@ func TestGermanSaysDu(t *testing.T) {
 		t.Errorf("%s", formal)
 	}
 }
+
+// Dates are written as in the language, and an offer says that it is one.
+func TestDatesAndOffers(t *testing.T) {
+	at := time.Date(2026, 11, 7, 9, 5, 0, 0, time.Local)
+	for _, tt := range []struct{ lang, date, offer, without string }{
+		{"en", "2026-11-07 09:05", "wants to send you a.pdf, b (1.5 MB)", "wants to send you a.pdf, b"},
+		{"de", "07.11.2026 09:05", "möchte dir a.pdf, b senden (1.5 MB)", "möchte dir a.pdf, b senden"},
+		{"es", "07/11/2026 09:05", "quiere enviarte a.pdf, b (1.5 MB)", "quiere enviarte a.pdf, b"},
+	} {
+		speak(t, tt.lang)
+		if got := date(at); got != tt.date {
+			t.Errorf("%s: date %q, want %q", tt.lang, got, tt.date)
+		}
+		if got := Offered("a.pdf, b", 1_500_000); got != tt.offer {
+			t.Errorf("%s: offer %q, want %q", tt.lang, got, tt.offer)
+		}
+		if got := Offered("a.pdf, b", -1); got != tt.without {
+			t.Errorf("%s: offer without a size %q, want %q", tt.lang, got, tt.without)
+		}
+		if got := Missed(at, false); !strings.Contains(got, tt.date) {
+			t.Errorf("%s: %q has no date", tt.lang, got)
+		}
+	}
+}
