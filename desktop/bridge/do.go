@@ -42,7 +42,12 @@ func (b *Bridge) carryOut(c state.Command) {
 		b.signOut(c.JID)
 	case state.AddContact:
 		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
-			err := client.AddContact(ctx, who, c.Name)
+			known, _ := client.Contact(who) // who is asked again stays where they were
+			name := c.Name
+			if name == "" {
+				name = known.Name
+			}
+			err := client.AddContact(ctx, who, name, known.Groups...)
 			if err == nil {
 				err = client.RequestSubscription(ctx, who)
 			}

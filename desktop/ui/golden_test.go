@@ -271,6 +271,7 @@ func screens() []screen {
 			a := people().Apply(state.Requested{Request: state.Request{Key: key("henry@example.org"), Text: ""}})
 			return a.Apply(state.Select{Key: key("erik@example.com")})
 		}, nil},
+		{"person-not-seen", func() state.App { return notSeen(people()).Apply(state.Select{Key: key("chiara@example.net")}) }, nil},
 		{"many-requests", func() state.App { return asked(people(), 5).Apply(state.Select{Key: key("ben@example.org")}) }, nil},
 		{"call-history", func() state.App { return people().Apply(state.Show{Page: state.PageCalls}) }, nil},
 		{"transfers", func() state.App { return files(people()).Apply(state.Show{Page: state.PageTransfers}) }, nil},
@@ -354,4 +355,11 @@ func TestScreens(t *testing.T) {
 			})
 		}
 	}
+}
+
+// notSeen is a with somebody who does not show when they are online.
+func notSeen(a state.App) state.App {
+	c, _ := a.Contact(key("chiara@example.net"))
+	c.SeenByUs = false
+	return a.Apply(state.ContactChanged{Contact: c})
 }

@@ -28,6 +28,7 @@ type person struct {
 	name, jid, status *line
 	call, video, file *round
 	reason            *widget.Label
+	ask               *button
 	notice            *fyne.Container
 	past              *fyne.Container
 	pastTitle         *line
@@ -63,7 +64,8 @@ func newPerson(v *View) *person {
 		v.send(state.Examine{Key: p.shown.Key})
 	})
 	examine.Importance = widget.LowImportance
-	p.notice = panel(colorNotice, padded(border(nil, nil, container.NewCenter(picture(iconAlert, 22, theme.ColorNameWarning)), container.NewCenter(examine), p.reason), 8))
+	p.ask = newButton(p.v, tr("why.ask"), func() { v.send(state.AddContact{Key: p.shown.Key, Name: p.shown.Name}) })
+	p.notice = panel(colorNotice, padded(border(nil, nil, container.NewCenter(picture(iconAlert, 22, theme.ColorNameWarning)), container.NewCenter(rows(4, p.ask, examine)), p.reason), 8))
 	p.past, p.moving = rows(2), rows(8)
 	p.pastTitle = newLine(tr("recent"), textNormal, colorMuted).bold()
 	more := newRound(v, iconMore, 36, "", theme.ColorNameForeground, tr("more.tip"), p.more)
@@ -117,6 +119,7 @@ func (p *person) draw(a state.App) {
 	}
 	p.video.look(iconCamera, p.video.fill, p.video.front, videoTip)
 	say(p.reason, reason)
+	show(p.ask, c.Why == state.WhyNotSeen)
 	show(p.notice, reason != "")
 	p.drawTransfers(a)
 	p.drawPast(a)

@@ -110,6 +110,22 @@ func TestButtonsArePressedBySpace(t *testing.T) {
 	d.expect(t, state.Mute{ID: "1", On: true})
 }
 
+// Who does not show when they are online is asked with one button, and keeps
+// their name.
+func TestWhoIsNotSeenCanBeAsked(t *testing.T) {
+	chiara := key("chiara@example.net")
+	d := newDesk(t, "light", people().Apply(state.Select{Key: chiara}))
+	if d.person.ask.Visible() {
+		t.Error("who is seen is to be asked")
+	}
+	d.Draw(notSeen(people()).Apply(state.Select{Key: chiara}))
+	if !d.person.ask.Visible() {
+		t.Fatal("who is not seen cannot be asked")
+	}
+	d.person.ask.Tapped(nil)
+	d.expect(t, state.AddContact{Key: chiara, Name: "Chiara Rossi"})
+}
+
 func TestFilesDroppedOnAPersonGoToThem(t *testing.T) {
 	d := newDesk(t, "light", people().Apply(state.Select{Key: key("ben@example.org")}))
 	settle(d.Root)
