@@ -403,7 +403,7 @@ func TestAssemblerLooksForKeyFramesInTime(t *testing.T) {
 			t.Fatal("it is whole")
 		}
 	}
-	if took := time.Since(began); took > time.Second { // 20 ms
+	if took := time.Since(began); took > 4*time.Second { // 20 ms; 6 s if each packet is looked at by each
 		t.Errorf("to look 2000 times took %v", took)
 	}
 }
