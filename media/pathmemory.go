@@ -30,10 +30,10 @@ const (
 	// not full, if two reports tell of a queue.
 	memoryPasses = 0.6
 	// memoryLess is the part that is sent of what came through a full path. GCC
-	// (draft-ietf-rmcat-gcc-02 §4.4) calls it beta.
+	// (draft-ietf-rmcat-gcc-02 §5.5) calls it beta.
 	memoryLess = 0.85
 	// memoryMore is how many times what came through a path is taken for possible,
-	// and memoryGrowth by how much that grows in a second. §5.5 there.
+	// and memoryGrowth by how much that grows in a second; there, too.
 	memoryMore   = 1.5
 	memoryGrowth = 1.08
 )

@@ -59,6 +59,17 @@ func TestPathMemory(t *testing.T) {
 		}
 		near(t, "then", m.estimate(), wide)
 	})
+	t.Run("the first packets of a burst tell nothing", func(t *testing.T) {
+		m := newMemoryPath(wide)
+		m.pass(5*time.Second, wide, wide, 0, wide, 0)
+		m.pass(5*time.Second, little, little, 0, wide, 0)
+		m.pass(300*time.Millisecond, wide, wide, 0, wide, 0)
+		m.pass(100*time.Millisecond, wide, wide, 0, 600_000, 0) // pion has seen half of it
+		near(t, "then", m.estimate(), wide)
+		m.pass(time.Second, wide, wide, 0, 600_000, 0)
+		m.pass(100*time.Millisecond, wide, wide, 0, 500_000, 0)
+		near(t, "when it is the path", m.estimate(), wide*memoryLess)
+	})
 	t.Run("nothing sent raises nothing", func(t *testing.T) {
 		m := newMemoryPath(startBitrate)
 		m.pass(20*time.Second, little, little, 0, 5*startBitrate, 0)

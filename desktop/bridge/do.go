@@ -42,19 +42,7 @@ func (b *Bridge) carryOut(c state.Command) {
 		b.signOut(c.JID)
 	case state.AddContact:
 		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
-			known, _ := client.Contact(who) // who is asked again stays where they were
-			name := c.Name
-			if name == "" {
-				name = known.Name
-			}
-			err := client.AddContact(ctx, who, name, known.Groups...)
-			if err == nil {
-				err = client.RequestSubscription(ctx, who)
-			}
-			if err == nil {
-				err = client.Approve(ctx, who)
-			}
-			return err
+			return request(ctx, client, who, c.Name)
 		})
 		b.apply(state.Select{Key: c.Key})
 	case state.RenameContact:
@@ -208,4 +196,21 @@ func (b *Bridge) choose(folder bool, then func([]string)) {
 			b.await(func() { then(paths) })
 		}
 	})
+}
+
+// request adds somebody and asks to see when they are online. Who is asked again
+// keeps groups, and their name if there is no other.
+func request(ctx context.Context, client *signaling.Client, who jid.JID, name string) error {
+	known, _ := client.Contact(who)
+	if name == "" {
+		name = known.Name
+	}
+	err := client.AddContact(ctx, who, name, known.Groups...)
+	if err == nil {
+		err = client.RequestSubscription(ctx, who)
+	}
+	if err == nil {
+		err = client.Approve(ctx, who)
+	}
+	return err
 }
