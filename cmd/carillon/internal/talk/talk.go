@@ -344,6 +344,15 @@ func by(remote bool) string {
 	return events.Us
 }
 
+// seconds is d to the millisecond. However short a connected call was, it is not
+// zero, which says that it never connected.
+func seconds(d time.Duration) float64 {
+	if d > 0 {
+		d = max(d.Round(time.Millisecond), time.Millisecond)
+	}
+	return d.Seconds()
+}
+
 func (t *talk) ended(lasted time.Duration) events.Ended {
 	r := t.call.Result()
 	if r.Outcome == "" {
@@ -352,7 +361,7 @@ func (t *talk) ended(lasted time.Duration) events.Ended {
 	}
 	e := events.Ended{
 		Call: t.id(), Reason: string(r.Reason.Condition), Outcome: string(r.Outcome),
-		By: by(r.Remote), Seconds: lasted.Round(time.Millisecond).Seconds(), Text: r.Reason.Text,
+		By: by(r.Remote), Seconds: seconds(lasted), Text: r.Reason.Text,
 	}
 	if e.Reason == "" {
 		e.Reason = map[signaling.Outcome]string{

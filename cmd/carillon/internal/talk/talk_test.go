@@ -367,3 +367,16 @@ func TestFullDiskIsToldAndTheCallGoesOn(t *testing.T) {
 		t.Errorf("alice: %v", err)
 	}
 }
+
+func TestSecondsOfAConnectedCall(t *testing.T) {
+	for _, tt := range []struct {
+		lasted time.Duration
+		want   float64
+	}{
+		{0, 0}, {time.Nanosecond, 0.001}, {1499 * time.Microsecond, 0.001}, {time.Minute, 60},
+	} {
+		if got := seconds(tt.lasted); got != tt.want {
+			t.Errorf("seconds(%v) = %v, want %v", tt.lasted, got, tt.want)
+		}
+	}
+}

@@ -252,13 +252,15 @@ func ended(e events.Ended) string {
 	if e.By == events.Peer {
 		end = "ended by them"
 	}
+	why := ": " + words(e.Reason)
+	if e.Reason == "success" || e.Reason == "cancel" { // somebody hung up
+		why = ""
+	}
 	switch {
-	case e.Seconds > 0 && (e.Reason == "success" || e.Reason == "cancel"):
-		return fmt.Sprintf("%s after %s", end, length)
 	case e.Seconds > 0:
-		return fmt.Sprintf("%s after %s: %s", end, length, words(e.Reason))
+		return fmt.Sprintf("%s after %s%s", end, length, why)
 	case e.Outcome == "answered":
-		return fmt.Sprintf("%s before sound could flow: %s", end, words(e.Reason))
+		return fmt.Sprintf("%s before sound could flow%s", end, why)
 	}
 	switch signaling.Outcome(e.Outcome) {
 	case signaling.NoAnswer:

@@ -68,6 +68,8 @@ func TestHowCallsEnd(t *testing.T) {
 		want string
 	}{
 		{events.Ended{Reason: "connectivity-error", Outcome: "answered", Seconds: 5}, "ended after 0:05: connectivity error"},
+		{events.Ended{Reason: "success", Outcome: "answered"}, "ended before sound could flow"},
+		{events.Ended{Reason: "success", Outcome: "answered", By: "peer", Seconds: 0.001}, "ended by them after 0:00"},
 		{events.Ended{Reason: "connectivity-error", Outcome: "answered"}, "ended before sound could flow: connectivity error"},
 		{events.Ended{Reason: "decline", Outcome: "declined", By: events.Peer}, "declined"},
 		{events.Ended{Reason: "timeout", Outcome: "no answer"}, "nobody answered"},
