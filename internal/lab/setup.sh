@@ -35,6 +35,19 @@ for p in $want; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
 done
 
+# root says how to become root: nothing, or sudo; without it, it prints line, and fails.
+sudo=
+root() {
+	[ "$(id -u)" != 0 ] || return 0
+	sudo=sudo
+	# Ask for a password only where somebody can type it.
+	if ! command -v sudo >/dev/null || { [ ! -t 0 ] && ! sudo -n true 2>/dev/null; }; then
+		echo "setup: run this line as root, then again what you ran:" >&2
+		echo "$1" >&2
+		exit 1
+	fi
+}
+
 # kernel unpacks Debian's beside the system, for lab.RunGuest; installed it would
 # become the one that this machine starts. Only its cameras are kept.
 linux=${XDG_CACHE_HOME:-${HOME:?}/.cache}/carillon-lab/linux
@@ -44,25 +57,29 @@ kernel() {
 		echo "setup: guests are machines of amd64, whose kernel is not to be had here" >&2
 		return 0
 	fi
-	name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p')
-	if [ -z "$name" ]; then
-		echo "setup: apt knows no linux-image-amd64: run apt-get update, and again what you ran" >&2
+	unpack || { # what apt knows is old, or nothing
+		root "apt-get update"
+		$sudo apt-get update -q && unpack
+	} || {
+		echo "setup: Debian's kernel, in which cameras are tested, could not be fetched" >&2
 		exit 1
-	fi
+	}
+}
+unpack() {
+	name=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-[0-9].*\)/\1/p')
+	[ -n "$name" ] || return 1
 	echo "setup: unpacking $name into $linux"
 	mkdir -p "$(dirname "$linux")"
 	part=$(mktemp -d "$linux.XXXXXX")
-	(cd "$part" && apt-get download -q "$name" && dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards \
-		'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/media/*' './lib/modules/*/kernel/drivers/usb/*' './lib/modules/*/kernel/fs/configfs/*') || {
+	# .xz: later than Debian 12
+	(
+		cd "$part" && apt-get download -q "$name" && dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards \
+			'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/media/*' './lib/modules/*/kernel/drivers/usb/*' './lib/modules/*/kernel/fs/configfs/*' &&
+			find lib -name '*.xz' -exec xz -d {} + && mkdir linux && mv lib/modules linux/modules && mv boot/vmlinuz-* linux/vmlinuz
+	) && rm -rf "$linux" && mv "$part/linux" "$linux" || {
 		rm -rf "$part"
-		exit 1
+		return 1
 	}
-	find "$part/lib" -name '*.xz' -exec xz -d {} + # later than Debian 12
-	mkdir "$part/linux"
-	mv "$part/lib/modules" "$part/linux/modules"
-	mv "$part"/boot/vmlinuz-* "$part/linux/vmlinuz"
-	rm -rf "$linux"
-	mv "$part/linux" "$linux"
 	rm -rf "$part"
 }
 if [ -z "$missing" ]; then
@@ -70,16 +87,7 @@ if [ -z "$missing" ]; then
 	exit 0
 fi
 
-sudo=
-if [ "$(id -u)" != 0 ]; then
-	sudo=sudo
-	# Ask for a password only where somebody can type it.
-	if ! command -v sudo >/dev/null || { [ ! -t 0 ] && ! sudo -n true 2>/dev/null; }; then
-		echo "setup: run this line as root, then again what you ran:" >&2
-		echo "apt-get update && apt-get install -y --no-install-recommends$missing" >&2
-		exit 1
-	fi
-fi
+root "apt-get update && apt-get install -y --no-install-recommends$missing"
 
 # Debian starts the services it installs; the tests start their own instead.
 # policy-rc.d forbids that, only as long as we install.
