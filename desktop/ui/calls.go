@@ -205,23 +205,3 @@ func outcome(l state.Line) string {
 	}
 	return tr("outcome.failed")
 }
-
-func vcentre(o fyne.CanvasObject) fyne.CanvasObject {
-	return container.New(vmiddle{}, o)
-}
-
-// vmiddle keeps something in the middle of the height, over the whole width.
-type vmiddle struct{}
-
-func (vmiddle) MinSize(objects []fyne.CanvasObject) fyne.Size { return objects[0].MinSize() }
-func (vmiddle) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	h := objects[0].MinSize().Height
-	objects[0].Resize(fyne.NewSize(size.Width, h))
-	objects[0].Move(fyne.NewPos(0, (size.Height-h)/2))
-}
-
-// page is a page with a title and perhaps something beside it.
-func page(title string, beside, content fyne.CanvasObject) *fyne.Container {
-	head := border(nil, nil, nil, beside, vcentre(newLine(title, textTitle, theme.ColorNameForeground).bold().shrinks(textHead)))
-	return container.New(middle(700), padding(border(padding(head, 0, 12, 8, 0), nil, nil, nil, content), 18, 12, 16, 16))
-}

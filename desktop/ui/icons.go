@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 )
 
 // An icon is the inside of an SVG of 24 by 24, drawn with round strokes in
@@ -77,4 +78,12 @@ func hash(s string) uint32 {
 		h = (h ^ uint32(s[i])) * 16777619
 	}
 	return h
+}
+
+// picture is an icon that is no button.
+func picture(what icon, size float32, name fyne.ThemeColorName) *canvas.Image {
+	i := canvas.NewImageFromResource(what.in(paint(name)))
+	i.FillMode = canvas.ImageFillContain
+	i.SetMinSize(fyne.NewSquareSize(size))
+	return i
 }

@@ -259,7 +259,7 @@ func TestEverythingIsReachedAndPressedByKeyboard(t *testing.T) {
 					t.Errorf("a %T can be tapped and not have the focus; it is in %T", o, holds[max(0, len(holds)-3):])
 				case slices.Contains(there, f):
 					switch o.(type) {
-					case *button, *entry, *choice, *check, *round, *row: // of keys.go
+					case *button, *entry, *choice, *check, *round, *row: // ours
 					default:
 						t.Errorf("a %T keeps Escape and other keys from the window", o)
 					}

@@ -173,14 +173,6 @@ func (s *stage) layCentre(width, from, to float32) {
 	put(s.noteBox, (width-note.Width)/2, y, note)
 }
 
-// put moves something that is not there already.
-func put(o fyne.CanvasObject, x, y float32, size fyne.Size) {
-	o.Resize(size)
-	if at := fyne.NewPos(x, y); o.Position() != at {
-		o.Move(at)
-	}
-}
-
 // inRow lays things side by side, or one below the other where there is no room
 // for that. Its height follows its width, as that of text that wraps.
 type inRow struct {
@@ -222,28 +214,6 @@ func (l *inRow) Layout(o []fyne.CanvasObject, size fyne.Size) {
 			put(o, x, 0, fyne.NewSize(m.Width, size.Height))
 			x += m.Width + l.gap
 		}
-	}
-}
-
-// noticeWidth is that of a notice where there is room.
-const noticeWidth = 460
-
-// overPage is a floating that in a narrow window leaves the side free, with the
-// buttons that turn the pages.
-type overPage struct{ floating }
-
-// Layout implements [fyne.Layout].
-func (l overPage) Layout(objects []fyne.CanvasObject, size fyne.Size) {
-	if size.Width >= narrowWindow {
-		l.floating.Layout(objects, size)
-		return
-	}
-	const margin = 10
-	w := min(noticeWidth, size.Width-narrowWidth-2*margin)
-	for _, o := range objects {
-		o.Resize(fyne.NewSize(w, o.MinSize().Height)) // what wraps knows its height
-		h := min(o.MinSize().Height, size.Height-2*margin)
-		put(o, size.Width-margin-w, size.Height-margin-h, fyne.NewSize(w, h))
 	}
 }
 

@@ -210,3 +210,16 @@ func sentence(s string) string {
 	}
 	return s
 }
+
+// phase says how far a call is.
+func phase(c state.Call, now time.Time) string {
+	switch {
+	case c.Phase == state.Running && c.Held:
+		return tr("phase.held")
+	case c.Phase == state.Running && !c.Since.IsZero():
+		return clock(now.Sub(c.Since))
+	case c.Phase == state.Rings && c.Video:
+		return tr("phase.rings.video")
+	}
+	return tr("phase." + string(c.Phase))
+}
