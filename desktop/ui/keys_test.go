@@ -3,12 +3,10 @@ package ui
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"fyne.io/fyne/v2"
-	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
@@ -17,213 +15,6 @@ import (
 
 	"github.com/carillon-im/carillon/desktop/state"
 )
-
-// press does what the window does with a key.
-func (d *desk) press(names ...fyne.KeyName) {
-	c := d.window.Canvas()
-	for _, name := range names {
-		f := c.Focused()
-		if t, ok := f.(fyne.Tabbable); name == fyne.KeyTab && (!ok || !t.AcceptsTab()) {
-			c.FocusNext()
-			continue
-		}
-		if f == nil {
-			c.OnTypedKey()(&fyne.KeyEvent{Name: name})
-			continue
-		}
-		f.TypedKey(&fyne.KeyEvent{Name: name})
-		if name == fyne.KeySpace && c.Focused() == f {
-			f.TypedRune(' ')
-		}
-	}
-}
-
-func (d *desk) focusedOn() fyne.Focusable { return d.window.Canvas().Focused() }
-
-// settled lays everything out, and returns what the keyboard is kept to.
-func (d *desk) settled() fyne.CanvasObject {
-	roots := append([]fyne.CanvasObject{d.Root}, d.window.Canvas().Overlays().List()...)
-	for range 2 {
-		for _, o := range roots {
-			settle(o)
-		}
-	}
-	return roots[len(roots)-1]
-}
-
-// parts are the objects in another, also those of widgets of the toolkit.
-func parts(o fyne.CanvasObject) []fyne.CanvasObject {
-	switch o := o.(type) {
-	case *fyne.Container:
-		return o.Objects
-	case fyne.Widget:
-		return test.WidgetRenderer(o).Objects()
-	}
-	return nil
-}
-
-// seen calls f with what is visible in o, and what holds it.
-func seen(o fyne.CanvasObject, holds []fyne.CanvasObject, f func(o fyne.CanvasObject, holds []fyne.CanvasObject)) {
-	if !o.Visible() {
-		return
-	}
-	f(o, holds)
-	holds = append(slices.Clip(holds), o)
-	for _, x := range parts(o) {
-		seen(x, holds, f)
-	}
-}
-
-// A scene is something that the window may show.
-type scene struct {
-	name string
-	app  state.App
-	then func(*desk)
-}
-
-func scenes() []scene {
-	ben := key("ben@example.org")
-	rings := func(a state.App) state.App {
-		return calling(a, state.Call{ID: "9", Key: key("eve@example.org"), Incoming: true, Phase: state.Rings})
-	}
-	return []scene{
-		{"sign in", state.App{}, nil},
-		{"create account", state.App{}.Apply(state.Creating{On: true}), func(d *desk) { d.signIn.more.open(true) }},
-		{"another account", people().Apply(state.Show{Page: state.PageSignIn}), nil},
-		{"nobody yet", state.App{}.Apply(state.AccountChanged{Account: state.Account{JID: own}}), nil},
-		{"person", files(people()).Apply(state.Select{Key: ben}), nil},
-		{"person without calls", people().Apply(state.Select{Key: key("erik@example.com")}), nil},
-		{"requests", asked(people(), 5), nil},
-		{"calls", people().Apply(state.Show{Page: state.PageCalls}), nil},
-		{"transfers", files(people()).Apply(state.Show{Page: state.PageTransfers}), nil},
-		{"settings", people().Apply(state.Show{Page: state.PageSettings}), nil},
-		{"doctor", people().Apply(state.Show{Page: state.PageDoctor}), nil},
-		{"incoming", calling(people(), state.Call{ID: "1", Key: ben, Incoming: true, Video: true, Phase: state.Rings}), nil},
-		{"call", running(people()), func(d *desk) { d.stage.switchDetails(); d.stage.pad.Show() }},
-		{"picture", running(people()).Apply(state.CallShown{ID: "1", On: true}), func(d *desk) { d.ShowPicture("1", filmed()) }},
-		{"waiting", rings(running(people())), nil},
-		{"parked", calling(running(people()), state.Call{ID: "2", Key: key("chiara@example.net"), Phase: state.Running}).Apply(state.CallHeld{ID: "1", On: true}).Apply(state.StageShown{On: true}), nil},
-		{"behind", running(people()).Apply(state.Select{Key: ben}), nil},
-		{"rings behind", rings(people()).Apply(state.Select{Key: ben}), nil},
-		{"ended", calling(people(), state.Call{ID: "1", Key: ben, Phase: state.RingsThere}).Apply(state.CallEnded{ID: "1", Outcome: state.NoAnswer}), nil},
-		{"screens", running(people()), func(d *desk) { c, _ := d.app.Front(); d.stage.toggle(c, state.Screen) }},
-		{"devices", running(people()), func(d *desk) { d.options.soundSheet() }},
-		{"parcel", people().Apply(state.Packed{Key: ben, Paths: []string{"/a/one.txt"}}), nil},
-		{"add", people(), func(d *desk) { d.side.addContactAs("zoe@example.org", "", own) }},
-		{"more", people().Apply(state.Select{Key: ben}), func(d *desk) { d.person.more() }},
-		{"remove", people().Apply(state.Select{Key: ben}), func(d *desk) { d.person.remove(d.person.shown) }},
-		{"sign out", people().Apply(state.Show{Page: state.PageSettings}), func(d *desk) { d.options.signOut(own) }},
-		{"shortcuts", people(), func(d *desk) { d.options.showKeys() }},
-		{"a sheet while it rings", rings(people()), func(d *desk) { d.side.addContact() }},
-	}
-}
-
-func (s scene) desk(t *testing.T) *desk {
-	t.Helper()
-	d := newDesk(t, "light", s.app)
-	if s.then != nil {
-		s.then(d)
-	}
-	d.Draw(d.app)
-	d.settled()
-	d.wanted = nil
-	return d
-}
-
-// walk presses Tab until it comes to what it came to before.
-func (d *desk) walk(t *testing.T) (all []fyne.Focusable) {
-	t.Helper()
-	d.window.Canvas().Unfocus()
-	for range 300 {
-		d.press(fyne.KeyTab)
-		f := d.focusedOn()
-		if f == nil || slices.Contains(all, f) {
-			return all
-		}
-		all = append(all, f)
-		d.inSight(t, f.(fyne.CanvasObject))
-	}
-	t.Error("Tab does not come to an end")
-	return all
-}
-
-// inSight complains about what has the focus where nobody sees it.
-func (d *desk) inSight(t *testing.T, o fyne.CanvasObject) {
-	t.Helper()
-	driver := fyne.CurrentApp().Driver()
-	at, size := driver.AbsolutePositionForObject(o), o.Size()
-	room := d.window.Canvas().Size()
-	if at.X < 0 || at.Y < 0 || at.X+size.Width > room.Width+1 || at.Y+size.Height > room.Height+1 || size.IsZero() {
-		t.Errorf("a %T has the focus at %v, size %v, outside of the window", o, at, size)
-	}
-	w := way(d.top(), o)
-	for _, x := range w {
-		if s, ok := x.(*container.Scroll); ok {
-			top := driver.AbsolutePositionForObject(s).Y
-			if at.Y < top-1 || at.Y+min(size.Height, s.Size().Height) > top+s.Size().Height+1 {
-				t.Errorf("a %T has the focus and is scrolled out of sight: at %v in %v to %v", o, at.Y, top, top+s.Size().Height)
-			}
-		}
-	}
-	switch o := o.(type) {
-	case *round:
-		if o.ring.StrokeWidth == 0 {
-			t.Errorf("nobody sees that %q has the focus", o.tip)
-		}
-	case *button:
-		if o.ring.StrokeWidth == 0 && o.Importance != widget.MediumImportance && o.Importance != widget.LowImportance {
-			t.Errorf("nobody sees that %q has the focus", o.Text)
-		}
-	case *row:
-		if o.back.StrokeWidth == 0 {
-			t.Error("nobody sees that a row has the focus")
-		}
-	}
-}
-
-// tapped reports whether something can be tapped that must be for the keyboard
-// too.
-func tapped(o fyne.CanvasObject) bool {
-	switch o.(type) {
-	case *shade, *mover: // Escape, and any key
-		return false
-	}
-	switch name := fmt.Sprintf("%T", o); {
-	case name == "*widget.listItem": // the list is what the keys go to
-		return false
-	case strings.HasPrefix(name, "*widget.scroll"): // it follows the focus
-		return false
-	}
-	switch o.(type) {
-	case fyne.Tappable, fyne.SecondaryTappable, fyne.DoubleTappable, desktop.Mouseable:
-		return true
-	}
-	return false
-}
-
-// words is what can be read and pressed in the window.
-func (d *desk) words() (list []string) {
-	for _, root := range append([]fyne.CanvasObject{d.Root}, d.window.Canvas().Overlays().List()...) {
-		seen(root, nil, func(o fyne.CanvasObject, holds []fyne.CanvasObject) {
-			if slices.Contains(holds, fyne.CanvasObject(d.tips.box)) {
-				return
-			}
-			switch o := o.(type) {
-			case *canvas.Text:
-				list = append(list, o.Text)
-			case *widget.Label:
-				list = append(list, o.Text)
-			case *button:
-				list = append(list, o.Text)
-			case *check:
-				list = append(list, fmt.Sprint(o.text.Text, o.Checked))
-			case *round:
-				list = append(list, o.tip)
-			}
-		})
-	}
-	return list
-}
 
 // Whoever uses no pointer comes to everything by the Tab key, sees it, and can
 // press it.
@@ -336,14 +127,6 @@ func TestEverythingIsReachedAndPressedByKeyboard(t *testing.T) {
 			}
 		})
 	}
-}
-
-// topLayer is the overlay that is there while a sheet is open.
-func (d *desk) topLayer() fyne.CanvasObject {
-	if d.sheet.shown() {
-		return d.sheet.layer
-	}
-	return nil
 }
 
 func TestASheetKeepsTheKeyboard(t *testing.T) {
@@ -520,15 +303,6 @@ func TestMenusByKeyboard(t *testing.T) {
 	}
 }
 
-// rebuild is what another theme of the desktop does.
-func (d *desk) rebuild() {
-	d.View = d.Rebuild()
-	d.window.SetContent(d.Root)
-	d.Bind(d.window.Canvas())
-	d.Draw(d.app)
-	d.settled()
-}
-
 func TestAnotherThemeKeepsTheKeyboard(t *testing.T) {
 	for _, s := range scenes() {
 		t.Run(s.name, func(t *testing.T) {
@@ -614,16 +388,6 @@ func scrollsAsBefore(t *testing.T, d *desk) {
 	if now := scroll().Offset.Y; was == 0 || now != was {
 		t.Errorf("scrolled to %v, was %v", now, was)
 	}
-}
-
-// many is a roster of a few hundred people.
-func many() state.App {
-	a := people()
-	var list []state.Contact
-	for i := range 300 {
-		list = append(list, state.Contact{Key: key(fmt.Sprintf("user%03d@example.org", i)), Name: fmt.Sprintf("User %03d", i), SeenByUs: true, SeesUs: true, Presence: state.Available})
-	}
-	return a.Apply(state.ContactsChanged{Contacts: list})
 }
 
 func TestKeysInTheListOfPeople(t *testing.T) {

@@ -19,14 +19,6 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 )
 
-func (d *desk) expect(t *testing.T, want ...state.Command) {
-	t.Helper()
-	if diff := cmp.Diff(want, d.wanted); diff != "" {
-		t.Errorf("commands (-want +got):\n%s", diff)
-	}
-	d.wanted = nil
-}
-
 func TestCallButtonIsAlwaysThereAndSaysWhyNot(t *testing.T) {
 	d := newDesk(t, "light", people().Apply(state.Select{Key: key("erik@example.com")}))
 	if !d.person.call.Visible() || d.person.call.disabled {
@@ -481,29 +473,6 @@ func TestAParcelIsPutTogether(t *testing.T) {
 	pack("/a/one.txt")
 	d.sheet.close()
 	d.expect(t, state.Look{Event: state.ParcelGone{}})
-}
-
-// named finds a button of the sheet by its text.
-func named(t *testing.T, d *desk, text string) (found *button) {
-	t.Helper()
-	var walk func(fyne.CanvasObject)
-	walk = func(o fyne.CanvasObject) {
-		switch o := o.(type) {
-		case *button:
-			if o.Text == text {
-				found = o
-			}
-		default:
-			for _, x := range inside(o) {
-				walk(x)
-			}
-		}
-	}
-	walk(d.sheet.root)
-	if found == nil {
-		t.Fatalf("no button %q", text)
-	}
-	return found
 }
 
 func BenchmarkDrawStatsOfACall(b *testing.B) {
