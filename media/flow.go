@@ -47,8 +47,11 @@ type flow struct {
 	resent   atomic.Uint64 // packets sent again
 	overrun  atomic.Bool   // more was to be sent again than is of use
 
-	guard  queueGuard
 	memory pathMemory
+
+	path       sync.Mutex // guards the next two
+	departures departures
+	guard      queueGuard
 
 	mu      sync.Mutex // guards what follows
 	queue   []pacedPacket
@@ -89,9 +92,42 @@ func newFlow(cfg Config) (*flow, error) {
 // estimate is what the path takes, in bit/s, and whether the peer tells.
 func (f *flow) estimate() (bps int, known bool) {
 	at := f.reported.Load()
-	share, _ := f.guard.share()
+	share, _ := f.share()
 	bps = int(f.memory.estimate() * share)
 	return bps, at != 0 && time.Since(time.Unix(0, at)) < reportFresh
+}
+
+// share is what the guard allows; see [queueGuard.share].
+func (f *flow) share() (part float64, high int) {
+	f.path.Lock()
+	defer f.path.Unlock()
+	return f.guard.share()
+}
+
+// leaves notes a packet that leaves; see [departures.sent].
+func (f *flow) leaves(seq uint16, bits int, at time.Time) {
+	f.path.Lock()
+	defer f.path.Unlock()
+	f.departures.sent(seq, bits, at)
+}
+
+// takeReport takes what the peer says of packets.
+func (f *flow) takeReport(cc *rtcp.TransportLayerCC, now time.Time) pathReport {
+	f.path.Lock()
+	defer f.path.Unlock()
+	r, rtt, known := f.departures.reported(cc, now)
+	if known {
+		f.guard.measured(rtt, now)
+	}
+	return r
+}
+
+// moved is called when another path was taken.
+func (f *flow) moved() {
+	f.path.Lock()
+	defer f.path.Unlock()
+	f.departures.moved()
+	f.guard.moved()
 }
 
 // pace changes how fast packets leave, in bit/s of the target.
@@ -163,7 +199,7 @@ func (e *estimator) BindLocalStream(info *interceptor.StreamInfo, w interceptor.
 					bits = (h.MarshalSize() + len(payload)) * 8
 					e.memory.sent(bits)
 				}
-				e.guard.sent(n.TransportSequence, bits, time.Now())
+				e.leaves(n.TransportSequence, bits, time.Now())
 			}
 			return w.Write(h, payload, a)
 		})
@@ -190,11 +226,11 @@ func (e *estimator) BindRTCPReader(r interceptor.RTCPReader) interceptor.RTCPRea
 		}
 		for _, p := range packets {
 			if cc, ok := p.(*rtcp.TransportLayerCC); ok {
-				r := e.guard.reported(cc, time.Now())
+				r := e.takeReport(cc, time.Now())
 				if e.bwe.WriteRTCP([]rtcp.Packet{p}, a) == nil {
 					e.reported.Store(time.Now().UnixNano())
 				}
-				share, high := e.guard.share()
+				share, high := e.share()
 				e.memory.reported(r, e.bwe.GetTargetBitrate(), share, high)
 			}
 		}

@@ -165,7 +165,7 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 			close(l.settled)
 		}
 	})
-	l.ice().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { f.guard.moved() })
+	l.ice().OnSelectedCandidatePairChange(func(*webrtc.ICECandidatePair) { f.moved() })
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		if c == nil {
 			return

@@ -317,10 +317,10 @@ func TestLinkRestarts(t *testing.T) {
 			}
 			before, _ := x.link.Local()
 			for _, s := range []*linkSide{x, y} {
-				g := &s.link.Flow().guard
-				g.mu.Lock()
-				g.least, g.begun = [2]time.Duration{1, 1}, time.Now() // of the way before
-				g.mu.Unlock()
+				f := s.link.Flow()
+				f.path.Lock()
+				f.guard.least, f.guard.begun = [2]time.Duration{1, 1}, time.Now() // of the way before
+				f.path.Unlock()
 				s.mu.Lock()
 				s.ready = false
 				s.mu.Unlock()
@@ -364,12 +364,12 @@ func TestLinkRestarts(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				g := &s.side.link.Flow().guard
-				g.mu.Lock()
-				if g.least[0] == 1 {
+				f := s.side.link.Flow()
+				f.path.Lock()
+				if f.guard.least[0] == 1 {
 					t.Error("the length of the way before is remembered")
 				}
-				g.mu.Unlock()
+				f.path.Unlock()
 			}
 		})
 	}

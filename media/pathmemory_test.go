@@ -1,11 +1,8 @@
 package media
 
 import (
-	"slices"
 	"testing"
 	"time"
-
-	"github.com/pion/rtcp"
 )
 
 // A path is reported on ten times a second, or as often as is said.
@@ -134,20 +131,4 @@ func TestPathMemory(t *testing.T) {
 			t.Errorf("%.0f bit/s", got)
 		}
 	})
-}
-
-func TestArrivals(t *testing.T) {
-	cc := &rtcp.TransportLayerCC{
-		PacketStatusCount: 9,
-		PacketChunks: []rtcp.PacketStatusChunk{
-			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedLargeDelta, RunLength: 2},
-			&rtcp.StatusVectorChunk{SymbolList: []uint16{rtcp.TypeTCCPacketNotReceived, rtcp.TypeTCCPacketReceivedSmallDelta}},
-			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketNotReceived, RunLength: 4},
-			&rtcp.RunLengthChunk{PacketStatusSymbol: rtcp.TypeTCCPacketReceivedSmallDelta, RunLength: 8000}, // more than there are
-		},
-	}
-	want := []bool{true, true, false, true, false, false, false, false, true}
-	if got := slices.Collect(arrivals(cc)); !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
 }

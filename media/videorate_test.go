@@ -6,7 +6,6 @@ import (
 
 	"github.com/carillon-im/carillon/jingle"
 	jrtp "github.com/carillon-im/carillon/jingle/rtp"
-	"github.com/pion/rtcp"
 )
 
 func TestREMBFollowsWhatArrives(t *testing.T) {
@@ -87,8 +86,7 @@ func TestQueueGuard(t *testing.T) {
 	trip := func(n int, rtt time.Duration) {
 		for range n {
 			now = now.Add(100 * time.Millisecond)
-			g.sent(7, 8000, now.Add(-rtt))
-			g.reported(reportOf(7, true), now)
+			g.measured(rtt, now)
 		}
 	}
 	trip(10, 40*time.Millisecond)
@@ -107,7 +105,6 @@ func TestQueueGuard(t *testing.T) {
 	if s, _ := g.share(); s != 1 {
 		t.Errorf("share %v when the path is free again", s)
 	}
-	g.reported(reportOf(9, true), now) // never sent
 	// A way that is longer for good is no queue.
 	trip(600, 200*time.Millisecond)
 	trip(60, 200*time.Millisecond)
@@ -115,56 +112,11 @@ func TestQueueGuard(t *testing.T) {
 		t.Errorf("share %v of a path that got longer", s)
 	}
 	// One that is known to be another is no queue either, from the first report on.
-	g.sent(8, 8000, now)
 	g.moved()
-	now = now.Add(100 * time.Millisecond)
-	if r := g.reported(reportOf(8, true), now); r.packets != 0 {
-		t.Errorf("what left on the way before is counted: %+v", r)
-	}
 	for range 20 {
 		trip(1, 400*time.Millisecond)
 		if s, high := g.share(); s != 1 || high != 0 {
 			t.Fatalf("share %v of another path, %d reports of a queue", s, high)
 		}
-	}
-}
-
-// What a peer says costs little, however many packets it is about: 30 times as
-// many as are remembered cost about what those cost.
-func TestQueueGuardReadsReportsInTime(t *testing.T) {
-	about := func(packets int) *rtcp.TransportLayerCC {
-		cc := &rtcp.TransportLayerCC{PacketStatusCount: uint16(packets)}
-		for left := packets; left > 0; left -= 8191 {
-			cc.PacketChunks = append(cc.PacketChunks, &rtcp.RunLengthChunk{RunLength: uint16(min(left, 8191))})
-		}
-		return cc
-	}
-	var g queueGuard
-	least := func(cc *rtcp.TransportLayerCC) time.Duration { // the machine may be busy now and then
-		least := time.Hour
-		for range 20 {
-			began := time.Now()
-			for range 100 {
-				g.reported(cc, began)
-			}
-			least = min(least, time.Since(began))
-		}
-		return least
-	}
-	known, hostile := least(about(guardSize)), least(about(65535))
-	if hostile > 5*known {
-		t.Errorf("reports about 65535 packets take %v, those about as many as are remembered %v", hostile, known)
-	}
-}
-
-// reportOf is a report about one packet.
-func reportOf(seq uint16, arrived bool) *rtcp.TransportLayerCC {
-	symbol := uint16(rtcp.TypeTCCPacketNotReceived)
-	if arrived {
-		symbol = rtcp.TypeTCCPacketReceivedSmallDelta
-	}
-	return &rtcp.TransportLayerCC{
-		BaseSequenceNumber: seq, PacketStatusCount: 1,
-		PacketChunks: []rtcp.PacketStatusChunk{&rtcp.RunLengthChunk{PacketStatusSymbol: symbol, RunLength: 1}},
 	}
 }
