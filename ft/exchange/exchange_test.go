@@ -414,6 +414,47 @@ func TestRefusalReachesTheSender(t *testing.T) {
 	}
 }
 
+// Who stops with everything read has nothing put in its place, and all of it the
+// next time.
+func TestStoppedAtTheLastByte(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	random(t, filepath.Join(from, "f"), 3<<20, 1)
+	src := scan(t, filepath.Join(from, "f"))
+	a, b := streams(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Send(t.Context(), a, src, SendOptions{})
+	}()
+	_, err := Receive(ctx, b, ReceiveOptions{Dir: to, Peer: "m", Progress: func(p Progress) {
+		if p.Bytes == p.Total {
+			cancel()
+		}
+	}})
+	<-done
+	if list, _ := Partials(to); !errors.Is(err, context.Canceled) || len(list) != 1 {
+		t.Fatalf("%v, and %d unfinished", err, len(list))
+	}
+	a, b = streams(t)
+	o := exchange(t, a, b, src, SendOptions{}, ReceiveOptions{Dir: to, Peer: "m"})
+	if o.getErr != nil || o.sent.Kept != 3<<20 {
+		t.Fatalf("kept %d, %v", o.sent.Kept, o.getErr)
+	}
+	same(t, filepath.Join(from, "f"), filepath.Join(to, "f"))
+}
+
+// A context that ends when everything is done makes it no failure.
+func TestStoppedAfterTheEnd(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	go io.Copy(io.Discard, b)
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := newLink(a).run(ctx, func(context.Context) error { cancel(); return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPauseIsTold(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	random(t, filepath.Join(from, "f"), 40<<20, 1)

@@ -159,7 +159,7 @@ func (l *link) run(ctx context.Context, fn func(context.Context) error) error {
 		l.s.Close()
 	})
 	err := fn(ctx)
-	if cause := context.Cause(ctx); cause != nil {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // the reads and writes that failed did so because of it
 	}
 	if err != nil {

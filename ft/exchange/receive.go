@@ -151,6 +151,9 @@ func (r *receiver) run(ctx context.Context) error {
 	wg.Go(func() { r.read(stop) })
 	err := r.data()
 	if err == nil {
+		err = context.Cause(ctx) // whoever was stopped with all of it read finds it in .part
+	}
+	if err == nil {
 		err = r.commit()
 	}
 	if err == nil {
