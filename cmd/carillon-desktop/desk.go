@@ -137,7 +137,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.asked = windowSize
 	d.window.Resize(windowSize)
 	d.view = ui.New(d.bridge.Do, time.Now)
-	d.view.FullScreen = func() { d.window.SetFullScreen(!d.window.FullScreen()) }
+	d.view.FullScreen = d.window.SetFullScreen
 	d.film.window = d.window
 	d.view.Pane = d.film
 	d.fill()

@@ -28,6 +28,7 @@ const (
 	iconKeys      icon = `<path stroke-width="2.8" d="M6 5h.01M12 5h.01M18 5h.01M6 11h.01M12 11h.01M18 11h.01M6 17h.01M12 17h.01M18 17h.01"/>`
 	iconMore      icon = `<path stroke-width="2.8" d="M5 12h.01M12 12h.01M19 12h.01"/>`
 	iconFull      icon = `<path d="M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5"/>`
+	iconUnfull    icon = `<path d="M9 4v5H4M20 9h-5V4M15 20v-5h5M4 15h5v5"/>`
 	iconInfo      icon = `<circle cx="12" cy="12" r="9"/><path d="M12 11v5.5M12 7.6v.01"/>`
 	iconBack      icon = `<path d="M14.5 5.5L8 12l6.5 6.5"/>`
 	iconClose     icon = `<path d="M6 6l12 12M18 6L6 18"/>`

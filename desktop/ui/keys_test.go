@@ -630,7 +630,7 @@ func TestKeysInAField(t *testing.T) {
 		t.Error("a button is taken for a field")
 	}
 	full := 0
-	d.FullScreen = func() { full++ }
+	d.FullScreen = func(bool) { full++ }
 	d.press(fyne.KeyF11)
 	d.focus(d.side.search)
 	d.press(fyne.KeyF11)
@@ -643,6 +643,50 @@ func TestKeysInAField(t *testing.T) {
 	d.wanted = nil
 	d.press(fyne.KeyEscape)
 	d.expect(t, state.Look{Event: state.Show{Page: state.PageSettings}})
+}
+
+// Escape leaves the full screen before it leaves a call, and with the call for
+// which the screen was filled the window is as before: behind it there is no
+// button for that.
+func TestFullScreenIsLeft(t *testing.T) {
+	d := newDesk(t, "light", running(people()))
+	full := false
+	d.FullScreen = func(on bool) { full = on }
+	tap := func() { d.stage.full.Tapped(nil) }
+	tap()
+	if !full || d.stage.full.tip != tr("call.unfull") {
+		t.Errorf("the button fills the screen: %v, and is %q then", full, d.stage.full.tip)
+	}
+	d.rebuild()
+	if d.stage.full.tip != tr("call.unfull") {
+		t.Errorf("with another theme the button is %q", d.stage.full.tip)
+	}
+	d.press(fyne.KeyEscape)
+	if full || d.stage.full.tip != tr("shortcut.full") {
+		t.Errorf("after Escape the screen is full: %v, and the button %q", full, d.stage.full.tip)
+	}
+	d.expect(t)
+	d.press(fyne.KeyEscape)
+	d.expect(t, state.Look{Event: state.StageShown{}})
+
+	tap()
+	d.Draw(d.app.Apply(state.StageShown{}))
+	if full {
+		t.Error("the list of people fills the screen when the call is left")
+	}
+	d.Draw(d.app.Apply(state.StageShown{On: true}))
+	tap()
+	d.Draw(d.app.Apply(state.CallEnded{ID: "1", Outcome: state.Answered}))
+	if full {
+		t.Error("the screen is full after the call")
+	}
+	// What was full before the call stays so.
+	d.press(fyne.KeyF11)
+	d.Draw(running(d.app))
+	d.Draw(d.app.Apply(state.CallEnded{ID: "1", Outcome: state.Answered}))
+	if !full {
+		t.Error("the call took the full screen away")
+	}
 }
 
 // A button that has the focus and can do nothing for a while is left by Tab as

@@ -24,8 +24,9 @@ import (
 type View struct {
 	// Root is what the window shows.
 	Root fyne.CanvasObject
-	// FullScreen switches it; set by whoever has the window. Nil does nothing.
-	FullScreen func()
+	// FullScreen makes the window fill the screen, or no more; set by whoever has
+	// the window. Nil does nothing.
+	FullScreen func(on bool)
 	// Pane shows pictures past the canvas; likewise. Nil is none.
 	Pane Pane
 
@@ -49,6 +50,9 @@ type View struct {
 	sheet   *sheet
 	parcel  *parcel
 	picker  *picker
+
+	full    bool // the window fills the screen
+	forCall bool // and does so for a call
 
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
@@ -109,6 +113,7 @@ func (v *View) Draw(a state.App) {
 		v.tips.hide(v.tips.of) // what it was about is not there any more
 	}
 	show(v.stage.root, stage)
+	v.unfill()
 	v.signIn.draw(a)
 	if stage {
 		v.stage.draw(a)
@@ -204,6 +209,8 @@ func (v *View) Rebuild() *View {
 		n.resume = func() { n.focus(n.sheet.before); n.sheet.before = nil }
 	}
 	n.FullScreen, n.Pane = v.FullScreen, v.Pane // not before, likewise
+	n.full, n.forCall = v.full, v.forCall
+	n.stage.drawFull()
 	return n
 }
 
@@ -312,6 +319,8 @@ func (v *View) TypedKey(k *fyne.KeyEvent) {
 		switch {
 		case v.sheet.shown():
 			v.sheet.close()
+		case v.full:
+			v.fill(false)
 		case v.app.Stage:
 			v.look(state.StageShown{})
 		case v.app.Page == state.PageSignIn && len(v.app.Accounts) > 0:
@@ -359,12 +368,6 @@ func (v *View) hangUp() {
 		v.send(state.DeclineCall{ID: c.ID})
 	default:
 		v.send(state.HangUp{ID: c.ID})
-	}
-}
-
-func (v *View) fullScreen() {
-	if v.FullScreen != nil {
-		v.FullScreen()
 	}
 }
 
