@@ -87,7 +87,8 @@ func (b *button) TypedKey(k *fyne.KeyEvent) {
 // An entry is a field for text.
 type entry struct {
 	widget.Entry
-	v *View
+	v   *View
+	eye *round // of a password
 	// key takes a key before the field does, and reports whether it did; may be nil.
 	key func(fyne.KeyName) bool
 }
@@ -99,22 +100,30 @@ func newEntry(v *View) *entry {
 	return e
 }
 
-// newPassword is one whose text is shown only when that is wanted.
-func newPassword(v *View) *entry {
+// newPassword is one whose text is shown only when that is wanted, and with it
+// that of others.
+func newPassword(v *View, others ...*entry) *entry {
 	e := newEntry(v)
-	e.Password = true
-	var eye *round
-	eye = newRound(v, iconEyeOff, 36, "", colorMuted, tr("password.show"), func() {
-		e.Password = !e.Password
-		if e.Password {
-			eye.look(iconEyeOff, "", colorMuted, tr("password.show"))
-		} else {
-			eye.look(iconEye, "", colorMuted, tr("password.hide"))
+	e.eye = newRound(v, iconEyeOff, 36, "", colorMuted, tr("password.show"), func() {
+		on := e.Password
+		for _, x := range append([]*entry{e}, others...) {
+			x.reads(on)
 		}
-		e.Refresh()
 	})
-	e.ActionItem = eye
+	e.ActionItem = e.eye
+	e.reads(false)
 	return e
+}
+
+// reads shows a password, or hides it.
+func (e *entry) reads(on bool) {
+	e.Password = !on
+	if on {
+		e.eye.look(iconEye, "", colorMuted, tr("password.hide"))
+	} else {
+		e.eye.look(iconEyeOff, "", colorMuted, tr("password.show"))
+	}
+	e.Refresh()
 }
 
 func (e *entry) FocusGained() { e.Entry.FocusGained(); e.v.reveal(e) }

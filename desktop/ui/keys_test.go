@@ -729,6 +729,36 @@ func TestThePasswordIsShownOnDemand(t *testing.T) {
 	}
 }
 
+// An account is made by what one types, Tab and Return alone: from one password
+// to the next, without the eye between them.
+func TestAnAccountByKeyboard(t *testing.T) {
+	d := newDesk(t, "light", state.App{})
+	d.focus(d.signIn.other)
+	d.Draw(d.app.Apply(state.Creating{On: true}))
+	d.settled()
+	for i, text := range []string{"anna@example.org", "secret", "secret"} {
+		if i > 0 {
+			d.press(fyne.KeyTab)
+		}
+		for _, r := range text {
+			d.focusedOn().TypedRune(r)
+		}
+	}
+	if !d.signIn.password.Password || !d.signIn.again.Password {
+		t.Error("the passwords can be read")
+	}
+	d.press(fyne.KeyReturn)
+	d.expect(t, state.SignInTo{JID: "anna@example.org", Password: "secret", Create: true})
+	d.press(fyne.KeyTab, fyne.KeySpace)
+	if d.signIn.password.Password || d.signIn.again.Password {
+		t.Error("the eye does not show both")
+	}
+	d.Draw(d.app.Apply(state.Creating{}))
+	if !d.signIn.password.Password || !d.signIn.password.eye.Visible() {
+		t.Error("who signs in sees the password, or cannot")
+	}
+}
+
 // The buttons before a picture go, and what had the focus is not pressed by
 // somebody who does not see it.
 func TestButtonsBeforeAPictureByKeyboard(t *testing.T) {

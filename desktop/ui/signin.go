@@ -35,7 +35,8 @@ type signIn struct {
 func newSignIn(v *View) *signIn {
 	s := &signIn{v: v, title: newLine("", textTitle, theme.ColorNameForeground).bold().centred(), text: wrapped("", fyne.TextAlignCenter)}
 	s.text.Importance = widget.LowImportance
-	s.address, s.password, s.again, s.server = newEntry(v), newPassword(v), newPassword(v), newEntry(v)
+	s.address, s.password, s.server = newEntry(v), newPassword(v), newEntry(v)
+	s.again = newPassword(v, s.password)
 	s.address.SetPlaceHolder(tr("signin.address"))
 	s.password.SetPlaceHolder(tr("signin.password"))
 	s.again.SetPlaceHolder(tr("signin.again"))
@@ -88,6 +89,7 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 		s.password.SetText("")
 		s.again.SetText("")
 	}
+	turned := s.shown.Create != n.Create
 	s.shown, s.account = n, accounts
 	title, text, do, other := "signin.title", "signin.text", "signin.do", "signin.create"
 	if n.Create {
@@ -98,6 +100,12 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 	s.do.SetText(tr(do))
 	s.other.SetText(tr(other))
 	show(s.again, n.Create)
+	show(s.password.eye, !n.Create) // that of the second is for both: Tab leads from one to the other
+	if turned {
+		s.password.reads(false)
+		s.again.reads(false)
+		s.begin()
+	}
 	show(s.back, accounts > 0)
 	wrong := ""
 	if n.Problem != nil {
@@ -115,6 +123,16 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 		s.do.Enable()
 		s.busy.Stop()
 		s.busy.Hide()
+	}
+}
+
+// begin moves the keyboard to what is to be typed first.
+func (s *signIn) begin() {
+	for _, e := range []*entry{s.address, s.password} {
+		if e.Text == "" {
+			s.v.focus(e)
+			return
+		}
 	}
 }
 
