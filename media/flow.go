@@ -42,16 +42,16 @@ type flow struct {
 	bwe  *gcc.SendSideBWE
 	rate atomic.Int64 // at which packets leave, bit/s
 
-	rtx      atomic.Uint32 // as which source packets are sent again; 0 is as pion says
-	reported atomic.Int64  // unix nanoseconds of the last report of the peer
-	resent   atomic.Uint64 // packets sent again
-	overrun  atomic.Bool   // more was to be sent again than is of use
+	rtx     atomic.Uint32 // as which source packets are sent again; 0 is as pion says
+	resent  atomic.Uint64 // packets sent again
+	overrun atomic.Bool   // more was to be sent again than is of use
 
 	memory pathMemory
 
-	path       sync.Mutex // guards the next two
+	path       sync.Mutex // guards the next three
 	departures departures
 	guard      queueGuard
+	reported   time.Time // when the peer reported last
 
 	mu      sync.Mutex // guards what follows
 	queue   []pacedPacket
@@ -90,18 +90,12 @@ func newFlow(cfg Config) (*flow, error) {
 }
 
 // estimate is what the path takes, in bit/s, and whether the peer tells.
-func (f *flow) estimate() (bps int, known bool) {
-	at := f.reported.Load()
-	share, _ := f.share()
-	bps = int(f.memory.estimate() * share)
-	return bps, at != 0 && time.Since(time.Unix(0, at)) < reportFresh
-}
-
-// share is what the guard allows; see [queueGuard.share].
-func (f *flow) share() (part float64, high int) {
+func (f *flow) estimate(now time.Time) (bps int, known bool) {
 	f.path.Lock()
-	defer f.path.Unlock()
-	return f.guard.share()
+	share, _ := f.guard.share()
+	at := f.reported
+	f.path.Unlock()
+	return int(f.memory.estimate() * share), !at.IsZero() && now.Sub(at) < reportFresh
 }
 
 // leaves notes a packet that leaves; see [departures.sent].
@@ -111,15 +105,18 @@ func (f *flow) leaves(seq uint16, bits int, at time.Time) {
 	f.departures.sent(seq, bits, at)
 }
 
-// takeReport takes what the peer says of packets.
-func (f *flow) takeReport(cc *rtcp.TransportLayerCC, now time.Time) pathReport {
+// takeReport takes what the peer says of packets, and returns the share of the
+// path that the guard allows then and how many reports in a row told of a queue.
+func (f *flow) takeReport(cc *rtcp.TransportLayerCC, now time.Time) (r pathReport, share float64, high int) {
 	f.path.Lock()
 	defer f.path.Unlock()
 	r, rtt, known := f.departures.reported(cc, now)
 	if known {
 		f.guard.measured(rtt, now)
 	}
-	return r
+	f.reported = now
+	share, high = f.guard.share()
+	return r, share, high
 }
 
 // moved is called when another path was taken.
@@ -226,11 +223,8 @@ func (e *estimator) BindRTCPReader(r interceptor.RTCPReader) interceptor.RTCPRea
 		}
 		for _, p := range packets {
 			if cc, ok := p.(*rtcp.TransportLayerCC); ok {
-				r := e.takeReport(cc, time.Now())
-				if e.bwe.WriteRTCP([]rtcp.Packet{p}, a) == nil {
-					e.reported.Store(time.Now().UnixNano())
-				}
-				share, high := e.share()
+				r, share, high := e.takeReport(cc, time.Now())
+				_ = e.bwe.WriteRTCP([]rtcp.Packet{p}, a) // once closed it takes none
 				e.memory.reported(r, e.bwe.GetTargetBitrate(), share, high)
 			}
 		}

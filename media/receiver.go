@@ -42,7 +42,7 @@ type audioReceiver struct {
 	level   atomic.Uint64                      // float64 bits, dBFS
 	bytes   atomic.Uint64                      // of payload
 	count   atomic.Uint64                      // packets
-	first   atomic.Int64                       // unix nanoseconds of the first packet
+	first   atomic.Pointer[time.Time]          // when the first packet came; nil before
 	codecPT atomic.Uint32                      // payload type of the last packet of sound, plus one
 }
 
@@ -64,7 +64,10 @@ func (r *audioReceiver) agree(cfg audio.JitterConfig, events map[uint8]bool) {
 func (r *audioReceiver) read(track *webrtc.TrackRemote) {
 	var keys audio.EventReader
 	eachPacket(track, func(h *rtp.Header, payload []byte, now time.Time) {
-		r.first.CompareAndSwap(0, now.UnixNano())
+		if r.first.Load() == nil {
+			at := now
+			r.first.CompareAndSwap(nil, &at)
+		}
 		r.count.Add(1)
 		r.bytes.Add(uint64(len(payload)))
 		if events := r.events.Load(); events != nil && (*events)[h.PayloadType] {
@@ -104,7 +107,7 @@ func (r *audioReceiver) play(ctx context.Context) {
 		r.level.Store(math.Float64bits(level))
 		if voiced && !heard && level > heardAbove {
 			heard = true
-			r.heard(now, time.Unix(0, r.first.Load()))
+			r.heard(now, *r.first.Load())
 		}
 		if err := r.sink.Write(frame); err != nil {
 			if !errors.Is(err, net.ErrClosed) {

@@ -44,11 +44,11 @@ type videoSender struct {
 	// hidden says that the peer may not see the source. It is asked for every picture.
 	hidden func() bool
 
-	wantKey   atomic.Bool
-	flowing   atomic.Bool  // media can flow
-	notBefore atomic.Int64 // unix nanoseconds before which nothing is sent all the same; see hold
+	wantKey atomic.Bool
+	flowing atomic.Bool // media can flow
 
 	mu     sync.Mutex // guards what follows
+	after  time.Time  // before it nothing is sent, though media can flow; see hold
 	source video.Source
 	number int                     // of the source
 	cancel context.CancelCauseFunc // ends reading of the present source
@@ -162,12 +162,18 @@ func (s *videoSender) run(ctx context.Context) {
 	}
 }
 
-// hold lets no picture leave for so long. The next one is a key frame.
-func (s *videoSender) hold(d time.Duration) { s.notBefore.Store(time.Now().Add(d).UnixNano()) }
+// hold lets no picture leave before a time. The next one is a key frame.
+func (s *videoSender) hold(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = until
+}
 
 // flows says whether pictures can be sent.
 func (s *videoSender) flows(now time.Time) bool {
-	return s.flowing.Load() && now.UnixNano() >= s.notBefore.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flowing.Load() && !now.Before(s.after)
 }
 
 // show reads one source until it ends or another one is shown.
@@ -251,7 +257,7 @@ func (s *videoSender) frame(f video.Frame, number int, drawn bool) {
 		m = s.scaled
 	}
 	key := false
-	if _, reports := flow.estimate(); !reports && now.Sub(s.keyAt) > keyRefresh {
+	if _, reports := flow.estimate(now); !reports && now.Sub(s.keyAt) > keyRefresh {
 		// interop Dino 0.4: it changes what shows the picture in mid-call, and
 		// does not always ask for a key frame then.
 		s.wantKey.Store(true)
@@ -288,7 +294,7 @@ func interval(fps float64) time.Duration { return time.Duration(float64(time.Sec
 // rate is the bit rate for pictures.
 func (s *videoSender) rate(flow *flow, now time.Time) int {
 	bps := s.cfg.MaxBitrate
-	estimate, known := flow.estimate()
+	estimate, known := flow.estimate(now)
 	s.mu.Lock()
 	switch {
 	case known:

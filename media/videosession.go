@@ -457,7 +457,7 @@ func (c *Call) videoFlows() {
 	v := &c.video
 	flows := v.agreed && v.link != nil && v.link.connected
 	if flows && !c.shower.flowing.Load() && !c.remoteBundles {
-		c.shower.hold(widgetTime)
+		c.shower.hold(time.Now().Add(widgetTime))
 		if v.added {
 			// interop Dino 0.4: it looks for a picture that was added when it is
 			// told that there is one.
@@ -498,7 +498,7 @@ func (c *Call) tellVideo() {
 		// interop Dino 0.4: what it mutes stays, and it understands no other way.
 		v.told = told{on: !on}
 		if on && !c.remoteBundles {
-			c.shower.hold(widgetTime)
+			c.shower.hold(time.Now().Add(widgetTime))
 		}
 		c.inform(map[bool]string{true: "mute", false: "unmute"}[!on], v.name, &v.told)
 	}
