@@ -34,7 +34,7 @@ type dozer struct {
 
 	asleep atomic.Bool
 	queued atomic.Int64 // functions that were given to do and have not run
-	last   atomic.Int64 // unix nanoseconds of when one ran
+	last   time.Time    // when one ran; the UI thread's
 }
 
 func newDozer(awake func() bool) *dozer { return &dozer{awake: awake} }
@@ -56,7 +56,7 @@ func (z *dozer) do(f func()) {
 		if !onUI() {
 			return
 		}
-		z.last.Store(time.Now().UnixNano())
+		z.last = time.Now()
 		f()
 	})
 	if z.asleep.Load() {
@@ -72,7 +72,7 @@ func (z *dozer) nap() {
 		return
 	}
 	began := time.Now()
-	if wait := calmTime - began.Sub(time.Unix(0, z.last.Load())); wait > 0 {
+	if wait := calmTime - began.Sub(z.last); wait > 0 {
 		z.later(wait)
 		return
 	}
