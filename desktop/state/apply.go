@@ -304,9 +304,9 @@ func (e CallBegan) apply(a App) App {
 	// What the user begins comes to the front; what comes in waits behind a call.
 	if c.Incoming && len(a.Calls) > 0 {
 		a.Calls = append(slices.Clone(a.Calls), c)
-		return a
+	} else {
+		a.Calls = append([]Call{c}, a.Calls...)
 	}
-	a.Calls = append([]Call{c}, a.Calls...)
 	a.Stage = true
 	return a
 }

@@ -86,7 +86,10 @@ func TestOneCallFromBeginningToEnd(t *testing.T) {
 }
 
 func TestCallWaitingAndSwap(t *testing.T) {
-	a := after(append(online(), CallBegan{Call{ID: "1", Key: bob, Phase: Running}}, CallBegan{Call{ID: "2", Key: eve, Incoming: true, Phase: Rings}})...)
+	a := after(append(online(), CallBegan{Call{ID: "1", Key: bob, Phase: Running}}, StageShown{}, CallBegan{Call{ID: "2", Key: eve, Incoming: true, Phase: Rings}})...)
+	if !a.Stage {
+		t.Error("who looks at something else does not see who calls")
+	}
 	if c, _ := a.Front(); c.ID != "1" {
 		t.Errorf("in front is %q: a call that comes in interrupted the one that runs", c.ID)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 )
 
-// The callBar leads back to a call while something else is shown.
+// The callBar leads back to a call while something else is shown. It is about
+// one that waits as long as there is one.
 type callBar struct {
 	v      *View
 	root   *fyne.Container
@@ -21,7 +22,13 @@ type callBar struct {
 func newCallBar(v *View) *callBar {
 	b := &callBar{v: v, text: newLine("", textNormal, colorOnStage).bold()}
 	back := canvas.NewRectangle(paint(colorCall))
-	b.hang = newRound(v, iconHangUp, 34, colorHangUp, colorOnStage, tr("call.hangup"), v.hangUp)
+	b.hang = newRound(v, iconHangUp, 34, colorHangUp, colorOnStage, "", func() {
+		if b.call.Phase == state.Rings {
+			v.send(state.DeclineCall{ID: b.call.ID})
+		} else {
+			v.hangUp()
+		}
+	})
 	b.answer = newButton(v, tr("call.answer"), v.answer)
 	go2 := newRow(v, vcentre(b.text), func() { v.look(state.StageShown{On: true}) })
 	b.root = container.NewStack(back, padding(border(nil, nil, padding(container.NewCenter(picture(iconPhone, 18, colorOnStage)), 0, 0, 8, 2), columns(8, b.answer, b.hang), go2), 4, 4, 8, 8))
@@ -31,9 +38,17 @@ func newCallBar(v *View) *callBar {
 
 func (b *callBar) draw(a state.App) {
 	c, ok := a.Front()
+	if w, waits := a.Waiting(); waits {
+		c = w
+	}
 	show(b.root, ok)
 	b.call = c
 	show(b.answer, ok && c.Phase == state.Rings)
+	tip := "call.hangup"
+	if c.Phase == state.Rings {
+		tip = "call.decline"
+	}
+	b.hang.look(iconHangUp, colorHangUp, colorOnStage, tr(tip))
 	if ok {
 		b.tick()
 	}

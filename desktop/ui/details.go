@@ -47,7 +47,7 @@ func newDetails(v *View) *details {
 	box.Add(padding(newLine(tr("details.keys"), textHead, colorOnStage).bold(), 12, 0, 0, 0))
 	box.Add(d.words)
 	box.Add(container.NewThemeOverride(d.trust, onStage{}))
-	box.Add(container.NewThemeOverride(d.verified, onStage{}))
+	box.Add(container.NewThemeOverride(d.verified, onStage{colorOnStage}))
 	d.back = canvas.NewRectangle(rgb(0x191b21))
 	d.box, d.scroll = box, container.NewVScroll(box)
 	d.root = container.NewStack(d.back, padded(d.scroll, 16))

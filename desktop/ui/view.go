@@ -282,7 +282,11 @@ func (v *View) Shortcuts() []Shortcut {
 		{fyne.KeyE, ctrl, "shortcut.camera", front(func(c state.Call) { v.stage.toggle(c, state.Camera) })},
 		{fyne.KeyH, ctrl, "shortcut.hold", front(func(c state.Call) { v.send(state.Hold{ID: c.ID, On: !c.Held}) })},
 		{fyne.KeyD, ctrl, "shortcut.hangup", func() { v.hangUp() }},
-		{fyne.KeyI, ctrl, "shortcut.details", front(func(state.Call) { v.stage.switchDetails() })},
+		{fyne.KeyI, ctrl, "shortcut.details", front(func(state.Call) {
+			if v.stage.root.Visible() {
+				v.stage.switchDetails()
+			}
+		})},
 		{fyne.KeyF11, 0, "shortcut.full", func() { v.fullScreen() }},
 		{fyne.Key1, ctrl, "page.contacts", free(func() { v.look(state.Show{Page: state.PageContacts}) })},
 		{fyne.Key2, ctrl, "page.calls", free(func() { v.look(state.Show{Page: state.PageCalls}) })},

@@ -844,3 +844,19 @@ func TestALostConnectionIsToldInWords(t *testing.T) {
 		t.Errorf("it says %q", got)
 	}
 }
+
+// A call that comes in during another one is answered and declined above the
+// page, and what declines it does not end the other one.
+func TestTheBarIsAboutTheCallThatWaits(t *testing.T) {
+	waits := state.Call{ID: "2", Key: key("chiara@example.net"), Incoming: true, Phase: state.Rings}
+	d := newDesk(t, "light", calling(running(people()), waits).Apply(state.StageShown{}))
+	if text := d.bar.text.full; !strings.Contains(text, "Chiara Rossi") || !d.bar.answer.Visible() || d.bar.hang.tip != tr("call.decline") {
+		t.Errorf("the bar says %q, %q", text, d.bar.hang.tip)
+	}
+	d.bar.answer.OnTapped()
+	d.bar.hang.Tapped(nil)
+	d.expect(t, state.AnswerCall{ID: "2"}, state.DeclineCall{ID: "2"})
+	d.Draw(d.app.Apply(state.CallEnded{ID: "2", Outcome: state.Declined}))
+	d.bar.hang.Tapped(nil)
+	d.expect(t, state.HangUp{ID: "1"})
+}
