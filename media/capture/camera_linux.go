@@ -70,10 +70,15 @@ var kernel = nodes{
 	open: openV4L2,
 }
 
-func cameras(context.Context) ([]Camera, error) { return kernel.cameras() }
+func cameras(ctx context.Context) ([]Camera, error) { return kernel.cameras(ctx) }
 
 // cameras lists the nodes that give pictures; a camera has others besides.
-func (k nodes) cameras() ([]Camera, error) {
+func (k nodes) cameras(ctx context.Context) ([]Camera, error) {
+	return until(ctx, k.probe, func([]Camera) {})
+}
+
+// probe is cameras without an end.
+func (k nodes) probe() ([]Camera, error) {
 	paths, err := k.list()
 	if err != nil {
 		return nil, fmt.Errorf("list cameras: %w", err)
@@ -195,12 +200,17 @@ type camera struct {
 	done   chan struct{}
 }
 
-func openCamera(_ context.Context, name string, o Options) (video.Source, error) {
-	return kernel.openCamera(name, o)
+func openCamera(ctx context.Context, name string, o Options) (video.Source, error) {
+	return kernel.openCamera(ctx, name, o)
 }
 
-func (k nodes) openCamera(name string, o Options) (video.Source, error) {
-	list, err := k.cameras()
+func (k nodes) openCamera(ctx context.Context, name string, o Options) (video.Source, error) {
+	return until(ctx, func() (video.Source, error) { return k.find(name, o) }, closeSource)
+}
+
+// find opens a camera by its name.
+func (k nodes) find(name string, o Options) (video.Source, error) {
+	list, err := k.probe()
 	if err != nil {
 		return nil, err
 	}

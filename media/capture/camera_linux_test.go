@@ -26,7 +26,8 @@ type fakeNode struct {
 	name  string
 	modes []mode
 	sizes []sizeRange // of every format, instead of those of modes
-	give  layout      // what it is set to, instead of what is asked for
+	hangs chan struct{}
+	give  layout // what it is set to, instead of what is asked for
 
 	mu       sync.Mutex
 	rate     float64
@@ -44,6 +45,9 @@ type fakeNode struct {
 func (n *fakeNode) Name() (string, error) { return n.name, nil }
 
 func (n *fakeNode) Formats() (list []fourCC) {
+	if n.hangs != nil {
+		<-n.hangs
+	}
 	for _, x := range n.modes {
 		list = append(list, x.format)
 	}
@@ -203,7 +207,7 @@ func TestCameras(t *testing.T) {
 		"/dev/video2":  {name: "Integrated IR Camera", modes: []mode{{fourLetters("GREY"), 640, 360, 15}}},
 		"/dev/video3":  nil,
 	})
-	list, err := k.cameras()
+	list, err := k.cameras(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +215,7 @@ func TestCameras(t *testing.T) {
 		t.Errorf("cameras %+v", list)
 	}
 	for name, want := range map[string]error{"capture": nil, "/dev/video10": nil, "Integrated Camera": nil, "c": ErrAmbiguous, "phone": ErrNoCamera} {
-		s, err := k.openCamera(name, Options{}.withDefaults(cameraFPS))
+		s, err := k.openCamera(t.Context(), name, Options{}.withDefaults(cameraFPS))
 		if !errors.Is(err, want) {
 			t.Errorf("open %q: %v, want %v", name, err, want)
 		}
@@ -219,12 +223,12 @@ func TestCameras(t *testing.T) {
 			s.Close()
 		}
 	}
-	if _, err := fakeKernel(nil).openCamera("", Options{}); !errors.Is(err, ErrNoCamera) {
+	if _, err := fakeKernel(nil).openCamera(t.Context(), "", Options{}); !errors.Is(err, ErrNoCamera) {
 		t.Errorf("without any: %v", err)
 	}
 	denied := nodes{list: func() ([]string, error) { return []string{"/dev/video0"}, nil },
 		open: func(p string) (node, error) { return nil, unix.EACCES }}
-	if _, err := denied.cameras(); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "group video") {
+	if _, err := denied.cameras(t.Context()); !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "group video") {
 		t.Errorf("without permission: %v", err)
 	}
 }
@@ -241,7 +245,7 @@ func grey(w, h int, y byte) []byte {
 func TestCameraReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNode{name: "cam", modes: usualModes, shots: [][]byte{grey(640, 480, 40), grey(640, 480, 50), grey(640, 480, 60), grey(640, 480, 70)}}
-		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera("", Options{}.withDefaults(cameraFPS))
+		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +286,7 @@ func TestCameraTroubles(t *testing.T) {
 		jpg := encode(t, 64, 48)
 		n := &fakeNode{name: "cam", modes: []mode{{mjpeg, 64, 48, 30}}, shots: [][]byte{{0}, jpg[:80], withoutTables(jpg)}}
 		k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
-		s, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		s, err := k.openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +306,7 @@ func TestCameraTroubles(t *testing.T) {
 		s.Close()
 
 		n.err, n.silent = nil, true
-		s, err = k.openCamera("", Options{}.withDefaults(cameraFPS))
+		s, err = k.openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,12 +318,39 @@ func TestCameraTroubles(t *testing.T) {
 	})
 }
 
+// A driver that does not answer holds up nobody for longer than he wants to wait,
+// and what it opens too late is closed.
+func TestCameraThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &fakeNode{name: "cam", modes: usualModes, hangs: make(chan struct{})}
+		k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := k.openCamera(ctx, "", Options{}.withDefaults(cameraFPS)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v, want %v", err, context.DeadlineExceeded)
+		}
+		if _, err := k.cameras(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a list after the end of the context: %v", err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		close(n.hangs)
+		time.Sleep(cameraWait) // it waits for a picture, and closes then
+		synctest.Wait()
+		if !n.started || !n.closed {
+			t.Errorf("started %v, closed %v; it is to be closed once it opened", n.started, n.closed)
+		}
+	})
+}
+
 // A driver that says all the time that there is a picture, and has none, is not
 // asked without a pause, nor for ever.
 func TestCameraThatHasNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNode{name: "cam", modes: usualModes, eager: true}
-		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera("", Options{}.withDefaults(cameraFPS))
+		s, err := fakeKernel(map[string]*fakeNode{"/dev/video0": n}).openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +411,7 @@ func TestCameraChangesItsSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &fakeNode{name: "cam", modes: usualModes, give: layout{format: yuyv, w: 320, h: 200, stride: 704}, shots: [][]byte{make([]byte, 704*200)}}
 		k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
-		s, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		s, err := k.openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -390,7 +421,7 @@ func TestCameraChangesItsSize(t *testing.T) {
 		s.Close()
 		for _, bad := range []layout{{format: fourLetters("GREY"), w: 640, h: 480, stride: 640}, {format: yuyv}, {format: yuyv, w: 321, h: 200, stride: 642}} {
 			n.give = bad
-			if _, err := k.openCamera("", Options{}.withDefaults(cameraFPS)); !errors.Is(err, ErrFormat) || !n.closed {
+			if _, err := k.openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS)); !errors.Is(err, ErrFormat) || !n.closed {
 				t.Errorf("%+v: %v, want %v", bad, err, ErrFormat)
 			}
 		}
@@ -402,7 +433,7 @@ func TestCameraFailsToStart(t *testing.T) {
 	k := fakeKernel(map[string]*fakeNode{"/dev/video0": n})
 	for _, why := range []error{unix.EBUSY, unix.ENOSPC} {
 		n.startErr = why
-		_, err := k.openCamera("", Options{}.withDefaults(cameraFPS))
+		_, err := k.openCamera(t.Context(), "", Options{}.withDefaults(cameraFPS))
 		if !errors.Is(err, why) || errors.Is(err, ErrBusy) != (why == unix.EBUSY) || !strings.Contains(err.Error(), n.name) || hint("camera", err) == "" {
 			t.Errorf("%v: %v, with the hint %q", why, err, hint("camera", err))
 		}
