@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -53,6 +54,14 @@ func StartDisplay(t testing.TB, size string) *Display {
 func (d *Display) Kill() {
 	d.signal(syscall.SIGKILL)
 	<-d.done
+}
+
+// Freeze has the display answer nothing until thaw, as one does that hangs.
+func (d *Display) Freeze() (thaw func()) {
+	d.signal(syscall.SIGSTOP)
+	thaw = sync.OnceFunc(func() { d.signal(syscall.SIGCONT) })
+	d.t.Cleanup(thaw)
+	return thaw
 }
 
 // dial connects to the display, once.

@@ -97,8 +97,10 @@ func (a *Gallery) turn(spec string) error {
 
 // Close ends it; nothing is watched any more.
 func (a *Gallery) Close() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.closed = true
-	return a.g.Close()
+	return soon(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.closed = true
+		a.g.Close()
+	})
 }

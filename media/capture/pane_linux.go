@@ -163,11 +163,11 @@ func pixelsOf(m *image.YCbCr) *image.RGBA {
 	return out
 }
 
-// Close takes the pane away for good.
+// Close takes the pane away for good. A display that does not answer is waited
+// for no longer than a second; the pane goes once it does.
 func (p *Pane) Close() error {
 	p.end()
-	p.wg.Wait()
-	return nil
+	return soon(p.wg.Wait)
 }
 
 func (p *Pane) end() {

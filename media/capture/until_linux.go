@@ -2,7 +2,9 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/carillon-im/carillon/media/video"
 )
@@ -38,3 +40,19 @@ func until[T any](ctx context.Context, f func() (T, error), late func(T)) (v T, 
 }
 
 func closeSource(s video.Source) { s.Close() }
+
+// closeTime is how long a display that does not answer is waited for at the end.
+const closeTime = time.Second
+
+var errSilent = errors.New("the display does not answer")
+
+// soon waits until f returns, for closeTime at most.
+func soon(f func()) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	_, err := until(ctx, func() (struct{}, error) { f(); return struct{}{}, nil }, func(struct{}) {})
+	if err != nil {
+		return errSilent
+	}
+	return nil
+}

@@ -24,20 +24,22 @@ import (
 
 // A painter is a program with windows on the test's display.
 type painter struct {
-	t    *testing.T
-	conn *xgb.Conn
-	root xproto.Window
+	t       *testing.T
+	display *lab.Display
+	conn    *xgb.Conn
+	root    xproto.Window
 }
 
 func newPainter(t *testing.T, size string) *painter {
 	t.Helper()
-	t.Setenv("DISPLAY", lab.StartDisplay(t, size).Name)
+	d := lab.StartDisplay(t, size)
+	t.Setenv("DISPLAY", d.Name)
 	conn, err := xgb.NewConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Close)
-	return &painter{t, conn, xproto.Setup(conn).DefaultScreen(conn).Root}
+	return &painter{t, d, conn, xproto.Setup(conn).DefaultScreen(conn).Root}
 }
 
 func (p *painter) check(what string, err error) {
@@ -320,7 +322,7 @@ func TestIntegrationDisplayDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer on.conn.Close()
-	app := (&painter{t, on.conn, on.root}).window("app", image.Rect(0, 0, 500, 400), 0xff)
+	app := (&painter{t, d, on.conn, on.root}).window("app", image.Rect(0, 0, 500, 400), 0xff)
 	pane, err := OpenPane(uint32(app), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -113,25 +113,29 @@ func (d *display) primary() (image.Point, bool) {
 	return image.Point{}, false
 }
 
-func screens(context.Context) ([]Screen, error) {
+func screens(ctx context.Context) ([]Screen, error) {
 	if onWayland() {
 		return []Screen{{Number: 1, Dialog: true}}, nil
 	}
-	d, err := dialDisplay()
-	if err != nil {
-		return nil, err
-	}
-	defer d.conn.Close()
-	return d.monitors(), nil
+	return until(ctx, func() ([]Screen, error) {
+		d, err := dialDisplay()
+		if err != nil {
+			return nil, err
+		}
+		defer d.conn.Close()
+		return d.monitors(), nil
+	}, func([]Screen) {})
 }
 
-func windows(context.Context) ([]Window, error) {
-	d, err := dialDisplay()
-	if err != nil {
-		return nil, err
-	}
-	defer d.conn.Close()
-	return d.windows()
+func windows(ctx context.Context) ([]Window, error) {
+	return until(ctx, func() ([]Window, error) {
+		d, err := dialDisplay()
+		if err != nil {
+			return nil, err
+		}
+		defer d.conn.Close()
+		return d.windows()
+	}, func([]Window) {})
 }
 
 // windows lists those of the window manager, or without one the children of
@@ -235,9 +239,11 @@ type grab struct {
 	stop  chan struct{}
 	start time.Time
 
-	mu     sync.Mutex // held while a picture is taken
-	fps    float64
-	next   time.Time
+	mu   sync.Mutex // guards the next two
+	fps  float64
+	next time.Time
+
+	busy   sync.Mutex      // held while a picture is taken; guards what follows
 	window xproto.Window   // zero for the root
 	area   image.Rectangle // of the root
 	pixmap xproto.Pixmap   // what the window has drawn, zero if not known
@@ -245,14 +251,23 @@ type grab struct {
 	points bool            // the pointer can be drawn
 
 	sharedMemory
-	whole *image.YCbCr // before it is made smaller
-	image *image.YCbCr
+	whole  *image.YCbCr // before it is made smaller
+	image  *image.YCbCr
+	closed bool
 }
 
 func openScreen(ctx context.Context, n int, o Options) (video.Source, error) {
 	if onWayland() {
 		return openPortal(ctx, o) // where the person chooses
 	}
+	return until(ctx, func() (video.Source, error) { return grabScreen(n, o) }, closeSource)
+}
+
+func openWindow(ctx context.Context, name string, o Options) (video.Source, error) {
+	return until(ctx, func() (video.Source, error) { return grabWindow(name, o) }, closeSource)
+}
+
+func grabScreen(n int, o Options) (video.Source, error) {
 	d, err := dialDisplay()
 	if err != nil {
 		return nil, err
@@ -270,7 +285,7 @@ func openScreen(ctx context.Context, n int, o Options) (video.Source, error) {
 	return g.ready(err)
 }
 
-func openWindow(_ context.Context, name string, o Options) (video.Source, error) {
+func grabWindow(name string, o Options) (video.Source, error) {
 	d, err := dialDisplay()
 	if err != nil {
 		return nil, err
@@ -352,18 +367,20 @@ func (g *grab) Read(ctx context.Context) (video.Frame, error) {
 	if err := g.wait(ctx); err != nil {
 		return video.Frame{}, err
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	select {
-	case <-g.stop:
-		return video.Frame{}, net.ErrClosed
-	default:
-	}
-	at := time.Since(g.start)
-	if err := g.take(); err != nil {
-		return video.Frame{}, err
-	}
-	return video.Frame{Image: g.image, Time: at}, nil
+	return until(ctx, func() (video.Frame, error) {
+		g.busy.Lock()
+		defer g.busy.Unlock()
+		select {
+		case <-g.stop:
+			return video.Frame{}, net.ErrClosed
+		default:
+		}
+		at := time.Since(g.start)
+		if err := g.take(); err != nil {
+			return video.Frame{}, err
+		}
+		return video.Frame{Image: g.image, Time: at}, nil
+	}, func(video.Frame) {})
 }
 
 // wait sleeps until the next picture is due. Those that nobody read in time are
@@ -521,13 +538,15 @@ func (g *grab) drawPointer(pixels []byte, area image.Rectangle) {
 }
 
 func (g *grab) Close() error {
-	g.once.Do(func() {
-		close(g.stop)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.freePixmap()
-		g.unshare()
-		g.d.conn.Close()
+	g.once.Do(func() { close(g.stop) })
+	return soon(func() {
+		g.busy.Lock()
+		defer g.busy.Unlock()
+		if !g.closed {
+			g.closed = true
+			g.freePixmap()
+			g.unshare()
+			g.d.conn.Close()
+		}
 	})
-	return nil
 }

@@ -89,11 +89,10 @@ func (s *show) wake() {
 	}
 }
 
-// Close takes the window away.
+// Close takes the window away, as soon as the display answers.
 func (s *show) Close() error {
 	s.end()
-	s.wg.Wait()
-	return nil
+	return soon(s.wg.Wait)
 }
 
 // end has both goroutines return.
