@@ -8,8 +8,8 @@
 //
 // Begin with [OpenSource] and [OpenSink]; [Cameras], [Screens] and [Windows] list what a
 // person can choose from, and a [Gallery] shows how that looks. A window that is
-// closed ends its source with io.EOF, a camera that is unplugged with an error;
-// the call goes on without.
+// closed ends its source with io.EOF, a camera that is unplugged and a display that
+// ends with an error; the call goes on without.
 package capture
 
 import (

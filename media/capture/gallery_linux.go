@@ -65,6 +65,7 @@ func (a *Gallery) Picture(spec string, w, h int) (*image.YCbCr, error) {
 // turn looks at something else.
 func (a *Gallery) turn(spec string) error {
 	kind, arg, _ := strings.Cut(spec, ":")
+	a.g.what = spec
 	switch kind {
 	case "screen":
 		n, err := strconv.Atoi(arg)

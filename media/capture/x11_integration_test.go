@@ -327,12 +327,13 @@ func TestIntegrationDisplayDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	screen := open(t, "screen", Options{FPS: 60})
+	screen := open(t, "screen:1", Options{FPS: 60})
+	window := open(t, "window:app", Options{FPS: 60})
 	show := shown(t)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	begun := make(chan struct{}, 3)
+	begun := make(chan struct{}, 4)
 	var wg sync.WaitGroup
 	// Each goes on until it fails.
 	until := func(what string, do func(n int) error, want func(error) bool) {
@@ -357,12 +358,19 @@ func TestIntegrationDisplayDies(t *testing.T) {
 		return pane.Write(numbered(n, 320, 240))
 	}, closed)
 	until("the window", func(n int) error { return show.Write(video.Frame{Image: numbered(n, 320, 240)}) }, closed)
-	until("the screen", func(int) error { _, err := screen.Read(ctx); return err }, func(error) bool { return true })
-	for range 3 {
+	// An end of the file would be nothing to tell anybody.
+	told := func(what string) func(error) bool {
+		return func(err error) bool {
+			return err.Error() == what+" can be shown no more: the display "+d.Name+" has ended" && !errors.Is(err, io.EOF)
+		}
+	}
+	until("the screen", func(int) error { _, err := screen.Read(ctx); return err }, told("screen 1"))
+	until("a window", func(int) error { _, err := window.Read(ctx); return err }, told(`the window "app"`))
+	for range 4 {
 		select {
 		case <-begun:
 		case <-ctx.Done():
-			t.Fatal("not all three have begun")
+			t.Fatal("not all four have begun")
 		}
 	}
 	d.Kill()

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,13 +36,15 @@ const (
 
 // A display is a connection to an X server.
 type display struct {
+	name   string
 	conn   *xgb.Conn
 	screen *xproto.ScreenInfo
 	root   xproto.Window
 }
 
 func dialDisplay() (*display, error) {
-	if os.Getenv("DISPLAY") == "" {
+	name := os.Getenv("DISPLAY")
+	if name == "" {
 		return nil, ErrNoDisplay
 	}
 	// It would write about connections that end, which is how they end.
@@ -51,7 +54,7 @@ func dialDisplay() (*display, error) {
 		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
 	}
 	s := xproto.Setup(conn).DefaultScreen(conn)
-	return &display{conn: conn, screen: s, root: s.Root}, nil
+	return &display{name: name, conn: conn, screen: s, root: s.Root}, nil
 }
 
 // pixelsKnown reports whether pixels of the given depth are four bytes, blue
@@ -235,6 +238,7 @@ func (d *display) bounds(w xproto.Window) (image.Rectangle, byte, error) {
 type grab struct {
 	o     Options
 	d     *display
+	what  string // it shows, for people
 	once  sync.Once
 	stop  chan struct{}
 	start time.Time
@@ -273,11 +277,12 @@ func grabScreen(n int, o Options) (video.Source, error) {
 		return nil, err
 	}
 	g := newGrab(d, o)
+	g.what = "the screen"
 	g.area = image.Rect(0, 0, int(d.screen.WidthInPixels), int(d.screen.HeightInPixels))
 	if list := d.monitors(); n > len(list) {
 		err = fmt.Errorf("%w: %d of %d", ErrNoScreen, n, len(list))
 	} else if n > 0 {
-		g.area = list[n-1].Bounds
+		g.what, g.area = fmt.Sprintf("screen %d", n), list[n-1].Bounds
 	}
 	if err == nil {
 		err = d.pixelsKnown(d.screen.RootDepth)
@@ -298,7 +303,7 @@ func grabWindow(name string, o Options) (video.Source, error) {
 		if err == nil {
 			var id uint32
 			if _, err = fmt.Sscanf(w.ID, "0x%x", &id); err == nil {
-				g.window = xproto.Window(id)
+				g.what, g.window = fmt.Sprintf("the window %q", w.Title), xproto.Window(id)
 				err = g.redirect()
 			}
 		}
@@ -429,7 +434,7 @@ func (g *grab) take() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("take a picture of the screen: %w", err)
+		return g.broke(err)
 	}
 	if g.window == 0 && g.points {
 		g.drawPointer(pixels, area)
@@ -441,6 +446,15 @@ func (g *grab) take() error {
 		g.image = video.FromBGRX(g.image, pixels, 4*w, w, h)
 	}
 	return nil
+}
+
+// broke says why there is no picture. A connection that is gone looks like the
+// end of a file, which would be nothing to tell anybody.
+func (g *grab) broke(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s can be shown no more: the display %s has ended", g.what, g.d.name)
+	}
+	return fmt.Errorf("take a picture of %s: %w", g.what, err)
 }
 
 // within is the size that a picture is carried in: half of it, or a quarter,
@@ -462,7 +476,9 @@ func (g *grab) drawn() (xproto.Drawable, image.Rectangle, error) {
 	geometry := xproto.GetGeometry(g.d.conn, xproto.Drawable(g.window))
 	a, err := attributes.Reply()
 	geo, err2 := geometry.Reply()
-	if err != nil || err2 != nil {
+	if err := cmp.Or(err, err2); errors.Is(err, io.EOF) {
+		return 0, image.Rectangle{}, g.broke(err)
+	} else if err != nil {
 		return 0, image.Rectangle{}, io.EOF // it was closed
 	}
 	if a.MapState != xproto.MapStateViewable {
@@ -475,7 +491,7 @@ func (g *grab) drawn() (xproto.Drawable, image.Rectangle, error) {
 		g.freePixmap()
 		id, err := xproto.NewPixmapId(g.d.conn)
 		if err != nil {
-			return 0, image.Rectangle{}, fmt.Errorf("watch window: %w", err)
+			return 0, image.Rectangle{}, g.broke(err)
 		}
 		if err := composite.NameWindowPixmapChecked(g.d.conn, g.window, id).Check(); err != nil {
 			return 0, image.Rectangle{}, errHidden // since a moment ago
