@@ -31,6 +31,7 @@ const (
 	chooseTime   = 2 * time.Minute // for a dialog of the desktop, on Wayland
 	hangUpTime   = 5 * time.Second // for a hang-up to reach the peer
 	patience     = 3 * time.Second // for a device to ring before we say why none may
+	busyAt       = 4               // calls; from then on others hear that we are busy; nobody talks to five
 	maxMissed    = 5               // missed calls said outside the window, the newest
 	maxKeys      = 64              // telephone keys typed and not yet sent
 	maxWishes    = 64              // what the user wants of a call and it has not done
@@ -299,7 +300,7 @@ func (b *Bridge) incoming(a *account, in *signaling.IncomingCall) {
 	for _, m := range in.Media() {
 		withVideo = withVideo || m == rtp.Video
 	}
-	if len(b.app.Calls) >= 4 { // nobody talks to five
+	if len(b.app.Calls) >= busyAt {
 		in.Reject(jingle.Reason{Condition: jingle.Busy})
 		return
 	}
@@ -484,13 +485,8 @@ func (k *call) happened(e media.Event) {
 	case media.FirstFrame:
 		k.b.log.Info("first frame", "since_accept", e.SinceAccept)
 	case media.VideoSourceEnded:
-		k.tell(state.CallPictured{ID: k.id})
+		k.b.await(func() { k.pictureEnded(e.Err) })
 		k.b.onView(func(v View) { v.ShowOwnPicture(k.id, nil) })
-		if errors.Is(e.Err, media.ErrNoVideo) {
-			k.tell(state.WentWrong{Problem: state.Problem{Code: "video"}})
-		} else if e.Err != nil {
-			k.tell(state.WentWrong{Problem: state.Problem{Code: "camera", Detail: e.Err.Error()}})
-		}
 	case media.SourceEnded:
 		if e.Err != nil {
 			k.tell(state.WentWrong{Problem: state.Problem{Code: "device", Detail: e.Err.Error()}})
@@ -502,6 +498,27 @@ func (k *call) happened(e media.Event) {
 	case media.Ended:
 		k.over = e
 	}
+}
+
+// pictureEnded shows that we send none any more. Owner only.
+func (k *call) pictureEnded(err error) {
+	c, _ := k.b.app.Call(k.id)
+	k.b.apply(state.CallPictured{ID: k.id})
+	switch {
+	case err == nil:
+	case errors.Is(err, media.ErrNoVideo):
+		k.b.apply(state.WentWrong{Problem: state.Problem{Code: "video"}})
+	default:
+		k.b.apply(state.WentWrong{Problem: state.Problem{Code: troubleWith(c.Picture), Detail: err.Error()}})
+	}
+}
+
+// troubleWith is the code of a problem with what we send.
+func troubleWith(p state.Picture) string {
+	if p == state.Screen {
+		return "screen"
+	}
+	return "camera"
 }
 
 func stats(s media.Stats) state.Stats {
@@ -539,9 +556,9 @@ func (k *call) picture(p state.Picture, spec string) {
 		return
 	}
 	k.b.wg.Go(func() {
-		code, within := "camera", openTime
+		code, within := troubleWith(p), openTime
 		if p == state.Screen {
-			code, within = "screen", chooseTime
+			within = chooseTime
 		}
 		ctx, cancel := context.WithTimeout(k.ctx, within)
 		defer cancel()

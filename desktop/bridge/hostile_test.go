@@ -3,6 +3,7 @@ package bridge
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/carillon-im/carillon/ft"
 	"github.com/carillon-im/carillon/internal/courier"
 	"github.com/carillon-im/carillon/internal/outbox"
+	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/video"
 	"github.com/carillon-im/carillon/signaling"
 	"github.com/carillon-im/carillon/signaling/xmpptest"
@@ -199,6 +201,44 @@ func TestThereAreNoCallsThatAreNotShown(t *testing.T) {
 			t.Errorf("problem = %+v", p)
 		}
 	})
+}
+
+// A screen that can be shared no more is not taken for a camera.
+func TestWhatEndedIsTold(t *testing.T) {
+	u := newUser(t, server(t), "anna")
+	u.until("online", online)
+	var k *call
+	u.owner(func() {
+		k = u.newCall(u.accounts["anna@example.org"], state.Call{Key: key("anna", "ben"), Phase: state.Running})
+	})
+	defer k.stop()
+	for _, tt := range []struct {
+		shown state.Picture
+		err   error
+		code  string
+	}{
+		{state.Screen, errors.New("screen 1 can be shown no more"), "screen"},
+		{state.Camera, errors.New("the camera was unplugged"), "camera"},
+		{state.Camera, media.ErrNoVideo, "video"},
+		{state.Screen, nil, ""}, // a window was closed
+	} {
+		u.owner(func() { u.app.Problem = nil })
+		k.tell(state.CallPictured{ID: k.id, Picture: tt.shown})
+		k.happened(media.VideoSourceEnded{Err: tt.err})
+		code, now := "", tt.shown
+		done := make(chan struct{})
+		u.await(func() {
+			defer close(done)
+			c, _ := u.app.Call(k.id)
+			if now = c.Picture; u.app.Problem != nil {
+				code = u.app.Problem.Code
+			}
+		})
+		<-done
+		if code != tt.code || now != state.NoPicture {
+			t.Errorf("%s, %v: the problem is %q, want %q; shown is %q", tt.shown, tt.err, code, tt.code, now)
+		}
+	}
 }
 
 // The notices of calls that were missed are few, and go when they were looked at.
