@@ -97,8 +97,9 @@ func registerVideo(m *webrtc.MediaEngine, codecs []video.Codec) error {
 	return nil
 }
 
-// newAPI sets pion up for one link, from which pictures leave by f.
-func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
+// newAPI sets pion up for one link, from which pictures leave by f. Relays are
+// reached until ctx ends.
+func newAPI(ctx context.Context, cfg Config, f *flow) (*webrtc.API, error) {
 	m := &webrtc.MediaEngine{}
 	for _, c := range cfg.Audio.Codecs {
 		if err := registerAudio(m, c.Name, c.ClockRate, c.Channels, c.Fmtp(), c.PayloadType); err != nil {
@@ -187,7 +188,7 @@ func newAPI(cfg Config, f *flow) (*webrtc.API, error) {
 		for _, i := range cfg.ICEServers {
 			urls = append(urls, i.URL)
 		}
-		s.SetICEProxyDialer(relaydial.New(context.Background(), urls, cfg.RootCAs))
+		s.SetICEProxyDialer(relaydial.New(ctx, urls, cfg.RootCAs))
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(s)), nil
 }

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -94,8 +95,9 @@ func (s linkState) String() string {
 // A peerLink is a link made of a pion PeerConnection.
 type peerLink struct {
 	pc     *webrtc.PeerConnection
-	flow   *flow             // by which pictures leave
-	sender *webrtc.RTPSender // of the first track; nil when nothing is sent
+	cancel context.CancelFunc // ends reaching relays
+	flow   *flow              // by which pictures leave
+	sender *webrtc.RTPSender  // of the first track; nil when nothing is sent
 	first  *webrtc.RTPTransceiver
 	from   jingle.Role // ours
 	known  bool        // from is: whoever offered first is the initiator
@@ -118,12 +120,18 @@ type peerLink struct {
 }
 
 // openLink creates a link and lets it look for addresses. track may be nil.
-func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
+func openLink(cfg Config, track *sendTrack, ev linkEvents) (l *peerLink, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
 	f, err := newFlow(cfg)
 	if err != nil {
 		return nil, err
 	}
-	api, err := newAPI(cfg, f)
+	api, err := newAPI(ctx, cfg, f)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +143,7 @@ func openLink(cfg Config, track *sendTrack, ev linkEvents) (*peerLink, error) {
 	if cfg.RelayOnly {
 		policy = webrtc.ICETransportPolicyRelay
 	}
-	l := &peerLink{flow: f, settled: make(chan struct{})}
+	l = &peerLink{flow: f, cancel: cancel, settled: make(chan struct{})}
 	pc, err := api.NewPeerConnection(webrtc.Configuration{
 		ICEServers:         iceServers(cfg.ICEServers),
 		ICETransportPolicy: policy,
@@ -521,6 +529,7 @@ func (l *peerLink) Close() error {
 	connected := l.dtlsState == webrtc.DTLSTransportStateConnected
 	l.closing = true
 	l.mu.Unlock()
+	l.cancel() // pion waits for it
 	var errs []error
 	if !connected { // nobody to say goodbye to; it ends what would connect
 		errs = append(errs, l.ice().Stop())

@@ -2,10 +2,12 @@ package media
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/xml"
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"testing"
@@ -389,5 +391,39 @@ func waitPair(t testing.TB, ctx context.Context, s *linkSide) {
 		case <-ctx.Done():
 			t.Fatal("no path after restart")
 		}
+	}
+}
+
+// A relay that takes the connection and says nothing does not hold up the end of
+// a call that looks for its addresses.
+func TestLinkClosesWhileARelayIsSilent(t *testing.T) {
+	leaks(t)
+	relay, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer relay.Close()
+	cfg, err := Config{
+		ICEServers: []ICEServer{{URL: "turns:" + relay.Addr().String() + "?transport=tcp", Username: "u", Password: "p"}},
+		RootCAs:    x509.NewCertPool(), RelayOnly: true, Logger: testLogger(t, "a"),
+	}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLink(cfg, nil, linkEvents{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := relay.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	begun := time.Now()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > closeFor/2 {
+		t.Errorf("Close took %v", took)
 	}
 }
