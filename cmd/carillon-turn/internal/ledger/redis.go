@@ -2,7 +2,8 @@
 // relays, in Redis.
 //
 // Each account has a hash of what every relay holds for it, with the time until
-// which that is believed, and a counter of bytes for each day of UTC:
+// which that is believed, and a counter of bytes for each day of UTC, both by the
+// clock of Redis:
 //
 //	PREFIX:a:ACCOUNT        n:RELAY -> allocations, t:RELAY -> milliseconds since 1970
 //	PREFIX:b:DAY:ACCOUNT    bytes
@@ -161,12 +162,16 @@ func (r *Redis) Release(ctx context.Context, a turn.Account) error {
 // Report implements turn.Ledger. An Acquire that is under way may be counted
 // only by the next one, ten seconds later.
 func (r *Redis) Report(ctx context.Context, usage []turn.Usage) error {
-	now := time.Now()
-	if len(usage) > 0 {
+	if len(usage) == 0 {
+		return nil
+	}
+	now, err := r.client.Time(ctx).Result() // clocks of relays may differ
+	if err == nil {
 		// So that the pipeline may call it by its hash.
-		if err := report.Load(ctx, r.client).Err(); err != nil {
-			return fmt.Errorf("redis: %w", err)
-		}
+		err = report.Load(ctx, r.client).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("redis: %w", err)
 	}
 	for len(usage) > 0 {
 		n := min(batch, len(usage))

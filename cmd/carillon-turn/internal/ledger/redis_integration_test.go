@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/carillon-im/carillon/internal/lab"
@@ -64,6 +65,24 @@ func TestIntegrationRelaysCountTogether(t *testing.T) {
 	must(a.Report(ctx, many))
 	if got := many[2*batch].Today; got != 2*batch {
 		t.Errorf("the last of many used %d today, want %d", got, 2*batch)
+	}
+}
+
+// Relays count the same day, whatever their own clocks say: in a bubble it is the
+// year 2000.
+func TestIntegrationClocksDiffer(t *testing.T) {
+	server := lab.StartRedis(t)
+	usage := []turn.Usage{{Account: turn.Account{User: "alice"}, Allocations: 1, Bytes: 100}}
+	if err := open(t, server.URL, 1, 0).Report(t.Context(), usage); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if err := open(t, server.URL, 1, 0).Report(t.Context(), usage); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if usage[0].Today != 200 {
+		t.Errorf("%d bytes today, want 200", usage[0].Today)
 	}
 }
 
