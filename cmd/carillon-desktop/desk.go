@@ -70,7 +70,7 @@ type desk struct {
 	last     string                 // folder of what was chosen last; of the UI thread
 	front    bool                   // the user works in the window; of the UI thread
 	fits     bool                   // the window was made to fit the screen; likewise
-	asked    fyne.Size              // what the desktop was asked for; likewise
+	size     sizing                 // likewise
 	reminder atomic.Pointer[func()] // takes away what remind says
 	starts   atomic.Bool            // the session is to start the app
 }
@@ -126,7 +126,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 
 	d.window = d.app.NewWindow("Carillon")
 	d.window.SetPadded(false)
-	d.asked = windowSize
+	d.size = sizing{wanted: windowSize, asked: windowSize}
 	d.window.Resize(windowSize)
 	d.view = ui.New(d.bridge.Do, time.Now)
 	d.view.FullScreen = d.window.SetFullScreen
@@ -237,9 +237,12 @@ func (d *desk) style(s state.Settings) {
 }
 
 func (d *desk) restyle(s state.Settings) {
-	before := os.Getenv("FYNE_SCALE")
+	before, size := os.Getenv("FYNE_SCALE"), d.window.Canvas().Size()
 	d.style(s)
 	if os.Getenv("FYNE_SCALE") != before {
+		if !d.window.FullScreen() {
+			d.size.is(size)
+		}
 		d.fits = false
 		d.fitScreen()
 	}

@@ -17,9 +17,10 @@ var windowSize = fyne.NewSize(1000, 660)
 // frameHeight is about what the desktop draws above a window.
 const frameHeight = 36
 
-// fitScreen makes the window smaller where the screen has no room for it: when it
-// is shown for the first time, or everything is drawn larger. What Fyne itself
-// asks of the display then may be answered later, so it is looked at again.
+// fitScreen makes the window smaller where the screen has no room for it, when it
+// is shown for the first time or everything is drawn larger, and as large as
+// before when there is room again. What Fyne itself asks of the display then may
+// be answered later, so it is looked at again.
 func (d *desk) fitScreen() {
 	if d.fits {
 		return
@@ -50,10 +51,10 @@ func (d *desk) fitNow() {
 	}
 	x, y := window.GetPos()
 	if screen, ok := screenAt(workAreas(), image.Pt(x+width/2, y+height/2)); ok && window.GetAttrib(glfw.Maximized) != glfw.True {
-		now = fitting(now, screen, scale, d.asked)
+		now = d.size.fitting(now, screen, scale)
 	}
 	if away(now, canvas.Size()) {
-		d.asked = now
+		d.size.asked = now
 		d.window.Resize(now)
 	}
 }
@@ -94,11 +95,29 @@ func screenAt(list []image.Rectangle, at image.Point) (image.Rectangle, bool) {
 	return list[0], true
 }
 
-// fitting is the size for a window on a screen that may have too little room. One
-// that was asked for its size already and has another has that from the desktop.
-func fitting(now fyne.Size, screen image.Rectangle, scale float32, asked fyne.Size) fyne.Size {
+// A sizing is the size of the window in units of the toolkit, which are larger
+// where everything is drawn larger.
+type sizing struct {
+	wanted fyne.Size // by us or the user, on a screen with room for it
+	asked  fyne.Size // what the desktop was asked for last
+}
+
+// is takes what the window has before everything is drawn in another size. If we
+// did not ask for that the user or the desktop wanted it so.
+func (s *sizing) is(now fyne.Size) {
+	if away(now, s.asked) {
+		s.wanted = now
+	}
+}
+
+// fitting is the size for a window on a screen that may have too little room, or
+// has room again. One that was asked for its size already and has another has that
+// from the desktop.
+func (s *sizing) fitting(now fyne.Size, screen image.Rectangle, scale float32) fyne.Size {
 	room := fyne.NewSize(float32(screen.Dx())/scale, float32(screen.Dy())/scale)
-	if away(now, asked) && now.Width < room.Width+1.5 && now.Height < room.Height+1.5 {
+	if !away(now, s.asked) {
+		now = now.Max(s.wanted) // it was made smaller
+	} else if now.Width < room.Width+1.5 && now.Height < room.Height+1.5 {
 		return now // tiled, or as the user made it
 	}
 	return now.Min(room.SubtractWidthHeight(0, frameHeight))

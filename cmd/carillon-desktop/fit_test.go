@@ -27,8 +27,24 @@ func TestFitting(t *testing.T) {
 		{"rounded", fyne.NewSize(1000.5, 790.7), fyne.NewSize(1000, 790), fyne.NewSize(1000.5, 800-frameHeight), 1},
 		{"larger than the screen, whoever wanted that", fyne.NewSize(2000, 700), windowSize, fyne.NewSize(1280, 700), 1},
 	} {
-		if got := fitting(x.now, screen, x.scale, x.asked); got != x.want {
+		if got := (&sizing{wanted: x.asked, asked: x.asked}).fitting(x.now, screen, x.scale); got != x.want {
 			t.Errorf("%s: %v, want %v", x.name, got, x.want)
+		}
+	}
+	// Twice as large and back again it is what it was, also as the user made it.
+	for _, was := range []fyne.Size{windowSize, fyne.NewSize(1100, 700), fyne.NewSize(620, 380)} {
+		s := sizing{wanted: windowSize, asked: windowSize}
+		now := was
+		for _, scale := range []float32{2, 1, 2, 1.5, 1} {
+			s.is(now)
+			now = s.fitting(now, screen, scale)
+			s.asked = now
+			if now.Width*scale > 1280 || now.Height*scale > 800-frameHeight {
+				t.Errorf("%v at %v is %v", was, scale, now)
+			}
+		}
+		if now != was {
+			t.Errorf("%v twice as large and back again is %v", was, now)
 		}
 	}
 	left, right := image.Rect(0, 0, 1280, 800), image.Rect(1280, 0, 3840, 1440)

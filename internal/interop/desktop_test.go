@@ -126,6 +126,36 @@ func TestInteropAppEnds(t *testing.T) {
 	}
 }
 
+// Everything twice as large and back again leaves the window as it was.
+func TestInteropAppTwiceAsLargeAndBack(t *testing.T) {
+	server := lab.StartProsody(t, lab.ProsodyConfig{Users: []string{"anna"}})
+	display := lab.StartDisplay(t, "1280x800x24")
+	d := lab.StartDesktop(t, lab.DesktopPath(t), lab.DesktopConfig{Server: server, User: "anna", Display: display,
+		Args: []string{"--mic", "speech", "--speaker", "null"}})
+	is := func(scale float64, ok func(image.Point) bool) {
+		t.Helper()
+		s := d.State().Settings
+		s.Scale = scale
+		d.Do("Change", state.Change{Settings: s})
+		var size image.Point
+		for deadline := time.Now().Add(pictureTimeout); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			if size = display.Top().Size(); ok(size) {
+				return
+			}
+		}
+		t.Fatalf("drawn %v times as large the window is %v", scale, size)
+	}
+	was := display.Top().Size()
+	for range 2 {
+		is(2, func(size image.Point) bool { return size != was && size.X <= 1280 && size.Y <= 800 })
+		// It is looked at for a second whether it fits.
+		time.Sleep(2 * time.Second)
+		is(1, func(size image.Point) bool { return size == was })
+		time.Sleep(2 * time.Second)
+		is(1, func(size image.Point) bool { return size == was })
+	}
+}
+
 const (
 	// stillFor is how long a shared screen stands still.
 	stillFor = 15 * time.Second

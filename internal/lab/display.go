@@ -91,6 +91,13 @@ func (d *Display) WidenTop(pixels int) (was image.Rectangle) {
 	return was
 }
 
+// Top is where the window in front is: an empty rectangle if there is none.
+func (d *Display) Top() image.Rectangle {
+	d.t.Helper()
+	_, at := d.front()
+	return at
+}
+
 // CloseTop asks the window in front to close, as the button of its frame does.
 // ICCCM §4.2.8.1
 func (d *Display) CloseTop() {
