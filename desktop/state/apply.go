@@ -192,6 +192,17 @@ func (a App) reasons(account string) App {
 			a.Contacts[i].Why = a.why(own, c)
 		}
 	}
+	// While a call goes out, what it was told to wait for may be another thing by now.
+	a.Calls = slices.Clone(a.Calls)
+	for i, c := range a.Calls {
+		switch {
+		case c.Account != account || c.Phase != Dialing:
+		case own.Link != Online:
+			a.Calls[i].Why = WhyWeOffline
+		case c.Why == WhyWeOffline:
+			a.Calls[i].Why = WhyNothing
+		}
+	}
 	return a
 }
 
@@ -297,6 +308,9 @@ func (e CallBegan) apply(a App) App {
 	if len(a.Calls) >= MaxCalls {
 		return a
 	}
+	if own, ok := a.Account(c.Account); ok && own.Link != Online && c.Phase == Dialing {
+		c.Why = WhyWeOffline
+	}
 	a.Flash = nil
 	if !c.Incoming {
 		a.Problem = nil // the user went on to something else
@@ -336,7 +350,8 @@ func (e CallChanged) apply(a App) App {
 
 func (e CallBlocked) apply(a App) App {
 	return a.call(e.ID, func(c Call) Call {
-		if c.Phase == Dialing {
+		// That there is no relay keeps nobody's device from ringing.
+		if c.Phase == Dialing && e.Why != WhyNoRelay {
 			c.Why = e.Why
 		}
 		return c

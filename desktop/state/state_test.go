@@ -110,6 +110,26 @@ func TestCallWaitingAndSwap(t *testing.T) {
 	}
 }
 
+// Who calls is told what stands in the way as it is now.
+func TestWhyACallDoesNotRing(t *testing.T) {
+	is := func(a App, want Why) {
+		t.Helper()
+		if c, _ := a.Front(); c.Why != want {
+			t.Errorf("it says %q, want %q", c.Why, want)
+		}
+	}
+	a := after(append(online(), CallBegan{Call{ID: "1", Key: bob, Phase: Dialing}})...)
+	is(a.Apply(CallBlocked{ID: "1", Why: WhyNoRelay}), WhyNothing)
+	a = a.Apply(CallBlocked{ID: "1", Why: WhyTheyOffline})
+	is(a, WhyTheyOffline)
+	a = a.Apply(AccountChanged{Account{JID: own, Link: Offline}})
+	is(a, WhyWeOffline)
+	is(a.Apply(AccountChanged{Account{JID: own, Link: Online}}), WhyNothing)
+	is(a.Apply(CallChanged{ID: "1", Phase: RingsThere}).Apply(AccountChanged{Account{JID: own, Link: Offline}}), WhyNothing)
+	a = after(append(online(), AccountChanged{Account{JID: own, Link: Offline}}, CallBegan{Call{ID: "1", Key: bob, Phase: Dialing}})...)
+	is(a, WhyWeOffline)
+}
+
 func TestNothingIsSaidAboutOurOwnCancelling(t *testing.T) {
 	a := after(CallBegan{Call{ID: "1", Key: bob, Phase: Dialing}}, CallEnded{ID: "1", Outcome: Retracted})
 	if a.Flash != nil {

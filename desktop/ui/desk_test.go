@@ -195,6 +195,8 @@ func (d *desk) words() (list []string) {
 			switch o := o.(type) {
 			case *canvas.Text:
 				list = append(list, o.Text)
+			case *prose:
+				list = append(list, o.said.Text)
 			case *widget.Label:
 				list = append(list, o.Text)
 			case *button:

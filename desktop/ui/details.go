@@ -7,7 +7,7 @@ import (
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
-	"fyne.io/fyne/v2/widget"
+	"fyne.io/fyne/v2/theme"
 
 	"github.com/carillon-im/carillon/desktop/state"
 )
@@ -18,7 +18,7 @@ type details struct {
 	root     *fyne.Container
 	values   map[string]*line
 	words    *line
-	trust    *widget.Label
+	trust    *prose
 	verified *button
 	mic, ear *meter
 	id       string
@@ -42,12 +42,12 @@ func newDetails(v *View) *details {
 	pair("mic", d.mic)
 	pair("ear", d.ear)
 	d.words = newLine("", textHead, colorOnStage).bold()
-	d.trust = small("")
+	d.trust = newProse(fyne.TextAlignLeading, colorDimStage, theme.SizeNameCaptionText)
 	d.verified = newButton(v, tr("trust.verify"), func() { v.send(state.Verified{ID: d.id}) })
 	box.Add(padding(newLine(tr("details.keys"), textHead, colorOnStage).bold(), 12, 0, 0, 0))
 	box.Add(d.words)
-	box.Add(container.NewThemeOverride(d.trust, onStage{}))
-	box.Add(container.NewThemeOverride(d.verified, onStage{colorOnStage}))
+	box.Add(d.trust)
+	box.Add(d.verified)
 	d.back = canvas.NewRectangle(rgb(0x191b21))
 	d.box, d.scroll = box, container.NewVScroll(box)
 	d.root = container.NewStack(d.back, padded(d.scroll, 16))
@@ -108,9 +108,6 @@ func (d *details) draw(c state.Call) {
 	d.mic.set(mic)
 	d.ear.set(ear)
 	d.words.set(cmpOr(c.Verification, "–"))
-	text := tr("trust."+string(cmpOr(c.Trust, "unknown"))+".text", cmpOr(c.Name, c.JID))
-	if d.trust.Text != text {
-		d.trust.SetText(text)
-	}
+	d.trust.say(tr("trust."+string(cmpOr(c.Trust, "unknown"))+".text", cmpOr(c.Name, c.JID)))
 	show(d.verified, c.Verification != "" && c.Trust != state.TrustVerified)
 }

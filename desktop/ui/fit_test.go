@@ -58,6 +58,8 @@ func (p place) String() string {
 		name = fmt.Sprintf("button %q", o.Text)
 	case *round:
 		name = fmt.Sprintf("round %q", o.tip)
+	case *prose:
+		name = fmt.Sprintf("prose %q", o.said.Text)
 	case *widget.Label:
 		name = fmt.Sprintf("label %q", o.Text)
 	case *line:
@@ -127,7 +129,7 @@ func (d *desk) unfit(t *testing.T) {
 				t.Errorf("%v ends as %q", p, got)
 			}
 			return
-		case *button, *round, *check, *choice, *entry, *widget.Label:
+		case *button, *round, *check, *choice, *entry, *prose, *widget.Label:
 			if m := o.MinSize(); m.Width > o.Size().Width+0.5 || m.Height > o.Size().Height+0.5 {
 				t.Errorf("%v needs %v", p, m)
 			}
@@ -168,7 +170,7 @@ func (d *desk) unfit(t *testing.T) {
 		}
 		for _, x := range in { // is part of something that counts as a whole
 			switch x.(type) {
-			case *button, *round, *check, *choice, *entry, *widget.Label, *avatar:
+			case *button, *round, *check, *choice, *entry, *prose, *widget.Label, *avatar:
 				return
 			}
 		}

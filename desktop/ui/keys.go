@@ -20,8 +20,6 @@ func inside(o fyne.CanvasObject) []fyne.CanvasObject {
 		return o.Objects
 	case *container.Scroll:
 		return []fyne.CanvasObject{o.Content}
-	case *container.ThemeOverride:
-		return []fyne.CanvasObject{o.Content}
 	case *row:
 		return []fyne.CanvasObject{o.content}
 	case *entry:

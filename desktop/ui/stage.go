@@ -2,7 +2,6 @@ package ui
 
 import (
 	"image"
-	"image/color"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -43,7 +42,7 @@ type stage struct {
 	controls                                                    *fyne.Container
 	answer                                                      *fyne.Container
 	answerVideo                                                 *fyne.Container
-	note                                                        *widget.Label
+	note                                                        *prose
 	noteBox                                                     *fyne.Container
 	top, bottom                                                 *fyne.Container     // the bars of buttons
 	shades                                                      []fyne.CanvasObject // behind them, over a picture
@@ -71,7 +70,7 @@ type stage struct {
 	parkID   string
 	changed  *fyne.Container // their key is another one
 	changedN *line
-	changedT *widget.Label
+	changedT *prose
 	warns    bool   // and that is to be said
 	told     string // the call of which that was read
 }
@@ -96,8 +95,8 @@ func newStage(v *View) *stage {
 	s.face = newAvatar(132)
 	s.name = newLine("", 26, colorOnStage).bold().centred()
 	s.status = newLine("", textHead, colorDimStage).centred()
-	s.note = wrapped("", fyne.TextAlignCenter)
-	s.noteBox = container.NewStack(container.NewThemeOverride(s.note, onStage{}))
+	s.note = newProse(fyne.TextAlignCenter, colorDimStage, theme.SizeNameText)
+	s.noteBox = container.NewStack(s.note)
 	s.centre = container.NewWithoutLayout(s.face, s.name, s.status, s.noteBox)
 
 	b := func(what icon, tip string, do func()) *round {
@@ -159,20 +158,6 @@ func newStage(v *View) *stage {
 	return s
 }
 
-// onStage is the theme of standard widgets on the dark stage.
-type onStage struct{ text fyne.ThemeColorName } // empty is dim
-
-func (s onStage) Color(name fyne.ThemeColorName, _ fyne.ThemeVariant) color.Color {
-	if name == theme.ColorNameForeground {
-		return paint(cmpOr(s.text, colorDimStage))
-	}
-	t := NewTheme("dark")
-	return t.Color(name, theme.VariantDark)
-}
-func (onStage) Font(s fyne.TextStyle) fyne.Resource     { return theme.DefaultTheme().Font(s) }
-func (onStage) Icon(n fyne.ThemeIconName) fyne.Resource { return theme.DefaultTheme().Icon(n) }
-func (onStage) Size(n fyne.ThemeSizeName) float32       { return NewTheme("dark").Size(n) }
-
 func (s *stage) makePad() {
 	s.padText = newLine("", textHead, colorOnStage).centred()
 	grid := container.NewGridWithColumns(3)
@@ -205,13 +190,13 @@ func (s *stage) makeWaiting() {
 	end := newRound(s.v, iconHangUp, 36, colorHangUp, colorOnStage, tr("call.hangup"), func() { s.v.send(state.HangUp{ID: s.parkID}) })
 	s.parked = panel(colorControl, padding(border(nil, nil, nil, columns(8, swap, end), container.New(exactly(fyne.NewSize(40, 36)), vcentre(s.parkOf))), 6, 6, 14, 8))
 	s.changedN = newLine("", textHead, colorOnStage).bold()
-	s.changedT = wrapped("", fyne.TextAlignLeading)
+	s.changedT = newProse(fyne.TextAlignLeading, colorOnStage, theme.SizeNameText)
 	read := newRound(s.v, iconClose, 30, "", colorOnStage, tr("dismiss"), func() {
 		s.told = s.call.ID
 		s.draw(s.v.app)
 	})
 	s.changed = panel(colorControl, padded(border(nil, nil, container.NewVBox(picture(iconAlert, 22, colorFair)), container.NewVBox(read),
-		rows(0, padding(s.changedN, 0, 0, 8, 0), container.NewThemeOverride(s.changedT, onStage{colorOnStage}))), 10))
+		rows(0, padding(s.changedN, 0, 0, 8, 0), s.changedT)), 10))
 	for _, o := range []fyne.CanvasObject{s.waiting, s.parked, s.changed} {
 		o.Hide()
 	}
@@ -269,12 +254,12 @@ func (s *stage) draw(a state.App) {
 	case c.Trust == state.TrustChanged && live:
 		note = c.Verification + "\n" + tr("trust.changed.text", name)
 	}
-	say(s.note, note)
+	s.note.say(note)
 	// A picture hides what is in the middle, and nobody may miss this.
 	s.warns = film && c.Trust == state.TrustChanged && s.told != c.ID
 	if s.warns {
 		s.changedN.set(c.Verification)
-		say(s.changedT, tr("trust.changed.text", name))
+		s.changedT.say(tr("trust.changed.text", name))
 	}
 	tint := colorDimStage
 	if film {

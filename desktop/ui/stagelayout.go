@@ -28,7 +28,7 @@ type stageNeeds struct {
 func (s *stage) needs() stageNeeds {
 	return stageNeeds{
 		waits: s.waiting.Visible(), parked: s.parked.Visible(), changed: s.warns, pad: s.pad.Visible(),
-		details: s.details.root.Visible(), rings: s.answer.Visible(), remark: s.remarks.full != "", note: s.note.Text,
+		details: s.details.root.Visible(), rings: s.answer.Visible(), remark: s.remarks.full != "", note: s.note.said.Text,
 	}
 }
 

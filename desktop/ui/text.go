@@ -202,6 +202,33 @@ func small(text string) *widget.Label {
 	return l
 }
 
+// A prose is a paragraph in a colour of its own. An override of the theme does not
+// hold for one: the toolkit forgets it with what it drew, a minute after that was
+// seen last, and the next text has the colour of the theme, dark on the dark stage.
+type prose struct {
+	widget.BaseWidget
+	said *widget.TextSegment
+	text *widget.RichText
+}
+
+func newProse(align fyne.TextAlign, name fyne.ThemeColorName, size fyne.ThemeSizeName) *prose {
+	p := &prose{said: &widget.TextSegment{Style: widget.RichTextStyle{Alignment: align, ColorName: name, SizeName: size}}}
+	p.text = widget.NewRichText(p.said)
+	p.text.Wrapping = fyne.TextWrapWord
+	p.ExtendBaseWidget(p)
+	return p
+}
+
+func (p *prose) CreateRenderer() fyne.WidgetRenderer { return widget.NewSimpleRenderer(p.text) }
+
+// say shows another text.
+func (p *prose) say(text string) {
+	if p.said.Text != text {
+		p.said.Text = text
+		p.text.Refresh()
+	}
+}
+
 // breakText breaks text into lines of at most a width.
 func breakText(text string, width, size float32, style fyne.TextStyle) (lines []string) {
 	current := ""

@@ -11,6 +11,7 @@ import (
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
+	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
 	"fyne.io/fyne/v2/widget"
@@ -637,12 +638,42 @@ func TestWhatCanBeShared(t *testing.T) {
 	}
 }
 
+// What is said on the dark stage has its colour from its own text: overrides of
+// the theme are forgotten by the toolkit with what was not seen for a minute.
+func TestTheStageIsReadInTheLightTheme(t *testing.T) {
+	call := state.Call{ID: "1", Key: key("ben@example.org"), Phase: state.Running, Since: now, Verification: "4711 0815 2342", Trust: state.TrustChanged}
+	d := newDesk(t, "light", calling(people(), call))
+	d.stage.switchDetails()
+	d.settled()
+	read := 0
+	seen(d.stage.root, nil, func(o fyne.CanvasObject, in []fyne.CanvasObject) {
+		for _, x := range in {
+			if _, ok := x.(*button); ok {
+				return // it has a ground of its own
+			}
+			if _, ok := x.(*container.ThemeOverride); ok {
+				t.Errorf("a %T is in an override of the theme", o)
+			}
+		}
+		if text, ok := o.(*canvas.Text); ok && text.Text != "" && text.Color != paint(colorOnStage) && text.Color != paint(colorDimStage) {
+			if c := (luminance(text.Color) + 0.05) / (luminance(paint(colorStage)) + 0.05); c < 4.5 {
+				t.Errorf("%q is read with a contrast of %.1f", text.Text, c)
+			}
+		} else if ok && text.Text != "" {
+			read++
+		}
+	})
+	if read < 10 {
+		t.Errorf("%d texts were found", read)
+	}
+}
+
 // That a key has changed is said until somebody has read it, also over a picture
 // and while nobody moves.
 func TestAChangedKeyIsSaidOverAPicture(t *testing.T) {
 	call := state.Call{ID: "1", Key: key("ben@example.org"), Phase: state.Running, Since: now, Verification: "4711 0815 2342", Trust: state.TrustChanged}
 	d := newDesk(t, "light", calling(people(), call))
-	if got := d.stage.note.Text; !d.stage.noteBox.Visible() || !strings.HasPrefix(got, call.Verification) {
+	if got := d.stage.note.said.Text; !d.stage.noteBox.Visible() || !strings.HasPrefix(got, call.Verification) {
 		t.Errorf("without a picture it says %q", got)
 	}
 	at := now
@@ -811,8 +842,10 @@ func TestNamesStayWhereTheyAre(t *testing.T) {
 					switch o := o.(type) {
 					case *canvas.Text:
 						text = o.Text
+					case *prose:
+						text = strings.ReplaceAll(o.said.Text, "4711\n", "4711 ") // that is ours
 					case *widget.Label:
-						text = strings.ReplaceAll(o.Text, "4711\n", "4711 ") // that is ours
+						text = o.Text
 					case *button:
 						text = o.Text
 					case *entry:
