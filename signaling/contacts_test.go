@@ -3,6 +3,7 @@ package signaling
 import (
 	"crypto/sha1"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,36 @@ func TestRoster(t *testing.T) {
 	event(t, events, func(e RosterChanged) bool { return e.Contact.Subscription == SubscriptionRemove })
 	if _, ok := a.Contact(who); ok || len(a.Roster()) != 1 {
 		t.Errorf("roster = %+v", a.Roster())
+	}
+}
+
+// Who is asked again stays where they were.
+func TestBefriendKeepsNameAndGroups(t *testing.T) {
+	a := login(t, newServer(t, xmpptest.Config{}), alice)
+	events := a.Subscribe(100)
+	who := jid.MustParse(mallory)
+	n := 0
+	is := func(name string) {
+		t.Helper()
+		n++
+		last := jid.MustParse(carol) // once she has another name, all before is there
+		if err := a.AddContact(ctx(t), last, fmt.Sprint(n)); err != nil {
+			t.Fatal(err)
+		}
+		event(t, events, func(e RosterChanged) bool { return e.Contact.JID.Equal(last) })
+		if c, _ := a.Contact(who); c.Name != name || !slices.Equal(c.Groups, []string{"Work", "Friends"}) {
+			t.Errorf("%q in groups %q, want %q as before", c.Name, c.Groups, name)
+		}
+	}
+	if err := a.AddContact(ctx(t), who, "Mal", "Work", "Friends"); err != nil {
+		t.Fatal(err)
+	}
+	is("Mal")
+	for _, tt := range []struct{ name, want string }{{"Mallory", "Mallory"}, {"", "Mallory"}, {"Mal", "Mal"}} {
+		if err := a.Befriend(ctx(t), who, tt.name); err != nil {
+			t.Fatal(err)
+		}
+		is(tt.want)
 	}
 }
 

@@ -237,6 +237,22 @@ func (c *Client) AddContact(ctx context.Context, j jid.JID, name string, groups 
 	return nil
 }
 
+// Befriend adds a contact, asks to see their presence and lets them see ours. Who
+// is one already keeps the groups, and with an empty name also the name.
+func (c *Client) Befriend(ctx context.Context, j jid.JID, name string) error {
+	known, _ := c.Contact(j)
+	if name == "" {
+		name = known.Name
+	}
+	if err := c.AddContact(ctx, j, name, known.Groups...); err != nil {
+		return err
+	}
+	if err := c.RequestSubscription(ctx, j); err != nil {
+		return err
+	}
+	return c.Approve(ctx, j)
+}
+
 // RemoveContact removes a contact and both subscriptions. RFC 6121 §2.5
 func (c *Client) RemoveContact(ctx context.Context, j jid.JID) error {
 	item := rosterItem{JID: j.Bare().String(), Subscription: string(SubscriptionRemove)}

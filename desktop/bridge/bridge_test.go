@@ -8,7 +8,6 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -498,37 +497,6 @@ func (u *user) nothingLeft() {
 		left, err := outbox.Open(u.cfg.Paths.State).Outgoing()
 		return err == nil && len(left) == 0
 	})
-}
-
-// Who is asked again stays where they were.
-func TestWhoIsAskedAgainKeepsNameAndGroups(t *testing.T) {
-	anna := newUser(t, server(t), "anna")
-	anna.until("online", online)
-	var client *signaling.Client
-	anna.until("has a client", func(state.App) bool {
-		got := make(chan *signaling.Client, 1)
-		anna.await(func() { got <- anna.accounts[key("anna", "ben").Account].client })
-		client = <-got
-		return client != nil
-	})
-	ben := jid.MustParse(key("anna", "ben").JID)
-	if err := client.AddContact(t.Context(), ben, "Ben", "Work", "Friends"); err != nil {
-		t.Fatal(err)
-	}
-	is := func(name string) {
-		t.Helper()
-		anna.until("is "+name+" in groups", func(state.App) bool {
-			c, _ := client.Contact(ben)
-			return c.Name == name && slices.Equal(c.Groups, []string{"Work", "Friends"})
-		})
-	}
-	is("Ben")
-	for _, tt := range []struct{ name, want string }{{"Benedikt", "Benedikt"}, {"", "Benedikt"}, {"Ben", "Ben"}} {
-		if err := request(t.Context(), client, ben, tt.name); err != nil {
-			t.Fatal(err)
-		}
-		is(tt.want)
-	}
 }
 
 // What nobody has answered when the app is quit is offered again when both are

@@ -42,7 +42,7 @@ func (b *Bridge) carryOut(c state.Command) {
 		b.signOut(c.JID)
 	case state.AddContact:
 		b.ask(c.Key, func(ctx context.Context, client *signaling.Client, who jid.JID) error {
-			return request(ctx, client, who, c.Name)
+			return client.Befriend(ctx, who, c.Name)
 		})
 		b.apply(state.Select{Key: c.Key})
 	case state.RenameContact:
@@ -196,21 +196,4 @@ func (b *Bridge) choose(folder bool, then func([]string)) {
 			b.await(func() { then(paths) })
 		}
 	})
-}
-
-// request adds somebody and asks to see when they are online. Who is asked again
-// keeps groups, and their name if there is no other.
-func request(ctx context.Context, client *signaling.Client, who jid.JID, name string) error {
-	known, _ := client.Contact(who)
-	if name == "" {
-		name = known.Name
-	}
-	err := client.AddContact(ctx, who, name, known.Groups...)
-	if err == nil {
-		err = client.RequestSubscription(ctx, who)
-	}
-	if err == nil {
-		err = client.Approve(ctx, who)
-	}
-	return err
 }

@@ -136,14 +136,8 @@ func (c contactsAddCmd) Run(ctx context.Context, a *app) (err error) {
 	}
 	defer closing(client, &err)
 	who := j.Bare()
-	if err := client.AddContact(ctx, who, c.Name); err != nil {
-		return fmt.Errorf("add %s: %w", who, err)
-	}
-	if err := client.RequestSubscription(ctx, who); err != nil {
-		return fmt.Errorf("add %s: %w", who, err)
-	}
-	if err := client.Approve(ctx, who); err != nil {
-		return fmt.Errorf("add %s: %w", who, err)
+	if err := client.Befriend(ctx, who, c.Name); err != nil {
+		return err
 	}
 	if a.json != nil {
 		return a.json.Object("added", struct {
