@@ -185,16 +185,6 @@ func (k *call) failed() state.Outcome {
 	return state.Failed
 }
 
-func (b *Bridge) camera() string {
-	switch {
-	case b.cfg.Camera != "":
-		return b.cfg.Camera
-	case b.app.Settings.Camera != "":
-		return "camera:" + b.app.Settings.Camera
-	}
-	return "camera"
-}
-
 // prepare opens sound and picture and finds addresses.
 func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, withVideo, relayOnly, contact bool) *state.Problem {
 	ctx, cancel := context.WithTimeout(k.ctx, openTime)
