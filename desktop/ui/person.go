@@ -22,7 +22,7 @@ type person struct {
 
 	nobody *fyne.Container
 	hint   *widget.Label
-	page   *fyne.Container
+	page   *container.Scroll
 
 	face              *avatar
 	name, jid, status *line
@@ -74,7 +74,7 @@ func newPerson(v *View) *person {
 		container.NewCenter(p.face), p.name, p.jid, p.status,
 		padding(container.NewCenter(columns(6, under(p.call, tr("do.call")), under(p.video, tr("do.video")), under(p.file, tr("do.file")), under(folder, tr("do.folder")))), 14, 10, 0, 0),
 		p.notice, p.moving, padding(p.pastTitle, 10, 0, 6, 0), p.past)
-	p.page = container.New(middle(560), container.NewVScroll(padding(body, 14, 24, 16, 16)))
+	p.page = container.NewVScroll(container.New(middle(560), padding(body, 14, 24, 16, 16)))
 	p.root = container.NewStack(p.nobody, p.page)
 	return p
 }
