@@ -315,6 +315,23 @@ func TestFilesBetweenTwo(t *testing.T) {
 	if x.Files != 3 || x.Size != int64(3*len(want)) || len(x.Names) != 1 || x.Names[0] != "holiday" || !x.Resumable {
 		t.Errorf("offer = %+v", x)
 	}
+	// What was said of it outside the window goes when it is looked at.
+	said := func() (said, removed int) {
+		ben.mu.Lock()
+		defer ben.mu.Unlock()
+		return len(ben.notices), ben.removed
+	}
+	ben.until("said", func(state.App) bool { n, _ := said(); return n == 1 })
+	ben.Do(state.Look{Event: state.Select{Key: key("ben", "carol")}})
+	ben.until("somebody else", func(a state.App) bool { return a.Selected == key("ben", "carol") })
+	if _, removed := said(); removed != 0 {
+		t.Error("it went when somebody else was looked at")
+	}
+	ben.Do(state.Look{Event: state.Show{Page: state.PageTransfers}})
+	ben.until("the page of files", func(a state.App) bool { return a.Page == state.PageTransfers })
+	if _, removed := said(); removed != 1 {
+		t.Error("it stays while the page of files is looked at")
+	}
 	ben.Do(state.TakeFiles{ID: x.ID})
 	for _, u := range []*user{anna, ben} {
 		x := u.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived && a.Transfers[0].Verified }).Transfers[0]

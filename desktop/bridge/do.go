@@ -27,6 +27,8 @@ func (b *Bridge) carryOut(c state.Command) {
 			switch e.Page {
 			case state.PageSettings:
 				b.findDevices()
+			case state.PageTransfers:
+				b.seen(func(state.Key) bool { return true })
 			case state.PageCalls:
 				b.looked(func(state.Key) bool { return true })
 				if b.db != nil {
@@ -35,6 +37,7 @@ func (b *Bridge) carryOut(c state.Command) {
 			}
 		case state.Select:
 			b.looked(func(k state.Key) bool { return k == e.Key })
+			b.seen(func(k state.Key) bool { return k == e.Key })
 		}
 	case state.SignInTo:
 		b.signIn(c)

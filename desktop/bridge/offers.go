@@ -32,6 +32,15 @@ func (o *offer) unnotify() {
 	}
 }
 
+// seen takes away what was said of offers that the user looks at. Owner only.
+func (b *Bridge) seen(at func(state.Key) bool) {
+	for _, t := range b.app.Transfers {
+		if at(t.Key) {
+			b.offers[t.ID].unnotify()
+		}
+	}
+}
+
 // receiveAnew takes files with the settings of now. Owner only.
 func (a *account) receiveAnew() {
 	if a.courier == nil || a.client == nil {
