@@ -69,6 +69,8 @@ type desk struct {
 	bell     *bell
 	last     string                 // folder of what was chosen last; of the UI thread
 	front    bool                   // the user works in the window; of the UI thread
+	leaves   bool                   // the window was closed in a call, and the app goes after it; likewise
+	told     bool                   // that it runs without the window; likewise
 	fits     bool                   // the window was made to fit the screen; likewise
 	size     sizing                 // likewise
 	reminder atomic.Pointer[func()] // takes away what remind says
@@ -103,7 +105,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Film: d.film.show, Quit: d.app.Quit, Settle: func() { d.reminded(); giveBack() },
+			Film: d.film.show, Quit: d.app.Quit, Settle: d.settle,
 		},
 	}
 	if d.file.CAFile != "" {
@@ -278,23 +280,63 @@ func (d *desk) close() {
 	if call, calling := a.Front(); calling || a.Settings.HideOnly {
 		d.window.Hide()
 		d.view.Hidden()
-		if calling {
+		d.leaves = !a.Settings.HideOnly
+		switch {
+		case calling:
 			d.remind(call)
+		case !d.told:
+			d.told = true
+			go d.remindOfRunning()
 		}
 		return
 	}
 	d.app.Quit()
 }
 
+// settle follows after the last call. A window that was closed during one stays
+// so, and with it goes the app where it is not to run without.
+func (d *desk) settle() {
+	d.reminded()
+	d.dozer.do(func() {
+		if d.leaves && len(d.bridge.State().Calls) == 0 {
+			d.app.Quit()
+		}
+	})
+	giveBack()
+}
+
+// remindOfRunning says, once, that the app runs without its window where no icon
+// shows it.
+func (d *desk) remindOfRunning() {
+	server := d.notifications(nil)
+	if server == nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.Background(), notifyTime)
+	defer stop()
+	if server.Tray(ctx) {
+		return
+	}
+	d.said(d.notify(bridge.Notice{
+		Title: ui.Say("tray.runs"),
+		Body:  ui.Say("tray.runs.text"),
+		Open:  func() { d.dozer.do(d.raise) },
+	}))
+}
+
 // remind says that a call goes on without the window: where there is no tray
 // nothing else does.
 func (d *desk) remind(c state.Call) {
 	name := first(c.Name, c.JID)
-	gone := d.notify(bridge.Notice{
+	d.said(d.notify(bridge.Notice{
 		Title: ui.Say("tray.goes.on", name),
 		Body:  ui.Say("tray.goes.on.text"),
 		Open:  func() { d.dozer.do(d.raise) },
-	})
+	}))
+}
+
+// said keeps how to take away what was said of the window.
+func (d *desk) said(gone func()) {
 	if old := d.reminder.Swap(&gone); old != nil {
 		(*old)()
 	}
@@ -307,6 +349,7 @@ func (d *desk) reminded() {
 }
 
 func (d *desk) raise() {
+	d.leaves = false
 	d.reminded()
 	d.window.Show()
 	d.fitScreen()
@@ -386,7 +429,12 @@ func (d *desk) showDialog(o *dialog.FileDialog) {
 		}
 	}
 	o.Show()
+	const around = 60
+	o.Resize(d.window.Canvas().Size().SubtractWidthHeight(around, around).Min(dialogSize))
 }
+
+// dialogSize is that of a dialog for files, where the window has room for it.
+var dialogSize = fyne.NewSize(860, 600)
 
 const notifyTime = 3 * time.Second
 
@@ -511,17 +559,10 @@ func (d *desk) obey(args []string) {
 		l, err := link.Parse(arg)
 		if err != nil {
 			d.log.Warn("not understood", "arg", arg, "err", err)
+			d.bridge.Do(state.Look{Event: state.WentWrong{Problem: state.Problem{Code: "link", Detail: arg}}})
 			continue
 		}
-		a := d.bridge.State()
-		account := l.Account.Bare().String()
-		if _, ok := a.Account(account); !ok {
-			account = ""
-			for _, x := range a.Accounts {
-				account = first(account, x.JID)
-			}
-		}
-		d.bridge.Do(state.Look{Event: state.Select{Key: state.Key{Account: account, JID: l.To.Bare().String()}}})
+		d.bridge.Do(state.Look{Event: state.Select{Key: d.bridge.State().Whose(l.To.Bare().String(), l.Account.Bare().String())}})
 	}
 }
 

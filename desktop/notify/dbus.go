@@ -77,6 +77,20 @@ func (n *Notifier) login(ctx context.Context, signals chan *dbus.Signal) error {
 	)
 }
 
+// Names of what shows icons of programs.
+const (
+	watcher     = "org.kde.StatusNotifierWatcher"
+	watcherPath = "/StatusNotifierWatcher"
+)
+
+// Tray reports whether the desktop shows icons of programs that run without a
+// window.
+func (n *Notifier) Tray(ctx context.Context) bool {
+	var shows bool
+	err := n.conn.Object(watcher, watcherPath).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", dbus.FlagNoAutoStart, watcher, "IsStatusNotifierHostRegistered").Store(&shows)
+	return err == nil && shows
+}
+
 // Can reports whether the server has a capability, such as "actions" or "body".
 func (n *Notifier) Can(capability string) bool { return slices.Contains(n.can, capability) }
 

@@ -43,6 +43,9 @@ func (e SignedIn) apply(a App) App {
 }
 
 func (e AccountChanged) apply(a App) App {
+	if a.Selected.JID != "" && a.Selected.Account == "" {
+		a.Selected.Account = e.Account.JID // a link was opened before there was an account
+	}
 	a.Accounts = put(a.Accounts, e.Account, func(x Account) bool { return x.JID == e.Account.JID })
 	return a.reasons(e.Account.JID)
 }
@@ -243,6 +246,23 @@ func (a App) Contact(k Key) (Contact, bool) {
 		}
 	}
 	return Contact{}, false
+}
+
+// Whose is somebody whom a link names: as seen from the account that it asks for,
+// or else from one that has them as a contact, or else from the first.
+func (a App) Whose(jid, account string) Key {
+	if _, ok := a.Account(account); ok {
+		return Key{Account: account, JID: jid}
+	}
+	for _, own := range a.Accounts {
+		if k := (Key{Account: own.JID, JID: jid}); slices.ContainsFunc(a.Contacts, func(c Contact) bool { return c.Key == k }) {
+			return k
+		}
+	}
+	if len(a.Accounts) > 0 {
+		return Key{Account: a.Accounts[0].JID, JID: jid}
+	}
+	return Key{JID: jid}
 }
 
 // Name is what somebody is called: as in the contacts, or their address.

@@ -130,6 +130,32 @@ func TestWhyACallDoesNotRing(t *testing.T) {
 	is(a, WhyWeOffline)
 }
 
+func TestWhoALinkNames(t *testing.T) {
+	const work = "alice@work.example"
+	a := after(append(online(), AccountChanged{Account{JID: work, Link: Online}})...)
+	colleague := Key{Account: work, JID: "carol@work.example"}
+	a = a.Apply(ContactChanged{Contact{Key: colleague}})
+	for _, tt := range []struct {
+		jid, account string
+		want         Key
+	}{
+		{colleague.JID, "", colleague},
+		{colleague.JID, own, Key{Account: own, JID: colleague.JID}},
+		{colleague.JID, "nobody@example.org", colleague},
+		{"x@example.org", "", Key{Account: own, JID: "x@example.org"}},
+	} {
+		if got := a.Whose(tt.jid, tt.account); got != tt.want {
+			t.Errorf("%s of %q is %v, want %v", tt.jid, tt.account, got, tt.want)
+		}
+	}
+	// A link that is opened before there is an account is not forgotten.
+	a = App{}
+	a = a.Apply(Select{Key: a.Whose(bob.JID, "")}).Apply(AccountChanged{Account{JID: own, Link: Online}})
+	if a.Selected != bob {
+		t.Errorf("after signing in it shows %v", a.Selected)
+	}
+}
+
 func TestNothingIsSaidAboutOurOwnCancelling(t *testing.T) {
 	a := after(CallBegan{Call{ID: "1", Key: bob, Phase: Dialing}}, CallEnded{ID: "1", Outcome: Retracted})
 	if a.Flash != nil {
