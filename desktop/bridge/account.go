@@ -43,19 +43,28 @@ type account struct {
 
 // signaling is how we log in to an account, before what a use of it needs.
 func (b *Bridge) signaling(kept accounts.Account, j jid.JID) (signaling.Config, error) {
-	password, err := b.cfg.Store.Password(kept)
+	cfg, err := b.login(kept, j)
+	if err == nil {
+		cfg.Password, err = b.cfg.Store.Password(kept)
+	}
+	cfg.Pins, cfg.Registry = b.cfg.Store.Pins(false), courier.NewRegistry()
+	return cfg, err
+}
+
+// login is how the server of an account is reached and what it may see, without
+// the password.
+func (b *Bridge) login(kept accounts.Account, j jid.JID) (signaling.Config, error) {
 	cfg := signaling.Config{
-		JID: j, Password: password, Server: kept.Server, Pins: b.cfg.Store.Pins(false), Version: b.cfg.Version,
-		RootCAs: b.cfg.RootCAs, Registry: courier.NewRegistry(), Log: b.log,
+		JID: j, Server: kept.Server, AllowPlain: kept.AllowPlain || b.cfg.File.AllowPlain, Version: b.cfg.Version, RootCAs: b.cfg.RootCAs, Log: b.log,
 	}
 	if cfg.Server == "" {
 		cfg.Server = b.cfg.File.Server
 	}
-	if cfg.RootCAs == nil && kept.CAFile != "" {
-		if cfg.RootCAs, err = authorities.Read(kept.CAFile); err != nil {
-			return cfg, err
-		}
+	if cfg.RootCAs != nil || kept.CAFile == "" {
+		return cfg, nil
 	}
+	var err error
+	cfg.RootCAs, err = authorities.Read(kept.CAFile)
 	return cfg, err
 }
 

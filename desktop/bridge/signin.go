@@ -49,15 +49,17 @@ func (b *Bridge) signInProblem(err error, who string) *state.Problem {
 func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, 2*commandTime)
 	defer cancel()
-	kept := accounts.Account{JID: j.String(), Server: c.Server}
-	cfg := signaling.Config{
-		JID: j, Password: signaling.Secret(c.Password), Server: c.Server, RootCAs: b.cfg.RootCAs, Version: b.cfg.Version, Log: b.log,
-		// Whoever logs in anew says that the server may have changed.
-		Pins: b.cfg.Store.Pins(true), NoCalls: true, CatchUp: -1, Invisible: true,
+	kept, err := b.anewAs(j, c.Server)
+	if err != nil {
+		return kept, err
 	}
-	if cfg.Server == "" {
-		cfg.Server = b.cfg.File.Server
+	cfg, err := b.login(kept, j)
+	if err != nil {
+		return kept, err
 	}
+	// Whoever logs in anew says that the server may have changed.
+	cfg.Password, cfg.Pins = signaling.Secret(c.Password), b.cfg.Store.Pins(true)
+	cfg.NoCalls, cfg.CatchUp, cfg.Invisible = true, -1, true
 	if c.Create {
 		if err := signaling.Register(ctx, cfg, nil); err != nil {
 			return kept, err
@@ -78,6 +80,13 @@ func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, erro
 		return kept, fmt.Errorf("keep the account: %w", err)
 	}
 	return kept, nil
+}
+
+// anewAs is an account before it is logged in to. What the command line was told
+// of one that is kept, and nobody is asked here, stays.
+func (b *Bridge) anewAs(j jid.JID, server string) (accounts.Account, error) {
+	known, _, err := b.cfg.Store.Find(j.String())
+	return accounts.Account{JID: j.String(), Server: server, CAFile: known.CAFile, AllowPlain: known.AllowPlain}, err
 }
 
 // signOut forgets an account. Owner only.

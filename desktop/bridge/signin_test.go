@@ -1,0 +1,50 @@
+package bridge
+
+import (
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mellium.im/xmpp/jid"
+
+	"github.com/carillon-im/carillon/internal/accounts"
+)
+
+// What the command line was told of an account counts in the app, too: which
+// authorities verify its server, and that it may see the password.
+func TestAccountsOfTheCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	ca := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := accounts.Open(dir, nil)
+	b := &Bridge{cfg: Config{Store: store}, log: slog.New(slog.DiscardHandler)}
+	j := jid.MustParse("anna@example.org")
+	kept, err := store.Save(accounts.Account{JID: j.String(), CAFile: ca, AllowPlain: true}, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := b.signaling(kept, j)
+	if err != nil || cfg.RootCAs == nil || !cfg.AllowPlain || cfg.Password != "s" {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+	// They sign in again, as where the password is another one.
+	again, err := b.anewAs(j, "")
+	if err != nil || again.CAFile != ca || !again.AllowPlain {
+		t.Errorf("signed in again: %+v, %v", again, err)
+	}
+	// That the password is gone is said, although the certificates are there.
+	if err := os.Remove(store.PasswordsPath()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.signaling(kept, j); !errors.Is(err, accounts.ErrNoPassword) {
+		t.Errorf("without a password: %v, want %v", err, accounts.ErrNoPassword)
+	}
+}
