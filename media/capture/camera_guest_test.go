@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -325,6 +326,7 @@ func TestGuestFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(func() { s.Close() })
 			t.Logf("%+v", s.layout)
 			if s.layout.format != f || s.layout.rec709 != (c.encoding == 2) || s.layout.full != (c.quantization == 1) {
 				t.Errorf("%+v comes as %+v", c, s.layout)
@@ -374,6 +376,7 @@ func TestGuestBrokenPicture(t *testing.T) {
 		}
 		_, index, err := n.Take()
 		switch {
+		case errors.Is(err, unix.EAGAIN):
 		case errors.Is(err, ErrFormat):
 			broken++
 		case err != nil:
@@ -389,6 +392,36 @@ func TestGuestBrokenPicture(t *testing.T) {
 	}
 	if broken != 1 || after != 10 {
 		t.Errorf("%d pictures were broken, and then %d whole", broken, after)
+	}
+}
+
+// Signals, which Go sends to itself now and then, end nothing.
+func TestGuestSignals(t *testing.T) {
+	s := openGuest(t, "camera", Options{})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			tasks, err := os.ReadDir("/proc/self/task") // each thread, as it is one that waits
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, task := range tasks {
+				tid, _ := strconv.Atoi(task.Name())
+				_ = unix.Tgkill(os.Getpid(), tid, unix.SIGURG) // it may have ended
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(stop)
+	for range 90 {
+		readGuest(t, s)
 	}
 }
 

@@ -51,7 +51,7 @@ type node interface {
 	SetRate(fps float64) error
 	// Start begins to fill so many buffers, or about as many.
 	Start(buffers int) error
-	// Wait returns errTimeout when there is no picture to take.
+	// Wait returns errTimeout when there is no picture to take. Take knows better.
 	Wait(most time.Duration) error
 	// Take returns the oldest picture, which is there until it is released.
 	Take() (data []byte, buffer uint32, err error)

@@ -324,11 +324,11 @@ func (d *v4l2) Wait(most time.Duration) error {
 	case fds[0].Revents&unix.POLLIN != 0:
 		return nil
 	}
-	// It is broken, or gone, which everything says that is asked.
-	if _, err := d.query(); err != nil {
-		return err
-	}
-	return unix.EIO
+	// It is gone, which everything says that is asked. Or broken, which Take says.
+	// Or nothing is wrong: a signal came while the driver waited for its own lock
+	// (vb2_fop_poll in Linux), and Go sends signals to itself.
+	_, err = d.query()
+	return err
 }
 
 func (d *v4l2) Take() ([]byte, uint32, error) {
