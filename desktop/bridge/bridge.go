@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"image"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -336,12 +335,7 @@ func (b *Bridge) drain() {
 func (b *Bridge) publish() {
 	now := b.app
 	b.latest.Store(&now)
-	if !b.drawing.Swap(true) {
-		b.onView(func(v View) {
-			b.drawing.Store(false)
-			v.Draw(*b.latest.Load())
-		})
-	}
+	b.onViewOnce(&b.drawing, func(v View) { v.Draw(*b.latest.Load()) })
 }
 
 // onView calls f on the UI thread, if there is a view by then.
@@ -349,8 +343,19 @@ func (b *Bridge) onView(f func(View)) {
 	b.cfg.OnUI(func() {
 		if v := b.view.Load(); v != nil {
 			f(*v)
-		} else {
-			b.drawing.Store(false)
+		}
+	})
+}
+
+// onViewOnce is onView, unless one of the kind waits for the UI thread already.
+func (b *Bridge) onViewOnce(waits *atomic.Bool, f func(View)) {
+	if waits.Swap(true) {
+		return
+	}
+	b.cfg.OnUI(func() {
+		waits.Store(false)
+		if v := b.view.Load(); v != nil {
+			f(*v)
 		}
 	})
 }
@@ -440,13 +445,4 @@ func (b *Bridge) notify(n Notice) (remove func()) {
 		return func() {}
 	}
 	return b.cfg.Desktop.Notify(n)
-}
-
-// folder is where received files go.
-func folder() string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return os.TempDir()
-	}
-	return home
 }

@@ -213,7 +213,7 @@ func (k *call) prepare(client *signaling.Client, mic, speaker, camera string, wi
 		}
 	}
 	if hasVideo() {
-		cfg.Video.Sink = newPicture(k.b, func(v View, i pictureImage) { v.ShowPicture(k.id, i) }, k.past(false))
+		cfg.Video.Sink = newPicture(k.b, func(v View, i image.Image) { v.ShowPicture(k.id, i) }, k.past(false))
 		if withVideo {
 			source, err := k.openPicture(ctx, state.Camera, camera)
 			if err != nil {
@@ -277,7 +277,7 @@ func (k *call) openPicture(ctx context.Context, p state.Picture, spec string) (v
 	if err != nil {
 		return nil, err
 	}
-	return newPreview(source, newPicture(k.b, func(v View, i pictureImage) { v.ShowOwnPicture(k.id, i) }, k.past(true)), p == state.Camera), nil
+	return newPreview(source, newPicture(k.b, func(v View, i image.Image) { v.ShowOwnPicture(k.id, i) }, k.past(true)), p == state.Camera), nil
 }
 
 // incoming shows a call that came in. Owner only.

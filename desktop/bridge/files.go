@@ -57,12 +57,9 @@ func shown(t *filetransfer.Thumbnail) []byte {
 
 // changeTransfer changes what is known of one. Owner only.
 func (b *Bridge) changeTransfer(id string, f func(*state.Transfer)) {
-	for _, t := range b.app.Transfers {
-		if t.ID == id {
-			f(&t)
-			b.apply(state.TransferBegan{Transfer: t})
-			return
-		}
+	if t, ok := b.app.Transfer(id); ok {
+		f(&t)
+		b.apply(state.TransferBegan{Transfer: t})
 	}
 }
 
@@ -156,17 +153,17 @@ func (b *Bridge) interrupt(id string, why error) {
 
 // openPlace shows a received file. Owner only.
 func (b *Bridge) openPlace(id string) {
-	for _, t := range b.app.Transfers {
-		if t.ID == id && t.Place != "" && b.cfg.Desktop.Open != nil {
-			place := t.Place
-			b.wg.Go(func() {
-				if info, err := os.Stat(place); err == nil && !info.IsDir() {
-					place = filepath.Dir(place)
-				}
-				if err := b.cfg.Desktop.Open(place); err != nil {
-					b.tell(state.WentWrong{Problem: state.Problem{Code: "no-opener", Detail: err.Error()}})
-				}
-			})
-		}
+	t, _ := b.app.Transfer(id)
+	if t.Place == "" || b.cfg.Desktop.Open == nil {
+		return
 	}
+	b.wg.Go(func() {
+		place := t.Place
+		if info, err := os.Stat(place); err == nil && !info.IsDir() {
+			place = filepath.Dir(place)
+		}
+		if err := b.cfg.Desktop.Open(place); err != nil {
+			b.tell(state.WentWrong{Problem: state.Problem{Code: "no-opener", Detail: err.Error()}})
+		}
+	})
 }

@@ -72,19 +72,18 @@ func historyPath(p config.Paths) string { return filepath.Join(p.State, "history
 
 // keep stores a transfer that is over. Owner only.
 func (b *Bridge) keep(id string) {
-	for _, t := range b.app.Transfers {
-		a := b.accounts[t.Account]
-		if t.ID != id || b.db == nil || a == nil || b.isLeft(t) {
-			continue
-		}
-		a.goes(func() {
-			err := b.db.PutTransfer(context.WithoutCancel(b.ctx), history.Transfer{
-				ID: keptAs(t), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
-				Size: t.Size, Done: t.Done, State: string(t.Phase), Path: string(t.Path), Place: t.Place, Verified: t.Verified, Start: t.Began,
-			})
-			b.wrong(err, "")
-		})
+	t, ok := b.app.Transfer(id)
+	a := b.accounts[t.Account]
+	if !ok || b.db == nil || a == nil || b.isLeft(t) {
+		return
 	}
+	a.goes(func() {
+		err := b.db.PutTransfer(context.WithoutCancel(b.ctx), history.Transfer{
+			ID: keptAs(t), Account: t.Account, Peer: t.JID, Incoming: t.Incoming, Names: t.Names, Files: t.Files,
+			Size: t.Size, Done: t.Done, State: string(t.Phase), Path: string(t.Path), Place: t.Place, Verified: t.Verified, Start: t.Began,
+		})
+		b.wrong(err, "")
+	})
 }
 
 // keptAs is the name of a transfer in the history.

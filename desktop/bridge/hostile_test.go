@@ -400,7 +400,7 @@ func TestOwnPictureIsNotWrittenWhileShown(t *testing.T) {
 	var todo []func()
 	b := &Bridge{cfg: Config{OnUI: func(f func()) { todo = append(todo, f) }}}
 	var shown image.Image
-	p := newPicture(b, func(_ View, i pictureImage) {
+	p := newPicture(b, func(_ View, i image.Image) {
 		if shown == nil {
 			shown = i
 		}

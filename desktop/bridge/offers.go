@@ -222,11 +222,9 @@ func (b *Bridge) answerOffer(id string, err error) {
 // cancelPaused gives up what was coming in and is paused: it has no session that
 // could be told. Owner only.
 func (b *Bridge) cancelPaused(id string) {
-	for _, t := range b.app.Transfers {
-		if t.ID == id && t.Incoming && t.Phase == state.Paused {
-			b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
-			b.keep(id)
-		}
+	if t, _ := b.app.Transfer(id); t.Incoming && t.Phase == state.Paused {
+		b.apply(state.TransferChanged{ID: id, Phase: state.Cancelled})
+		b.keep(id)
 	}
 }
 

@@ -9,16 +9,13 @@ import (
 	"github.com/carillon-im/carillon/media/video"
 )
 
-// pictureImage is what a view shows.
-type pictureImage = image.Image
-
 // A picture turns frames into what the screen shows. Three buffers go round:
 // one is on the screen, one may be on its way there, and one is written. When
 // the screen has not taken the last picture, the next is dropped: nobody
 // would see it.
 type picture struct {
 	b       *Bridge
-	show    func(View, pictureImage)
+	show    func(View, image.Image)
 	past    func(*image.YCbCr) bool // shows a picture past the view, if it does
 	waiting atomic.Bool
 	// fresh has a buffer made for every picture: a view may keep these as long
@@ -37,7 +34,7 @@ type picture struct {
 
 // newPicture returns a sink that shows what is written to it, with past if that
 // takes it, which may be nil.
-func newPicture(b *Bridge, show func(View, pictureImage), past func(*image.YCbCr) bool) *picture {
+func newPicture(b *Bridge, show func(View, image.Image), past func(*image.YCbCr) bool) *picture {
 	return &picture{b: b, show: show, past: past}
 }
 
@@ -73,13 +70,7 @@ func (p *picture) Write(f video.Frame) error {
 	}
 	p.next = (p.next + 1) % len(p.buffers)
 	video.ToRGBA(dst, src)
-	p.waiting.Store(true)
-	p.b.cfg.OnUI(func() {
-		p.waiting.Store(false)
-		if v := p.b.view.Load(); v != nil {
-			p.show(*v, dst)
-		}
-	})
+	p.b.onViewOnce(&p.waiting, func(v View) { p.show(v, dst) })
 	return nil
 }
 

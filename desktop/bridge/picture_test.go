@@ -58,7 +58,7 @@ func TestOwnPictureIsAMirror(t *testing.T) {
 			b := &Bridge{cfg: Config{OnUI: func(f func()) { f() }}}
 			var v View = &user{}
 			b.view.Store(&v)
-			sink := newPicture(b, func(_ View, i pictureImage) { onCanvas = i }, func(m *image.YCbCr) bool {
+			sink := newPicture(b, func(_ View, i image.Image) { onCanvas = i }, func(m *image.YCbCr) bool {
 				if tt.past {
 					past = video.Copy(nil, m)
 				}

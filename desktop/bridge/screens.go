@@ -67,14 +67,7 @@ func (b *Bridge) watchScreens(on bool) {
 		watch(ctx, findScreens, look,
 			func(list []state.Scene) { b.tell(state.ScreensFound{Screens: list}) },
 			func(now map[string]image.Image) {
-				if !waits.Swap(true) {
-					b.cfg.OnUI(func() {
-						waits.Store(false)
-						if v := b.view.Load(); v != nil {
-							(*v).ShowScreens(now)
-						}
-					})
-				}
+				b.onViewOnce(&waits, func(v View) { v.ShowScreens(now) })
 			})
 	})
 }

@@ -155,10 +155,8 @@ func (b *Bridge) anew(id string, s *sending) {
 	s.left.Tries = 0
 	if s.gaveUp {
 		s.gaveUp = false
-		for _, t := range b.app.Transfers {
-			if t.ID == id && b.db != nil { // it is no more what it was
-				b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, keptAs(t)), "") })
-			}
+		if t, ok := b.app.Transfer(id); ok && b.db != nil { // it is no more what it was
+			b.wg.Go(func() { b.wrong(b.db.RemoveTransfer(b.ctx, t.Account, keptAs(t)), "") })
 		}
 	}
 	b.resume(id, s)
@@ -203,11 +201,8 @@ func (a *account) goOn() {
 		if s.key.Account != a.kept.JID || !s.wait {
 			continue
 		}
-		for _, t := range a.b.app.Transfers {
-			if t.ID == id && (t.Phase == state.Broke || t.Phase == state.WaitsFor) {
-				a.b.resume(id, s)
-				break
-			}
+		if t, _ := a.b.app.Transfer(id); t.Phase == state.Broke || t.Phase == state.WaitsFor {
+			a.b.resume(id, s)
 		}
 	}
 }
@@ -255,10 +250,8 @@ func (b *Bridge) holds(left string) bool {
 		if s.left.ID != left {
 			continue
 		}
-		for _, t := range b.app.Transfers {
-			if t.ID == id && b.isLeft(t) {
-				return true
-			}
+		if t, ok := b.app.Transfer(id); ok && b.isLeft(t) {
+			return true
 		}
 	}
 	return false
@@ -266,9 +259,7 @@ func (b *Bridge) holds(left string) bool {
 
 // forgetLeft forgets what is over, here and on the command line. Owner only.
 func (b *Bridge) forgetLeft(id string, s *sending) {
-	for _, t := range b.app.Transfers {
-		if t.ID == id && !b.isLeft(t) && !b.holds(s.left.ID) { // the same may be sent twice
-			b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
-		}
+	if t, ok := b.app.Transfer(id); ok && !b.isLeft(t) && !b.holds(s.left.ID) { // the same may be sent twice
+		b.wg.Go(func() { b.wrong(outbox.Open(b.cfg.Paths.State).Remove(s.left.ID), "") })
 	}
 }

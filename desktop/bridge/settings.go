@@ -34,11 +34,11 @@ func loadSettings(p config.Paths) (state.Settings, error) {
 // downloads is the folder for received files.
 func downloads() string {
 	for _, name := range []string{"Downloads", "."} {
-		if info, err := os.Stat(filepath.Join(folder(), name)); err == nil && info.IsDir() {
-			return filepath.Join(folder(), name, "Carillon")
+		if info, err := os.Stat(filepath.Join(home(), name)); err == nil && info.IsDir() {
+			return filepath.Join(home(), name, "Carillon")
 		}
 	}
-	return folder()
+	return home()
 }
 
 // change takes new settings. Owner only.
@@ -99,4 +99,13 @@ func (b *Bridge) moves(account string) bool {
 		}
 	}
 	return slices.ContainsFunc(b.app.Transfers, func(t state.Transfer) bool { return t.Account == account && t.Phase == state.Moves })
+}
+
+// home is that of the user, or a folder that is there.
+func home() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return os.TempDir()
+	}
+	return home
 }

@@ -71,6 +71,16 @@ func (t Transfer) Left() time.Duration {
 	return time.Duration(float64(t.Size-t.Done) / t.Speed * float64(time.Second))
 }
 
+// Transfer returns a transfer.
+func (a App) Transfer(id string) (Transfer, bool) {
+	for _, t := range a.Transfers {
+		if t.ID == id {
+			return t, true
+		}
+	}
+	return Transfer{}, false
+}
+
 // progress takes what has come by at.
 func (t Transfer) progress(done int64, at time.Time) Transfer {
 	if d := at.Sub(t.at).Seconds(); !t.at.IsZero() && d > 0 {
