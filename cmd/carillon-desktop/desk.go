@@ -67,6 +67,7 @@ type desk struct {
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
 	bell     *bell
+	asks     *dialog.FileDialog     // that is open; of the UI thread
 	last     string                 // folder of what was chosen last; of the UI thread
 	front    bool                   // the user works in the window; of the UI thread
 	leaves   bool                   // the window was closed in a call, and the app goes after it; likewise
@@ -132,6 +133,11 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.window.Resize(windowSize)
 	d.view = ui.New(d.bridge.Do, time.Now)
 	d.view.FullScreen = d.window.SetFullScreen
+	d.view.CloseDialog = func() {
+		if d.asks != nil {
+			d.asks.Dismiss()
+		}
+	}
 	d.film.window = d.window
 	d.view.Pane = d.film
 	d.fill()
@@ -428,6 +434,8 @@ func (d *desk) showDialog(o *dialog.FileDialog) {
 			break
 		}
 	}
+	d.asks = o
+	o.SetOnClosed(func() { d.asks = nil })
 	o.Show()
 	const around = 60
 	o.Resize(d.window.Canvas().Size().SubtractWidthHeight(around, around).Min(dialogSize))

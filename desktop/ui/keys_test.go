@@ -2,11 +2,13 @@ package ui
 
 import (
 	"fmt"
+	"image/color"
 	"slices"
 	"testing"
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/canvas"
 	"fyne.io/fyne/v2/container"
 	"fyne.io/fyne/v2/driver/desktop"
 	"fyne.io/fyne/v2/test"
@@ -643,6 +645,40 @@ func TestKeysInAField(t *testing.T) {
 	d.wanted = nil
 	d.press(fyne.KeyEscape)
 	d.expect(t, state.Look{Event: state.Show{Page: state.PageSettings}})
+}
+
+// A dialog of the toolkit is given up by Escape, and when somebody calls: it lies
+// over what answers them.
+func TestADialogMakesRoomForACall(t *testing.T) {
+	d := newDesk(t, "light", people())
+	over := canvas.NewRectangle(color.White)
+	closed := 0
+	d.CloseDialog = func() {
+		closed++
+		d.window.Canvas().Overlays().Remove(over)
+	}
+	want := func(n int) {
+		t.Helper()
+		if closed != n || len(d.window.Canvas().Overlays().List()) != 0 {
+			t.Errorf("closed %d times, want %d", closed, n)
+		}
+	}
+	open := func() { d.window.Canvas().Overlays().Add(over) }
+	open()
+	d.press(fyne.KeyEscape)
+	want(1)
+	d.expect(t)
+	open()
+	d.Draw(calling(d.app, state.Call{ID: "1", Key: key("ben@example.org"), Incoming: true, Phase: state.Rings}))
+	want(2)
+	d.Draw(d.app.Apply(state.CallChanged{ID: "1", Phase: state.Running, At: now}))
+	open()
+	d.Draw(d.app.Apply(state.CallMuted{ID: "1", On: true}))
+	if closed != 2 {
+		t.Error("a call that was answered closes what is opened in it")
+	}
+	d.Draw(calling(d.app, state.Call{ID: "2", Key: key("daniel@example.org"), Incoming: true, Phase: state.Rings}))
+	want(3)
 }
 
 // Escape leaves the full screen before it leaves a call, and with the call for

@@ -27,6 +27,9 @@ type View struct {
 	// FullScreen makes the window fill the screen, or no more; set by whoever has
 	// the window. Nil does nothing.
 	FullScreen func(on bool)
+	// CloseDialog gives up a dialog of the toolkit that is open, if there is one;
+	// likewise.
+	CloseDialog func()
 	// Pane shows pictures past the canvas; likewise. Nil is none.
 	Pane Pane
 
@@ -51,8 +54,9 @@ type View struct {
 	parcel  *parcel
 	picker  *picker
 
-	full    bool // the window fills the screen
-	forCall bool // and does so for a call
+	rang    string // the call that rang last
+	full    bool   // the window fills the screen
+	forCall bool   // and does so for a call
 
 	pages map[state.Page]fyne.CanvasObject
 	main  *fyne.Container // side and pages
@@ -114,6 +118,7 @@ func (v *View) Draw(a state.App) {
 	}
 	show(v.stage.root, stage)
 	v.unfill()
+	v.uncoverRinging()
 	v.signIn.draw(a)
 	if stage {
 		v.stage.draw(a)
@@ -209,6 +214,7 @@ func (v *View) Rebuild() *View {
 		n.resume = func() { n.focus(n.sheet.before); n.sheet.before = nil }
 	}
 	n.FullScreen, n.Pane = v.FullScreen, v.Pane // not before, likewise
+	n.CloseDialog, n.rang = v.CloseDialog, v.rang
 	n.full, n.forCall = v.full, v.forCall
 	n.stage.drawFull()
 	return n
@@ -321,6 +327,8 @@ func (v *View) TypedKey(k *fyne.KeyEvent) {
 	switch {
 	case k.Name == fyne.KeyEscape:
 		switch {
+		case v.canvas != nil && v.foreign():
+			v.closeDialog()
 		case v.sheet.shown():
 			v.sheet.close()
 		case v.full:
@@ -372,6 +380,27 @@ func (v *View) hangUp() {
 		v.send(state.DeclineCall{ID: c.ID})
 	default:
 		v.send(state.HangUp{ID: c.ID})
+	}
+}
+
+// uncoverRinging has a dialog for files make room for a call that rings: it lies
+// over all that answers it.
+func (v *View) uncoverRinging() {
+	rings, ok := v.app.Front()
+	if ok && rings.Phase != state.Rings {
+		rings, ok = v.app.Waiting()
+	}
+	if ok && rings.ID != v.rang {
+		v.rang = rings.ID
+		if v.canvas != nil && v.foreign() {
+			v.closeDialog()
+		}
+	}
+}
+
+func (v *View) closeDialog() {
+	if v.CloseDialog != nil {
+		v.CloseDialog()
 	}
 }
 
