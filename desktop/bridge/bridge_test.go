@@ -518,6 +518,27 @@ func (u *user) nothingLeft() {
 
 // What nobody has answered when the app is quit is offered again when both are
 // there, and is shown once.
+// An offer that nobody answered before its sender quit is one line when it comes again.
+func TestAnOfferThatComesAgainIsOneLine(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	file := filepath.Join(anna.dir, "a.txt")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	first := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	anna.Close()
+	ben.until("told that it is interrupted", func(a state.App) bool { return a.Transfers[0].Phase == state.Paused })
+	anna.again()
+	a := ben.until("offered again", func(a state.App) bool { return a.Transfers[0].Phase == state.Offered })
+	if len(a.Transfers) != 1 || a.Transfers[0].ID == first.ID {
+		t.Errorf("transfers = %+v", a.Transfers)
+	}
+}
+
 func TestAnOfferOutlivesTheApp(t *testing.T) {
 	s := server(t)
 	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")

@@ -96,9 +96,7 @@ func (a *account) receiving(e courier.Event) {
 				ID: id, Key: state.Key{Account: a.kept.JID, JID: e.Peer.Bare().String()}, Incoming: true,
 				Names: e.Offer.Names, Files: e.Offer.Files, Size: e.Offer.Size, Phase: phase, Resumable: e.Offer.Resumable, Thumbnail: small, Began: time.Now(),
 			}
-			if e.Resumed {
-				a.b.goesOn(t)
-			}
+			a.b.goesOn(t, e.Resumed)
 			a.b.apply(state.TransferBegan{Transfer: t})
 		})
 	case courier.Happened:
@@ -123,11 +121,12 @@ func (a *account) receiving(e courier.Event) {
 }
 
 // goesOn takes away the lines of what t, which comes in, goes on with: it is one
-// transfer to a person, however often it was interrupted. Owner only.
-func (b *Bridge) goesOn(t state.Transfer) {
+// transfer to a person, however often it was interrupted. What was not answered
+// before the sender's program ended is offered again. Owner only.
+func (b *Bridge) goesOn(t state.Transfer, resumed bool) {
 	for _, old := range b.app.Transfers {
 		if old.Incoming && old.Key == t.Key && old.Size == t.Size && slices.Equal(old.Names, t.Names) && b.offers[old.ID] == nil &&
-			(old.Phase == state.Paused || old.Phase == state.Broke || old.Phase == state.Cancelled) {
+			(old.Unanswered || resumed && (old.Phase == state.Paused || old.Phase == state.Broke || old.Phase == state.Cancelled)) {
 			b.forgetTransfer(old)
 		}
 	}

@@ -530,6 +530,7 @@ func (e TransferCarried) apply(a App) App {
 
 func (e TransferChanged) apply(a App) App {
 	return a.transfer(e.ID, func(t Transfer) Transfer {
+		t.Unanswered = t.Incoming && t.Phase == Offered && e.Phase == Paused
 		t.Phase, t.Problem, t.GivenUp = e.Phase, e.Problem, e.GivenUp
 		if e.Place != "" {
 			t.Place = e.Place

@@ -21,7 +21,9 @@ type Transfer struct {
 	Thumbnail []byte // a small image of it, as package thumb makes and decodes them
 	Problem   *Problem
 	GivenUp   bool // it failed so often that it does not go on by itself
-	Began     time.Time
+	// Unanswered says that what comes in was interrupted before our user said a word.
+	Unanswered bool
+	Began      time.Time
 
 	at time.Time // of the last progress
 }
