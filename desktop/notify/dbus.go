@@ -117,16 +117,6 @@ func (s *Shown) over() {
 
 // Show shows a notification.
 func (n *Notifier) Show(ctx context.Context, what Notification) (*Shown, error) {
-	return n.show(ctx, what, 0)
-}
-
-// Update shows another notification in the place of one that was shown. s is
-// over then, and what is returned takes its place.
-func (n *Notifier) Update(ctx context.Context, s *Shown, what Notification) (*Shown, error) {
-	return n.show(ctx, what, s.id)
-}
-
-func (n *Notifier) show(ctx context.Context, what Notification, replaces uint32) (*Shown, error) {
 	var actions []string
 	if n.Can("actions") {
 		for _, a := range what.Actions[:min(len(what.Actions), maxActions)] {
@@ -180,7 +170,7 @@ func (n *Notifier) show(ctx context.Context, what Notification, replaces uint32)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var id uint32
-	err := n.obj.CallWithContext(ctx, name+".Notify", 0, "Carillon", replaces, icon, clean(what.Title, maxTitle), body, actions, hints, timeout).Store(&id)
+	err := n.obj.CallWithContext(ctx, name+".Notify", 0, "Carillon", uint32(0), icon, clean(what.Title, maxTitle), body, actions, hints, timeout).Store(&id)
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -194,9 +184,6 @@ func (n *Notifier) show(ctx context.Context, what Notification, replaces uint32)
 	}
 	if n.closed {
 		return nil, ErrClosed
-	}
-	if old := n.shown[replaces]; old != nil {
-		old.over()
 	}
 	if old := n.shown[id]; old != nil { // the server began to count anew
 		old.over()

@@ -16,12 +16,11 @@ import (
 	"github.com/carillon-im/carillon/media/device"
 )
 
-// A Tone is a sound that repeats, or ends.
+// A Tone is a sound that repeats.
 type Tone struct {
 	score  []note
 	every  time.Duration // the time until it begins again
-	repeat bool
-	volume float64 // 0 to 1
+	volume float64       // 0 to 1
 }
 
 // A note begins at a time and is made of partials.
@@ -87,47 +86,19 @@ func Ringing() Tone {
 	for i, hz := range []float64{659.26, 783.99, 880, 1174.66, 987.77} { // E5 G5 A5 D6 B5
 		score = append(score, bell(time.Duration(i)*190*time.Millisecond, 2*time.Second, hz))
 	}
-	return Tone{score: score, every: 3200 * time.Millisecond, repeat: true, volume: 0.45}
+	return Tone{score: score, every: 3200 * time.Millisecond, volume: 0.45}
 }
 
 // Dialling is heard by the caller while it rings there: 425 Hz, one second in
 // five, as in most of Europe. ITU-T E.180
 func Dialling() Tone {
-	return Tone{score: []note{pure(0, time.Second, 425)}, every: 5 * time.Second, repeat: true, volume: 0.25}
-}
-
-// Busy says that the other side is in another call, for 5 s at most.
-func Busy() Tone {
-	var score []note
-	for i := range 5 {
-		score = append(score, pure(time.Duration(i)*960*time.Millisecond, 480*time.Millisecond, 425))
-	}
-	return Tone{score: score, every: 5 * time.Second, volume: 0.25}
+	return Tone{score: []note{pure(0, time.Second, 425)}, every: 5 * time.Second, volume: 0.25}
 }
 
 // Waiting says during a call that another one comes in: two short beeps.
 func Waiting() Tone {
 	const beep = 150 * time.Millisecond
-	return Tone{score: []note{pure(0, beep, 425), pure(2*beep, beep, 425)}, every: 6 * time.Second, repeat: true, volume: 0.15}
-}
-
-// Ended says that a call is over: two bells, downwards, once.
-func Ended() Tone {
-	return Tone{score: []note{bell(0, time.Second, 587.33), bell(160*time.Millisecond, time.Second, 440)}, every: 1200 * time.Millisecond, volume: 0.35}
-}
-
-// Check is for trying a speaker: one bell.
-func Check() Tone {
-	return Tone{score: []note{bell(0, 2*time.Second, 523.25)}, every: 2 * time.Second, volume: 0.5}
-}
-
-// Length is how long a Tone lasts until it ends or begins again.
-func (t Tone) Length() time.Duration { return t.every }
-
-// WithVolume returns the tone at another volume, 1 is as it was made.
-func (t Tone) WithVolume(v float64) Tone {
-	t.volume *= max(v, 0)
-	return t
+	return Tone{score: []note{pure(0, beep, 425), pure(2*beep, beep, 425)}, every: 6 * time.Second, volume: 0.15}
 }
 
 // samples computes the first turn and those that follow. Notes that last longer
@@ -149,15 +120,14 @@ func (t Tone) samples() (first, next []int16) {
 func samplesOf(d time.Duration) int { return int(d * audio.SampleRate / time.Second) }
 
 // Source returns the tone from its beginning, as a generator of sound that goes
-// on for ever; a tone that ends is followed by silence.
+// on for ever.
 func (t Tone) Source() audio.Generator {
-	p := &player{repeat: t.repeat}
+	p := &player{}
 	p.now, p.next = t.samples()
 	return p
 }
 
 type player struct {
-	repeat    bool
 	now, next []int16
 	at        int
 }
@@ -165,10 +135,6 @@ type player struct {
 func (p *player) Fill(f audio.Frame) {
 	for len(f) > 0 {
 		if p.at == len(p.now) {
-			if !p.repeat {
-				clear(f)
-				return
-			}
 			p.now, p.at = p.next, 0
 		}
 		n := copy(f, p.now[p.at:])
@@ -181,10 +147,9 @@ func (p *player) Fill(f audio.Frame) {
 // once, it would click.
 const fadeFrames = 4
 
-// Play plays a tone on a speaker, as device.OpenSink takes it, until it ends,
-// ctx ends, or stop is called, which returns when it is silent and may be
-// called twice. The speaker is opened before Play returns; its error is of type
-// *audio.OpenError.
+// Play plays a tone on a speaker, as device.OpenSink takes it, until ctx ends or
+// stop is called, which returns when it is silent and may be called twice. The
+// speaker is opened before Play returns; its error is of type *audio.OpenError.
 func Play(ctx context.Context, t Tone, speaker string, o device.Options) (stop func(), err error) {
 	sink, err := device.OpenSink(ctx, speaker, o)
 	if err != nil {
@@ -208,12 +173,8 @@ func play(ctx context.Context, t Tone, sink audio.Sink) {
 	defer sink.Close()
 	source := t.Source()
 	frame := make(audio.Frame, audio.HalfFrame)
-	left := -1
-	if !t.repeat {
-		left = samplesOf(t.every) / audio.HalfFrame
-	}
 	fade := 0
-	for n := 0; left < 0 || n < left; n++ {
+	for {
 		source.Fill(frame)
 		if ctx.Err() != nil {
 			for i := range frame {

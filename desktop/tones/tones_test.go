@@ -1,7 +1,6 @@
 package tones
 
 import (
-	"context"
 	"errors"
 	"math"
 	"path/filepath"
@@ -23,15 +22,15 @@ func fill(t Tone, d time.Duration) audio.Frame {
 func part(f audio.Frame, from, to time.Duration) audio.Frame { return f[samplesOf(from):samplesOf(to)] }
 
 func TestTones(t *testing.T) {
-	for name, tone := range map[string]Tone{"ringing": Ringing(), "dialling": Dialling(), "busy": Busy(), "waiting": Waiting(), "ended": Ended(), "check": Check()} {
-		f := fill(tone, 2*tone.Length())
+	for name, tone := range map[string]Tone{"ringing": Ringing(), "dialling": Dialling(), "waiting": Waiting()} {
+		f := fill(tone, 2*tone.every)
 		first, second := f[:len(f)/2], f[len(f)/2:]
 		l := audio.Measure(first)
 		if l.RMS < -40 || l.Peak > -1 {
 			t.Errorf("%s: level %+v", name, l)
 		}
-		if loud := audio.Measure(second).RMS > audio.MinLevel; loud != tone.repeat {
-			t.Errorf("%s: sounds after it was over: %v", name, loud)
+		if audio.Measure(second).RMS <= audio.MinLevel {
+			t.Errorf("%s: it sounds once", name)
 		}
 		// No click: between two samples it never jumps by more than a sine of
 		// 8 kHz would.
@@ -40,9 +39,6 @@ func TestTones(t *testing.T) {
 				t.Errorf("%s: a click of %.0f at %v", name, jump, time.Duration(i)*time.Second/audio.SampleRate)
 				break
 			}
-		}
-		if quiet := audio.Measure(fill(tone.WithVolume(0.1), tone.Length())).RMS; math.Abs(l.RMS-20-quiet) > 1 {
-			t.Errorf("%s: at a tenth of its volume it is %.1f dBFS instead of %.1f", name, quiet, l.RMS-20)
 		}
 	}
 }
@@ -93,22 +89,8 @@ func TestPlay(t *testing.T) {
 	if err != nil || !audio.HasTone(frame, 425) {
 		t.Errorf("no tone was heard: %v", err)
 	}
-	// One that ends, ends by itself.
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	short := Ended()
-	short.every = 50 * time.Millisecond
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		play(ctx, short, audio.Discard())
-	}()
-	<-done
-	if ctx.Err() != nil {
-		t.Error("a tone that ends does not")
-	}
 	var oe *audio.OpenError
-	if _, err := Play(t.Context(), Check(), "nonsense", device.Options{}); !errors.As(err, &oe) {
+	if _, err := Play(t.Context(), Waiting(), "nonsense", device.Options{}); !errors.As(err, &oe) {
 		t.Errorf("an unknown speaker: %v", err)
 	}
 }

@@ -54,20 +54,3 @@ userdb=%[4]s/turn.db
 	c.waitFor("start", func() error { return listening(net.JoinHostPort(host, strconv.Itoa(c.Port))) })
 	return c
 }
-
-// HostAddress returns an IPv4 address of this machine that is not loopback, or
-// skips the test.
-func HostAddress(t testing.TB) string {
-	t.Helper()
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
-		}
-	}
-	t.Skip("this machine has loopback only")
-	return ""
-}

@@ -57,12 +57,6 @@ func (r *Relay) Wait(pattern string) (found string) {
 	return found
 }
 
-// At returns where clients are served by a transport.
-func (r *Relay) At(transport string) string {
-	r.t.Helper()
-	return r.Wait("msg=serving transport=" + transport + ` address=(\S+)`)
-}
-
 // Log returns what it wrote.
 func (r *Relay) Log() string { return r.readLog() }
 

@@ -30,9 +30,6 @@ func Stopping(within time.Duration) error {
 	return tell(fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", daemon.SdNotifyStopping, within.Microseconds()))
 }
 
-// Status is a line for "systemctl status".
-func Status(line string) error { return tell("STATUS=" + line) }
-
 func tell(state string) error {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		return fmt.Errorf("tell systemd: %w", err)
