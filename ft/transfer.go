@@ -294,16 +294,27 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("the peer ended the transfer: %s", e.Reason.Condition)
 }
 
-// A RefusedError declines an offer with a reason that the sender may read.
-type RefusedError struct{ Text string }
+// A RefusedError declines an offer with a reason that the sender may read. Err is
+// the reason for this side, and may be nil.
+type RefusedError struct {
+	Text string
+	Err  error
+}
 
 func (e *RefusedError) Error() string { return e.Text }
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// A DeclinedError is [ErrDeclined] with what the peer said of it.
+type DeclinedError struct{ Text string }
+
+func (e *DeclinedError) Error() string { return ErrDeclined.Error() + ": " + printable(e.Text) }
+func (e *DeclinedError) Unwrap() error { return ErrDeclined }
 
 func (t *Transfer) endError(e jingle.Ended) error {
 	switch e.Reason.Condition {
 	case jingle.Decline:
 		if e.Reason.Text != "" {
-			return fmt.Errorf("%w: %s", ErrDeclined, printable(e.Reason.Text))
+			return &DeclinedError{e.Reason.Text}
 		}
 		return ErrDeclined
 	case jingle.Cancel:

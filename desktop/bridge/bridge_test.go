@@ -353,6 +353,42 @@ func TestFilesBetweenTwo(t *testing.T) {
 	}
 }
 
+// Both are told that there is no room, and nobody is said to have declined.
+func TestFilesForWhichThereIsNoRoom(t *testing.T) {
+	s := server(t)
+	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")
+	anna.sees(key("anna", "ben"))
+	ben.until("online", online)
+	set := ben.State().Settings
+	set.Quota = 3
+	ben.Do(state.Change{Settings: set})
+	ben.until("set", func(a state.App) bool { return a.Settings.Quota == 3 })
+	file := filepath.Join(anna.dir, "a.txt")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	for u, want := range map[*user]string{anna: "quota-there", ben: "quota"} {
+		x := u.until("over", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase.Over() }).Transfers[0]
+		if x.Phase != state.Broke || x.Problem == nil || x.Problem.Code != want {
+			t.Errorf("%+v, want %q", x, want)
+		}
+	}
+	owner := make(chan struct{})
+	ben.await(func() {
+		defer close(owner)
+		id := ben.app.Transfers[0].ID
+		full := fmt.Errorf("%w: %w", ft.ErrDeclined, &ft.RefusedError{Text: exchange.ErrDiskFull.Error(), Err: exchange.ErrDiskFull})
+		for err, want := range map[error]string{full: "no-room", &ft.DeclinedError{Text: exchange.ErrDiskFull.Error()}: "no-room-there"} {
+			ben.transferOver(id, nil, err, nil, "anna@example.org")
+			if p := ben.app.Transfers[0].Problem; p == nil || p.Code != want {
+				t.Errorf("%v is shown as %+v, want %q", err, p, want)
+			}
+		}
+	})
+	<-owner
+}
+
 // An image is offered with a small one, unless the user does not want that.
 func TestImagesAreOfferedWithAThumbnail(t *testing.T) {
 	s := server(t)

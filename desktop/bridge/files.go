@@ -88,9 +88,14 @@ func (b *Bridge) transferEvent(id string, e courier.Event, at *time.Time) {
 	}
 }
 
+// noRoom are the problems of who sends, by what a Carillon says that has no room
+// for an offer.
+var noRoom = map[string]string{exchange.ErrDiskFull.Error(): "no-room-there", courier.ErrQuota.Error(): "quota-there"}
+
 // transferOver shows how it ended. Owner only.
 func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, who string) {
 	over := state.TransferChanged{ID: id, Phase: state.Arrived}
+	var said *ft.DeclinedError
 	if err == nil && len(done.Failed()) > 0 {
 		err = &courier.IncompleteError{Files: done.Failed()}
 	}
@@ -101,10 +106,14 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 		over.Phase = state.Paused
 	case errors.Is(cause, errCancelled), errors.Is(err, exchange.ErrCancelled):
 		over.Phase = state.Cancelled
-	case errors.Is(err, ft.ErrDeclined):
-		over.Phase = state.Refused
 	case errors.Is(err, courier.ErrQuota):
 		over.Phase, over.Problem = state.Broke, &state.Problem{Code: "quota"}
+	case errors.Is(err, ft.ErrDeclined) && errors.Is(err, exchange.ErrDiskFull):
+		over.Phase, over.Problem = state.Broke, &state.Problem{Code: "no-room"}
+	case errors.As(err, &said) && noRoom[said.Text] != "":
+		over.Phase, over.Problem = state.Broke, &state.Problem{Code: noRoom[said.Text]}
+	case errors.Is(err, ft.ErrDeclined):
+		over.Phase = state.Refused
 	case b.ctx.Err() != nil:
 		return
 	default:

@@ -322,10 +322,10 @@ func (in *incoming) reserve(held int64, take bool) error {
 		}
 	}
 	if free >= 0 && size-held > free {
-		return &ft.RefusedError{Text: exchange.ErrDiskFull.Error()}
+		return &ft.RefusedError{Text: exchange.ErrDiskFull.Error(), Err: exchange.ErrDiskFull}
 	}
 	if over(total, size, r.cfg.Quota) || over(used, size, r.cfg.QuotaPerContact) {
-		return &ft.RefusedError{Text: ErrQuota.Error()}
+		return &ft.RefusedError{Text: ErrQuota.Error(), Err: ErrQuota}
 	}
 	if take {
 		in.reserved = size

@@ -40,7 +40,7 @@ func (d *desk) refused(in *incoming, want error) {
 	switch {
 	case want == nil && err != nil:
 		d.t.Errorf("%s of %s: %v", in.id.SID, in.peer(), err)
-	case want != nil && (!errors.As(err, &said) || said.Text != want.Error()):
+	case want != nil && (!errors.As(err, &said) || said.Text != want.Error() || !errors.Is(err, want)):
 		d.t.Errorf("%s of %s: got %v, want %v", in.id.SID, in.peer(), err, want)
 	}
 }
