@@ -379,7 +379,7 @@ func TestFilesForWhichThereIsNoRoom(t *testing.T) {
 		defer close(owner)
 		id := ben.app.Transfers[0].ID
 		full := fmt.Errorf("%w: %w", ft.ErrDeclined, &ft.RefusedError{Text: exchange.ErrDiskFull.Error(), Err: exchange.ErrDiskFull})
-		for err, want := range map[error]string{full: "no-room", &ft.DeclinedError{Text: exchange.ErrDiskFull.Error()}: "no-room-there"} {
+		for err, want := range map[error]string{full: "no-room", &ft.DeclinedError{Text: exchange.ErrDiskFull.Error()}: "no-room-there", &exchange.PeerError{Text: exchange.ErrDiskFull.Error()}: "no-room-there"} {
 			ben.transferOver(id, nil, err, nil, "anna@example.org")
 			if p := ben.app.Transfers[0].Problem; p == nil || p.Code != want {
 				t.Errorf("%v is shown as %+v, want %q", err, p, want)

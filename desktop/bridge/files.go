@@ -96,6 +96,7 @@ var noRoom = map[string]string{exchange.ErrDiskFull.Error(): "no-room-there", co
 func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, who string) {
 	over := state.TransferChanged{ID: id, Phase: state.Arrived}
 	var said *ft.DeclinedError
+	var gaveUp *exchange.PeerError
 	if err == nil && len(done.Failed()) > 0 {
 		err = &courier.IncompleteError{Files: done.Failed()}
 	}
@@ -112,6 +113,8 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 		over.Phase, over.Problem = state.Broke, &state.Problem{Code: "no-room"}
 	case errors.As(err, &said) && noRoom[said.Text] != "":
 		over.Phase, over.Problem = state.Broke, &state.Problem{Code: noRoom[said.Text]}
+	case errors.As(err, &gaveUp) && noRoom[gaveUp.Text] != "":
+		over.Phase, over.Problem = state.Broke, &state.Problem{Code: noRoom[gaveUp.Text]}
 	case errors.Is(err, ft.ErrDeclined):
 		over.Phase = state.Refused
 	case b.ctx.Err() != nil:

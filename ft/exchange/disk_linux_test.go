@@ -32,7 +32,7 @@ func TestWhatDoesNotFitIsRefusedBeforeItIsSent(t *testing.T) {
 	a, b := streams(t)
 	o := exchange(t, a, b, scan(t, filepath.Join(from, "f")), SendOptions{}, ReceiveOptions{Dir: to, Peer: "a"})
 	var said *PeerError
-	if !errors.Is(o.getErr, ErrDiskFull) || !errors.As(o.sendErr, &said) {
+	if !errors.Is(o.getErr, ErrDiskFull) || !errors.As(o.sendErr, &said) || said.Text != ErrDiskFull.Error() {
 		t.Errorf("receiver: %v, sender: %v; want a full disk, and to be told", o.getErr, o.sendErr)
 	}
 	if o.got.Wire != 0 {
@@ -60,7 +60,7 @@ func TestDiskThatBecomesFull(t *testing.T) {
 		}
 	}})
 	var said *PeerError
-	if !errors.Is(o.getErr, ErrDiskFull) || !errors.As(o.sendErr, &said) {
+	if !errors.Is(o.getErr, ErrDiskFull) || !errors.As(o.sendErr, &said) || said.Text != ErrDiskFull.Error() {
 		t.Fatalf("receiver: %v, sender: %v; want a full disk, and to be told", o.getErr, o.sendErr)
 	}
 	if _, err := os.Stat(filepath.Join(to, "f")); !errors.Is(err, fs.ErrNotExist) {

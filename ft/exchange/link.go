@@ -239,7 +239,10 @@ func farewell(body []byte) error {
 func text(err error) []byte {
 	var p *os.PathError
 	s := err.Error()
-	if errors.As(err, &p) {
+	switch {
+	case errors.Is(err, ErrDiskFull):
+		s = ErrDiskFull.Error() // whichever way the system says it
+	case errors.As(err, &p):
 		s = p.Err.Error()
 	}
 	return []byte(s[:min(len(s), maxTextSize)])
