@@ -121,7 +121,7 @@ func newCall(cfg Config) (*Call, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if c.sender != nil {
 		c.wg.Go(func() { c.sender.run(c.ctx) })
-		c.wg.Go(func() { readRTCP(readerOf(main.sender), c.reported) })
+		c.wg.Go(func() { readRTCP(main.sender, c.reported) })
 	}
 	if c.shower != nil {
 		c.wg.Go(func() { c.shower.run(c.ctx) })
@@ -129,11 +129,6 @@ func newCall(cfg Config) (*Call, error) {
 	}
 	go c.run()
 	return c, nil
-}
-
-// rtcpReader is pion's sender or receiver.
-type rtcpReader interface {
-	Read([]byte) (int, rtpAttributes, error)
 }
 
 // run is the goroutine that owns the call.
@@ -365,7 +360,7 @@ func (c *Call) track(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver)
 	}
 	c.receiver.wg.Go(func() { c.receiver.read(t) })
 	c.wg.Go(func() {
-		readRTCP(readerOf(r), func(p rtcp.Packet) {
+		readRTCP(r, func(p rtcp.Packet) {
 			if sr, ok := p.(*rtcp.SenderReport); ok {
 				c.lips.report(sr, t.Codec().ClockRate)
 			}

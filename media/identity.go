@@ -4,13 +4,18 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
+	"github.com/carillon-im/carillon/jingle/iceudp"
+	"github.com/carillon-im/carillon/media/internal/sdpmap"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -81,4 +86,27 @@ func (cfg Config) certificate() (webrtc.Certificate, error) {
 		return webrtc.Certificate{}, fmt.Errorf("make DTLS certificate: %w", err)
 	}
 	return *cert, nil
+}
+
+// fingerprint is the strongest of a transport, "" when there is none.
+func fingerprint(t iceudp.Transport) string {
+	f, err := sdpmap.PickFingerprint(&t)
+	if err != nil {
+		return ""
+	}
+	return f.Hash + " " + f.Value
+}
+
+// verification makes a short text of both keys: twelve digits, 40 bits of a
+// hash. Someone between the two would need as many tries as there are texts
+// while the call is being set up.
+func verification(local, remote iceudp.Transport) string {
+	keys := []string{fingerprint(local), fingerprint(remote)}
+	if keys[0] == "" || keys[1] == "" {
+		return ""
+	}
+	slices.Sort(keys)
+	sum := sha256.Sum256([]byte("carillon verification\n" + keys[0] + "\n" + keys[1]))
+	n := binary.BigEndian.Uint64(sum[:8]) % 1_000_000_000_000
+	return fmt.Sprintf("%04d %04d %04d", n/100_000_000, n/10_000%10_000, n%10_000)
 }

@@ -1,8 +1,6 @@
 package media
 
 import (
-	"fmt"
-
 	"github.com/carillon-im/carillon/jingle"
 	"github.com/carillon-im/carillon/jingle/rtp"
 )
@@ -99,32 +97,4 @@ func (c *Call) remoteHold(on bool) {
 	}
 	c.emit(RemoteHeld{on})
 	c.sayRemoteVideo()
-}
-
-// endError says in words why a session ended, nil when somebody just hung up.
-func endError(e jingle.Ended) error {
-	who := "we"
-	if e.Remote {
-		who = "the other side"
-	}
-	var text string
-	switch e.Reason.Condition {
-	case jingle.Success, jingle.Cancel, jingle.Decline, jingle.Busy, jingle.Gone, jingle.Expired, "":
-		return nil
-	case jingle.ConnectivityError, jingle.FailedTransport, jingle.UnsupportedTransports:
-		text = "no connection could be made or kept"
-	case jingle.SecurityError:
-		text = "the encryption could not be trusted"
-	case jingle.FailedApplication, jingle.MediaError, jingle.IncompatibleParameters, jingle.UnsupportedApplications:
-		text = "the media did not work"
-	case jingle.Timeout:
-		text = "no answer came"
-	default:
-		text = "something went wrong"
-	}
-	err := fmt.Errorf("%s ended the call with %s: %s", who, e.Reason.Condition, text)
-	if e.Reason.Text != "" {
-		err = fmt.Errorf("%w (%q)", err, e.Reason.Text)
-	}
-	return err
 }

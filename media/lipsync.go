@@ -53,9 +53,7 @@ func (l *lipSync) transit(ssrc, timestamp uint32, arrived time.Time) (time.Durat
 	if !ok || c.rate == 0 {
 		return 0, false
 	}
-	const toNTP = 2208988800 // seconds from 1900 to 1970
-	at := time.Unix(int64(c.ntp>>32)-toNTP, int64(c.ntp&0xffffffff)*int64(time.Second)>>32)
-	at = at.Add(time.Duration(int64(int32(timestamp-c.rtp)) * int64(time.Second) / int64(c.rate)))
+	at := fromNTP(c.ntp).Add(time.Duration(int64(int32(timestamp-c.rtp)) * int64(time.Second) / int64(c.rate)))
 	return arrived.Sub(at), true
 }
 

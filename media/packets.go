@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -42,3 +44,27 @@ func eachPacket(track *webrtc.TrackRemote, take func(h *rtp.Header, payload []by
 // transient reports whether reading a track may go on: pion returns an error
 // for a packet of a payload type that was not agreed.
 func transient(err error) bool { return errors.Is(err, webrtc.ErrCodecNotFound) }
+
+// readRTCP reads what comes about or with a stream, which also feeds pion's
+// report interceptors, until it ends.
+func readRTCP(r rtcpReader, report func(rtcp.Packet)) {
+	buf := make([]byte, receiveMTU)
+	for {
+		n, _, err := r.Read(buf)
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue
+		}
+		for _, p := range packets {
+			report(p)
+		}
+	}
+}
+
+// rtcpReader is pion's sender or receiver.
+type rtcpReader interface {
+	Read([]byte) (int, interceptor.Attributes, error)
+}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/carillon-im/carillon/media/audio"
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -123,27 +122,5 @@ func (r *audioReceiver) close() {
 	r.wg.Wait()
 	if jb := r.jitter.Load(); jb != nil {
 		jb.Close()
-	}
-}
-
-// readRTCP reads what comes about or with a stream, which also feeds pion's
-// report interceptors, until it ends. report may be nil.
-func readRTCP(read func([]byte) (int, error), report func(rtcp.Packet)) {
-	buf := make([]byte, receiveMTU)
-	for {
-		n, err := read(buf)
-		if err != nil {
-			return
-		}
-		if report == nil {
-			continue
-		}
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		for _, p := range packets {
-			report(p)
-		}
 	}
 }

@@ -1,30 +1,13 @@
 package media
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/media/audio"
-	"github.com/carillon-im/carillon/media/internal/sdpmap"
-	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 )
-
-type rtpAttributes = interceptor.Attributes
-
-// readerOf adapts pion's senders and receivers to readRTCP.
-func readerOf(r rtcpReader) func([]byte) (int, error) {
-	return func(b []byte) (int, error) {
-		n, _, err := r.Read(b)
-		return n, err
-	}
-}
 
 // A peerReport is what the peer said last about what it hears.
 type peerReport struct {
@@ -82,14 +65,6 @@ func (c *Call) reports(rs []rtcp.ReceptionReport, at time.Time) {
 	}
 }
 
-// compactNTP is the middle of an NTP timestamp. RFC 3550 §4
-func compactNTP(t time.Time) uint32 {
-	const toNTP = 2208988800 // seconds from 1900 to 1970
-	sec := uint64(t.Unix() + toNTP)
-	frac := uint64(t.Nanosecond()) << 32 / uint64(time.Second)
-	return uint32((sec<<32 | frac) >> 16)
-}
-
 func (c *Call) jitterConfig(a agreement) audio.JitterConfig {
 	return audio.JitterConfig{Decoders: a.decoders, MinDelay: c.cfg.MinDelay, MaxDelay: c.cfg.MaxDelay}
 }
@@ -121,13 +96,13 @@ func (c *Call) measure() {
 		s.LossIn = share(next.lost-c.last.lost, next.lost-c.last.lost+next.received-c.last.received)
 		s.Concealed = share(next.concealed-c.last.concealed, next.samples-c.last.samples)
 	}
-	if d := now.Sub(c.last.at).Seconds(); !c.last.at.IsZero() && d > 0 {
-		s.BitrateIn = float64(next.bytesIn-c.last.bytesIn) * 8 / d
-		s.BitrateOut = float64(next.bytesOut-c.last.bytesOut) * 8 / d
-	}
-	var seconds float64
+	var seconds float64 // since the last time
 	if !c.last.at.IsZero() {
 		seconds = now.Sub(c.last.at).Seconds()
+	}
+	if seconds > 0 {
+		s.BitrateIn = float64(next.bytesIn-c.last.bytesIn) * 8 / seconds
+		s.BitrateOut = float64(next.bytesOut-c.last.bytesOut) * 8 / seconds
 	}
 	c.last = next
 	c.report.mu.Lock()
@@ -149,29 +124,4 @@ func share(part, whole uint64) float64 {
 		return 0
 	}
 	return float64(part) / float64(whole)
-}
-
-// fingerprint is the strongest of a transport, "" when there is none.
-func fingerprint(remote iceudp.Transport) string {
-	f, err := sdpmap.PickFingerprint(&remote)
-	if err != nil {
-		return ""
-	}
-	return f.Hash + " " + f.Value
-}
-
-// verification makes a short text of both keys: twelve digits, 40 bits of a
-// hash. Someone between the two would need as many tries as there are texts
-// while the call is being set up.
-func verification(local, remote iceudp.Transport) string {
-	a, errA := sdpmap.PickFingerprint(&local)
-	b, errB := sdpmap.PickFingerprint(&remote)
-	if errA != nil || errB != nil {
-		return ""
-	}
-	keys := []string{a.Hash + " " + a.Value, b.Hash + " " + b.Value}
-	slices.Sort(keys)
-	sum := sha256.Sum256([]byte("carillon verification\n" + keys[0] + "\n" + keys[1]))
-	n := binary.BigEndian.Uint64(sum[:8]) % 1_000_000_000_000
-	return fmt.Sprintf("%04d %04d %04d", n/100_000_000, n/10_000%10_000, n%10_000)
 }

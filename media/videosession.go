@@ -132,7 +132,7 @@ func (c *Call) newTrack() *sendTrack {
 // readVideoRTCP reads what the peer says about our picture.
 func (c *Call) readVideoRTCP(sender *webrtc.RTPSender, t *sendTrack) {
 	c.wg.Go(func() {
-		readRTCP(readerOf(sender), func(p rtcp.Packet) { c.shower.feedback(p, t.source()) })
+		readRTCP(sender, func(p rtcp.Packet) { c.shower.feedback(p, t.source()) })
 	})
 }
 
@@ -827,7 +827,7 @@ func (c *Call) watch(cl *callLink, t *webrtc.TrackRemote, r *webrtc.RTPReceiver)
 	c.video.ssrc = uint32(t.SSRC())
 	c.watcher.wg.Go(func() { c.watcher.read(t, names, orientation, cl.link.WriteRTCP) })
 	c.wg.Go(func() {
-		readRTCP(readerOf(r), func(p rtcp.Packet) {
+		readRTCP(r, func(p rtcp.Packet) {
 			if sr, ok := p.(*rtcp.SenderReport); ok {
 				c.lips.report(sr, video.ClockRate)
 			}
