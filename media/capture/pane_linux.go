@@ -30,17 +30,11 @@ const (
 // for windows that are drawn by the processor in a roundabout way, for which a
 // moving picture is much.
 //
-// Its methods may be called by any goroutine. None waits for the display.
+// Its methods may be called by any goroutine. Only Close waits for the display.
 type Pane struct {
-	d            *display
-	log          *slog.Logger
+	easel
 	theirs, ours *latest
-	news         chan struct{} // has room for one
-	stop         chan struct{}
-	once         sync.Once
-	gone         atomic.Bool
 	lost         atomic.Bool // what was drawn has to be drawn again
-	wg           sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
 	place PanePlace
@@ -66,7 +60,7 @@ func OpenPane(window uint32, log *slog.Logger) (*Pane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pane{d: d, log: log, theirs: newLatest(), ours: newLatest(), news: make(chan struct{}, 1), stop: make(chan struct{})}
+	p := &Pane{easel: newEasel(d, log), theirs: newLatest(), ours: newLatest()}
 	if err := p.open(xproto.Window(window)); err != nil {
 		d.conn.Close()
 		return nil, fmt.Errorf("open a pane in a window: %w", err)
@@ -161,25 +155,6 @@ func pixelsOf(m *image.YCbCr) *image.RGBA {
 	out := image.NewRGBA(image.Rectangle{Max: m.Rect.Size()})
 	video.ToRGBA(out, m)
 	return out
-}
-
-// Close takes the pane away for good. A display that does not answer is waited
-// for no longer than a second; the pane goes once it does.
-func (p *Pane) Close() error {
-	p.end()
-	return soon(p.wg.Wait)
-}
-
-func (p *Pane) end() {
-	p.gone.Store(true)
-	p.once.Do(func() { close(p.stop) })
-}
-
-func (p *Pane) wake() {
-	select {
-	case p.news <- struct{}{}:
-	default:
-	}
 }
 
 func (p *Pane) run() {

@@ -19,17 +19,10 @@ const (
 	showClass = "carillon\x00Carillon\x00" // ICCCM §4.1.2.5
 )
 
-// A show is a Sink that is a window. One goroutine draws, another reads what the
-// server says.
+// A show is a Sink that is a window.
 type show struct {
-	d        *display
+	easel
 	pictures *latest
-	gone     atomic.Bool // closed, by the person or by us
-	stop     chan struct{}
-	once     sync.Once
-	wg       sync.WaitGroup
-	log      *slog.Logger
-	news     chan struct{} // has room for one; size changed, or what it shows was lost
 	size     atomic.Uint64 // width and height, as the server says last
 	mu       sync.Mutex    // held by Write
 
@@ -50,7 +43,7 @@ func openShow(log *slog.Logger) (video.Sink, error) {
 		d.conn.Close()
 		return nil, err
 	}
-	s := &show{d: d, pictures: newLatest(), stop: make(chan struct{}), news: make(chan struct{}, 1), log: log}
+	s := &show{easel: newEasel(d, log), pictures: newLatest()}
 	s.brush = brush{sharedMemory: newSharedMemory(d, log), depth: d.screen.RootDepth}
 	s.protocols, s.bye = d.atom("WM_PROTOCOLS"), d.atom("WM_DELETE_WINDOW")
 	s.wg.Go(s.run)
@@ -80,25 +73,6 @@ func (s *show) Write(f video.Frame) error {
 	s.pictures.put(video.Rotate(s.pictures.space(), f.Image, f.Rotation), 0)
 	s.wake()
 	return nil
-}
-
-func (s *show) wake() {
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
-}
-
-// Close takes the window away, as soon as the display answers.
-func (s *show) Close() error {
-	s.end()
-	return soon(s.wg.Wait)
-}
-
-// end has both goroutines return.
-func (s *show) end() {
-	s.gone.Store(true)
-	s.once.Do(func() { close(s.stop) })
 }
 
 func (s *show) run() {
