@@ -554,15 +554,15 @@ func (k *call) picture(p state.Picture, spec string) {
 		defer cancel()
 		source, err := k.openPicture(ctx, p, spec)
 		if err == nil {
+			k.tell(state.CallPictured{ID: k.id, Picture: p}) // now: it may end at once
 			if err = k.media.SetVideo(source); err != nil {
 				code = "video"
+				k.tell(state.CallPictured{ID: k.id}) // what was sent before has ended, too
 			}
 		}
 		if err != nil {
 			k.tell(state.WentWrong{Problem: state.Problem{Code: code, Detail: err.Error()}})
-			return
 		}
-		k.tell(state.CallPictured{ID: k.id, Picture: p})
 	})
 }
 

@@ -241,6 +241,28 @@ func TestWhatEndedIsTold(t *testing.T) {
 	}
 }
 
+// A picture that cannot be sent in the place of another ends that one, too.
+func TestAPictureThatIsNotTaken(t *testing.T) {
+	u := newUser(t, server(t), "anna")
+	u.until("online", online)
+	var k *call
+	u.owner(func() {
+		k = u.newCall(u.accounts["anna@example.org"], state.Call{Key: key("anna", "ben"), Phase: state.Running})
+	})
+	defer k.stop()
+	var err error
+	if k.media, err = media.NewCall(media.Config{Video: media.Video{Codecs: []video.Codec{}}}); err != nil {
+		t.Fatal(err)
+	}
+	defer k.media.Close()
+	k.tell(state.CallPictured{ID: k.id, Picture: state.Camera})
+	k.picture(state.Screen, "pattern:64x48")
+	a := u.until("it is said", func(a state.App) bool { return a.Problem != nil && a.Problem.Code == "video" })
+	if c, _ := a.Call(k.id); c.Picture != state.NoPicture {
+		t.Errorf("the app shows that it sends %q", c.Picture)
+	}
+}
+
 // The notices of calls that were missed are few, and go when they were looked at.
 func TestNoticesOfMissedCallsGo(t *testing.T) {
 	u := newUser(t, server(t), "anna")
