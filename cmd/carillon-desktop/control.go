@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"reflect"
-	"sync"
 
 	"fyne.io/fyne/v2"
 
@@ -65,19 +64,16 @@ func control(d *desk, path string) (stop func(), err error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			wg.Go(func() { serveControl(d, c) })
+			go serveControl(d, c) // it ends with the test that connected
 		}
-	})
-	return func() {
-		l.Close() // connections end with the test that made them
-	}, nil
+	}()
+	return func() { l.Close() }, nil
 }
 
 func serveControl(d *desk, c net.Conn) {

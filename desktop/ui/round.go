@@ -137,7 +137,7 @@ func (r *roundRenderer) Layout(size fyne.Size) {
 	b.count.Move(at.AddXY(b.size-w+3, -1+(16-h)/2))
 }
 
-// Tapped, TappedOnKey and the rest make it a button for mouse and keyboard.
+// Tapped and the rest make it a button for mouse and keyboard.
 func (b *round) Tapped(*fyne.PointEvent) {
 	if b.tips != nil {
 		b.tips.hide(b)
