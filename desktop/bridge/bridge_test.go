@@ -552,8 +552,28 @@ func (u *user) nothingLeft() {
 	})
 }
 
-// What nobody has answered when the app is quit is offered again when both are
-// there, and is shown once.
+// What is sent to somebody who is away waits for them.
+func TestFilesWaitForWhoIsAway(t *testing.T) {
+	s := server(t)
+	anna := newUser(t, s, "anna")
+	anna.until("knows that he is away", func(a state.App) bool {
+		c, ok := a.Contact(key("anna", "ben"))
+		return ok && online(a) && c.SeenByUs && c.Presence == state.Gone
+	})
+	file := filepath.Join(anna.dir, "a.txt")
+	if err := os.WriteFile(file, []byte("hello"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{file}})
+	waits := func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.WaitsFor }
+	anna.until("waits", waits)
+	ben := newUser(t, s, "ben")
+	x := ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 1 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
+	anna.until("waits for an answer", func(a state.App) bool { return a.Transfers[0].Phase == state.Offered })
+	ben.Do(state.TakeFiles{ID: x.ID})
+	anna.until("arrived", func(a state.App) bool { return a.Transfers[0].Phase == state.Arrived })
+}
+
 // An offer that nobody answered before its sender quit is one line when it comes again.
 func TestAnOfferThatComesAgainIsOneLine(t *testing.T) {
 	s := server(t)
@@ -575,6 +595,8 @@ func TestAnOfferThatComesAgainIsOneLine(t *testing.T) {
 	}
 }
 
+// What nobody has answered when the app is quit is offered again when both are
+// there, and is shown once.
 func TestAnOfferOutlivesTheApp(t *testing.T) {
 	s := server(t)
 	anna, ben := newUser(t, s, "anna"), newUser(t, s, "ben")

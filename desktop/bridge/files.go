@@ -67,7 +67,14 @@ func (b *Bridge) changeTransfer(id string, f func(*state.Transfer)) {
 func (b *Bridge) transferEvent(id string, e courier.Event, at *time.Time) {
 	switch e := e.(type) {
 	case courier.Offered:
-		b.await(func() { b.changeTransfer(id, func(t *state.Transfer) { t.Resumable = e.Offer.Resumable }) })
+		b.await(func() {
+			b.changeTransfer(id, func(t *state.Transfer) {
+				t.Resumable = e.Offer.Resumable
+				if t.Phase == state.WaitsFor {
+					t.Phase = state.Offered
+				}
+			})
+		})
 	case courier.Waiting:
 		b.tell(state.TransferChanged{ID: id, Phase: state.WaitsFor})
 	case courier.Happened:
@@ -120,7 +127,10 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 	case b.ctx.Err() != nil:
 		return
 	default:
-		over.Phase, over.Problem = state.Broke, b.problem(err, b.app.Name(state.Key{JID: who}))
+		if t, ok := b.app.Transfer(id); ok {
+			who = b.app.Name(t.Key)
+		}
+		over.Phase, over.Problem = state.Broke, b.problem(err, who)
 	}
 	if s := b.sends[id]; s != nil && over.Phase == state.Broke {
 		over.GivenUp = s.gaveUp

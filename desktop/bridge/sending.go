@@ -29,7 +29,7 @@ type sending struct {
 	// after the app was quit, and on the command line.
 	left outbox.Outgoing
 	// wait has it go on for as long as it takes: it was on its way when the app
-	// was quit.
+	// was quit, or they are away.
 	wait bool
 	// counted says that this run of the app is one of those in which it failed.
 	counted bool
@@ -72,7 +72,11 @@ func (b *Bridge) resume(id string, s *sending) {
 	}
 	ctx, stop := context.WithCancelCause(a.ctx)
 	s.stop = stop
-	b.apply(state.TransferChanged{ID: id, Phase: state.Offered})
+	phase := state.Offered
+	if b.isAway(s.key) {
+		phase, s.wait = state.WaitsFor, true
+	}
+	b.apply(state.TransferChanged{ID: id, Phase: phase})
 	left, wait := s.left, s.wait
 	a.goes(func() {
 		b.keepLeft(left)
@@ -135,6 +139,13 @@ func (b *Bridge) resume(id string, s *sending) {
 			b.forgetLeft(id, s)
 		})
 	})
+}
+
+// isAway reports whether somebody whose presence we see has no device online.
+// Owner only.
+func (b *Bridge) isAway(k state.Key) bool {
+	c, ok := b.app.Contact(k)
+	return ok && c.SeenByUs && c.Presence == state.Gone
 }
 
 // lasts reports whether a transfer that waits for as long as it takes ended with
