@@ -34,7 +34,6 @@
 // sent again; a picture that cannot be had is given up for the next key frame.
 // Pictures wait for their sound.
 //
-// Peers that do not restart ICE (Dino) are
-// given the time to come back and otherwise lost; calling again is up to the
-// user of this package.
+// Peers that do not restart ICE (Dino) are given the time to come back and
+// otherwise lost; calling again is up to the user of this package.
 package media

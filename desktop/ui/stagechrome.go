@@ -10,9 +10,9 @@ import (
 	"fyne.io/fyne/v2/widget"
 )
 
-// tick shows how long the call has been.
+// tick is called every second, and when the stage was drawn anew: the clock goes
+// on, and the buttons go from before a picture when nobody moves.
 func (s *stage) tick() {
-	// A picture is looked at without buttons before it.
 	if s.theirs.Visible() && !s.pad.Visible() && s.v.now().Sub(s.moved) >= chromeTime {
 		s.rest()
 	} else {
