@@ -10,10 +10,12 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"fyne.io/fyne/v2"
@@ -66,6 +68,8 @@ type desk struct {
 	file     config.File
 	store    *accounts.Store
 	shown    chan struct{} // closed when the window can be used
+	left     chan struct{} // closed when the toolkit has ended
+	ends     sync.Once
 	bell     *bell
 	asks     *dialog.FileDialog     // that is open; of the UI thread
 	last     string                 // folder of what was chosen last; of the UI thread
@@ -79,7 +83,7 @@ type desk struct {
 }
 
 func newDesk(o options, paths config.Paths, file config.File, store *accounts.Store, log *slog.Logger) *desk {
-	d := &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), bell: newBell(log)}
+	d := &desk{o: o, log: log, paths: paths, file: file, store: store, begin: time.Now(), shown: make(chan struct{}), left: make(chan struct{}), bell: newBell(log)}
 	d.dozer = newDozer(d.moves)
 	d.film = &film{log: log}
 	return d
@@ -106,7 +110,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		OnUI: d.dozer.do, Version: version(), Log: d.log,
 		Desktop: bridge.Desktop{
 			Raise: d.raise, Choose: d.choose, Open: d.open, Restyle: d.restyle, Notify: d.notify, Ring: d.bell.ring,
-			Film: d.film.show, Quit: d.app.Quit, Settle: d.settle,
+			Film: d.film.show, Quit: d.quit, Settle: d.settle,
 		},
 	}
 	if d.file.CAFile != "" {
@@ -177,11 +181,18 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		}
 		defer end()
 	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // at which the toolkit ends, too
+	go func() {
+		<-signals
+		d.watchEnd()
+	}()
 	if d.o.hidden {
 		d.app.Run()
 	} else {
 		d.window.ShowAndRun()
 	}
+	close(d.left)
 	d.mu.Lock()
 	n := d.notifier
 	d.mu.Unlock()
@@ -296,7 +307,34 @@ func (d *desk) close() {
 		}
 		return
 	}
+	d.quit()
+}
+
+// quit ends the app.
+func (d *desk) quit() {
+	d.watchEnd()
 	d.app.Quit()
+}
+
+// endTime is how long the toolkit may take to end.
+const endTime = 3 * time.Second
+
+// watchEnd ends the program where the toolkit does not. As its loop ends it waits
+// for a function that it may just have left in its queue (Fyne 2.8: runGL empties
+// that before runOnMainWithWait learns of it), and the window would be gone and
+// the account online with nobody to see it, whom a new start hands over to.
+func (d *desk) watchEnd() {
+	d.ends.Do(func() {
+		go func() {
+			select {
+			case <-d.left:
+			case <-time.After(endTime):
+				d.log.Warn("the toolkit does not end")
+				d.bridge.Close()
+				os.Exit(0)
+			}
+		}()
+	})
 }
 
 // settle follows after the last call. A window that was closed during one stays
@@ -305,7 +343,7 @@ func (d *desk) settle() {
 	d.reminded()
 	d.dozer.do(func() {
 		if d.leaves && len(d.bridge.State().Calls) == 0 {
-			d.app.Quit()
+			d.quit()
 		}
 	})
 	giveBack()
@@ -367,7 +405,7 @@ func (d *desk) tray() {
 	if !ok {
 		return
 	}
-	quit := fyne.NewMenuItem(ui.Say("shortcut.quit"), d.app.Quit)
+	quit := fyne.NewMenuItem(ui.Say("shortcut.quit"), d.quit)
 	quit.IsQuit = true
 	host.SetSystemTrayMenu(fyne.NewMenu("Carillon", fyne.NewMenuItem(ui.Say("tray.show"), d.raise), quit))
 }
