@@ -196,13 +196,13 @@ func (e *examination) connect(ctx context.Context, t target) bool {
 		return false
 	}
 	state := c.ConnectionState()
-	detail := fmt.Sprintf("%s, %s, reached in %d ms", t.how(), tls.VersionName(state.Version), reached.Milliseconds())
+	how, version, took := t.how(), tls.VersionName(state.Version), reached.Milliseconds()
 	left := time.Until(state.PeerCertificates[0].NotAfter)
 	if left < 7*24*time.Hour {
-		add(Warn, "login will fail then; tell the operator", "%s; the certificate expires in %d hours", detail, int(left.Hours()))
+		add(Warn, "login will fail then; tell the operator", "%s, %s, reached in %d ms; the certificate expires in %d hours", how, version, took, int(left.Hours()))
 		return true
 	}
-	add(OK, "", "%s", detail)
+	add(OK, "", "%s, %s, reached in %d ms", how, version, took)
 	return true
 }
 
