@@ -104,6 +104,14 @@ func arrows(t *testing.T, g *deptest.Graph) {
 		"./media/...":         "a view draws the state and knows nothing else",
 		"./ft/...":            "a view draws the state and knows nothing else",
 	})
+	g.ForbidDeps(t, "./desktop/access/...", map[string]string{
+		"fyne.io/fyne/v2/...": "screen readers are told values; who draws the window makes them",
+		"./desktop/ui/...":    "screen readers are told values; who draws the window makes them",
+		"./desktop/state/...": "it says what is in a window, whatever that is about",
+		"./signaling/...":     "it says what is in a window, whatever that is about",
+		"./media/...":         "it says what is in a window, whatever that is about",
+		"./ft/...":            "it says what is in a window, whatever that is about",
+	})
 	for _, lib := range []string{"./jingle/...", "./signaling/...", "./media/...", "./ft/...", "./turn/..."} {
 		g.ForbidDeps(t, lib, map[string]string{"./cmd/...": top, "./desktop/...": top, "./examples/...": top})
 	}
