@@ -19,6 +19,7 @@ type button struct {
 	v       *View
 	ring    *canvas.Rectangle
 	focused bool
+	fold    *fold // that it is the head of, or nil
 }
 
 func newButton(v *View, text string, tapped func()) *button {
@@ -74,6 +75,7 @@ func (b *button) Disabled() bool { return b.Button.Disabled() && !b.focused }
 
 func (b *button) TypedRune(r rune) { b.v.TypedRune(r) }
 func (b *button) TypedKey(k *fyne.KeyEvent) {
+	defer b.v.touch()
 	switch k.Name {
 	case fyne.KeySpace, fyne.KeyReturn, fyne.KeyEnter:
 		if !b.Button.Disabled() && b.OnTapped != nil {
@@ -87,8 +89,9 @@ func (b *button) TypedKey(k *fyne.KeyEvent) {
 // An entry is a field for text.
 type entry struct {
 	widget.Entry
-	v   *View
-	eye *round // of a password
+	v     *View
+	eye   *round // of a password
+	label string // what is to be written, where that is not what stands in the empty field
 	// key takes a key before the field does, and reports whether it did; may be nil.
 	key func(fyne.KeyName) bool
 }
@@ -129,6 +132,7 @@ func (e *entry) reads(on bool) {
 func (e *entry) FocusGained() { e.Entry.FocusGained(); e.v.reveal(e) }
 
 func (e *entry) TypedKey(k *fyne.KeyEvent) {
+	defer e.v.touch()
 	enter := k.Name == fyne.KeyReturn || k.Name == fyne.KeyEnter
 	switch {
 	case e.key != nil && e.key(k.Name):
@@ -142,6 +146,7 @@ func (e *entry) TypedKey(k *fyne.KeyEvent) {
 // TypedShortcut lets the shortcuts of the window work also while something is
 // written.
 func (e *entry) TypedShortcut(s fyne.Shortcut) {
+	defer e.v.touch()
 	if !e.v.shortcut(s) {
 		e.Entry.TypedShortcut(s)
 	}
@@ -163,6 +168,7 @@ func newChoice(v *View, options []string, changed func(string)) *choice {
 func (c *choice) FocusGained()     { c.Select.FocusGained(); c.v.reveal(c) }
 func (c *choice) TypedRune(r rune) { c.v.TypedRune(r) }
 func (c *choice) TypedKey(k *fyne.KeyEvent) {
+	defer c.v.touch()
 	switch k.Name {
 	case fyne.KeySpace, fyne.KeyUp, fyne.KeyDown, fyne.KeyLeft, fyne.KeyRight:
 		c.Select.TypedKey(k)
@@ -227,6 +233,7 @@ func (c *check) MouseMoved(*desktop.MouseEvent) { c.Check.MouseMoved(&desktop.Mo
 
 func (c *check) FocusGained() { c.Check.FocusGained(); c.v.reveal(c) }
 func (c *check) TypedKey(k *fyne.KeyEvent) {
+	defer c.v.touch()
 	switch k.Name {
 	case fyne.KeySpace: // comes as a letter too
 	case fyne.KeyReturn, fyne.KeyEnter:
@@ -255,6 +262,7 @@ func newFold(v *View, title string, detail fyne.CanvasObject) *fold {
 			v.focus(e) // for that it was opened
 		}
 	})
+	f.head.fold = f
 	f.head.Importance, f.head.Alignment = widget.LowImportance, widget.ButtonAlignLeading
 	f.root = rows(theme.Padding(), f.head, detail)
 	f.open(false)

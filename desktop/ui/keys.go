@@ -119,6 +119,7 @@ func (v *View) Writes() bool {
 
 // reveal scrolls what got the focus into sight.
 func (v *View) reveal(o fyne.CanvasObject) {
+	defer v.touch()
 	v.order = stops(v.top(), v.order[:0])
 	if v.stage.root.Visible() {
 		v.stage.wake()
@@ -149,6 +150,7 @@ func (v *View) reveal(o fyne.CanvasObject) {
 // attend keeps the focus at something that is there, after what is shown has
 // changed. What a call covered has it again when the call goes.
 func (v *View) attend() {
+	defer v.touch()
 	if v.canvas == nil {
 		return
 	}

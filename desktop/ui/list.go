@@ -20,14 +20,19 @@ type list struct {
 	marked bool
 	step   float32 // from one row to the next
 	chosen func(i int)
-	opened func(i int)    // by Return; nil is chosen
-	went   func(i int)    // at another row; may be nil
-	inRow  map[int]*round // the buttons of rows, by the row they were in last
+	opened func(i int)               // by Return; nil is chosen
+	went   func(i int)               // at another row; may be nil
+	inRow  map[int]*round            // the buttons of rows, by the row they were in last
+	shows  map[int]fyne.CanvasObject // what shows a row; see access.go
 }
 
 func newList(v *View, length func() int, create func() fyne.CanvasObject, update func(int, fyne.CanvasObject)) *list {
 	l := &list{v: v, step: create().MinSize().Height + theme.Padding()}
-	l.Length, l.CreateItem, l.UpdateItem = length, create, update
+	l.Length, l.CreateItem = length, create
+	l.UpdateItem = func(i int, o fyne.CanvasObject) {
+		l.nowShows(i, o)
+		update(i, o)
+	}
 	l.HideSeparators = true
 	l.OnSelected = func(i widget.ListItemID) {
 		l.UnselectAll()
@@ -110,6 +115,7 @@ func (l *list) Disable()       {}
 
 func (l *list) TypedRune(r rune) { l.v.TypedRune(r) }
 func (l *list) TypedKey(k *fyne.KeyEvent) {
+	defer l.v.touch()
 	l.marked = true
 	page := max(1, int(l.Size().Height/l.step)-1)
 	switch k.Name {

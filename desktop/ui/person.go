@@ -194,6 +194,7 @@ func (p *person) moreAs(c state.Contact, as string) {
 	name := newEntry(p.v)
 	name.SetText(oneLine(as))
 	name.SetPlaceHolder(c.JID)
+	name.label = tr("add.name")
 	_, known := p.v.app.Contact(c.Key)
 	content := rows(10, wrapped(tr("rename.text"), fyne.TextAlignLeading), name)
 	label := tr("rename.do")

@@ -185,6 +185,7 @@ func (b *round) FocusLost() {
 func (b *round) TypedRune(r rune) { b.v.TypedRune(r) }
 
 func (b *round) TypedKey(k *fyne.KeyEvent) {
+	defer b.v.touch()
 	switch {
 	case k.Name == fyne.KeySpace, k.Name == fyne.KeyReturn, k.Name == fyne.KeyEnter:
 		b.Tapped(nil)

@@ -51,6 +51,7 @@ func (r *row) FocusGained()                   { r.focused = true; r.update(); r.
 func (r *row) FocusLost()                     { r.focused = false; r.update() }
 func (r *row) TypedRune(k rune)               { r.v.TypedRune(k) }
 func (r *row) TypedKey(k *fyne.KeyEvent) {
+	defer r.v.touch()
 	switch k.Name {
 	case fyne.KeySpace, fyne.KeyReturn, fyne.KeyEnter:
 		r.tapped()

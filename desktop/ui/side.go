@@ -283,6 +283,7 @@ func (s *side) addContactAs(jid, as, from string) {
 	address.SetText(jid)
 	name.SetText(as)
 	address.SetPlaceHolder("alice@example.org")
+	address.label = tr("signin.address")
 	name.SetPlaceHolder(tr("add.name"))
 	accounts := make([]string, len(s.shown.Accounts))
 	for i, a := range s.shown.Accounts {

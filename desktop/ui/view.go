@@ -32,6 +32,9 @@ type View struct {
 	CloseDialog func()
 	// Pane shows pictures past the canvas; likewise. Nil is none.
 	Pane Pane
+	// Touched is called when something may look different, while somebody listens
+	// who does not see it; likewise. Nil is nobody.
+	Touched func()
 
 	send func(state.Command)
 	now  func() time.Time
@@ -159,6 +162,8 @@ func (v *View) Draw(a state.App) {
 
 // Tick lets the clocks of calls go on. It is called about once a second.
 func (v *View) Tick() {
+	v.heed()
+	defer v.touch()
 	if v.stage.root.Visible() {
 		v.stage.tick()
 		v.stage.pass()
@@ -213,7 +218,7 @@ func (v *View) Rebuild() *View {
 	default: // a window does not show n yet
 		n.resume = func() { n.focus(n.sheet.before); n.sheet.before = nil }
 	}
-	n.FullScreen, n.Pane = v.FullScreen, v.Pane // not before, likewise
+	n.FullScreen, n.Pane, n.Touched = v.FullScreen, v.Pane, v.Touched // not before, likewise
 	n.CloseDialog, n.rang = v.CloseDialog, v.rang
 	n.full, n.forCall = v.full, v.forCall
 	n.stage.drawFull()
@@ -324,6 +329,7 @@ func (v *View) Bind(c fyne.Canvas) {
 
 // TypedKey takes keys that nothing with the focus wanted.
 func (v *View) TypedKey(k *fyne.KeyEvent) {
+	defer v.touch()
 	switch {
 	case k.Name == fyne.KeyEscape:
 		switch {
