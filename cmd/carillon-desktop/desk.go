@@ -56,6 +56,7 @@ type desk struct {
 	begin  time.Time
 	dozer  *dozer
 	film   *film
+	voice  *voice // nil before the window was shown
 
 	mu       sync.Mutex
 	notifier *notify.Notifier // nil before it was needed, or where there is none
@@ -159,8 +160,14 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 	d.tray()
 	d.dark = d.app.Settings().ThemeVariant()
 	d.app.Settings().AddListener(func(s fyne.Settings) { d.restyled(s) })
-	d.app.Lifecycle().SetOnEnteredForeground(func() { d.front = true })
-	d.app.Lifecycle().SetOnExitedForeground(func() { d.front = false })
+	attend := func(front bool) {
+		d.front = front
+		if d.voice != nil {
+			d.voice.touched()
+		}
+	}
+	d.app.Lifecycle().SetOnEnteredForeground(func() { attend(true) })
+	d.app.Lifecycle().SetOnExitedForeground(func() { attend(false) })
 	d.app.Lifecycle().SetOnStarted(func() {
 		d.log.Info("window is there", "after", time.Since(d.begin))
 		if !d.o.hidden {
@@ -169,6 +176,7 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		// Making a window leaves much behind that is not needed again.
 		time.AfterFunc(settleTime, giveBack)
 		d.dozer.start()
+		d.voice = newVoice(d)
 		close(d.shown)
 	})
 	stop := d.serve(instance)
@@ -193,6 +201,9 @@ func (d *desk) run(instance *single.Instance, args []string) error {
 		d.window.ShowAndRun()
 	}
 	close(d.left)
+	if d.voice != nil {
+		d.voice.server.Close()
+	}
 	d.mu.Lock()
 	n := d.notifier
 	d.mu.Unlock()

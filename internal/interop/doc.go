@@ -3,5 +3,5 @@
 //
 // With the tag integration: calls between two of us through Prosody, over every
 // transport and over a network that breaks. With the tag interop: calls with
-// Dino.
+// Dino, and the app as screen readers know it.
 package interop

@@ -12,7 +12,8 @@ sway xwayland xdg-desktop-portal xdg-desktop-portal-wlr
 pipewire pipewire-bin wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 interop="pidgin dino-im libglib2.0-bin libglib2.0-dev libgstreamer1.0-dev sqlite3
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl
-glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core"
+glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core
+at-spi2-core gir1.2-atspi-2.0 python3-gi orca"
 
 want="$build $test $desktop"
 [ "${1:-}" = interop ] && want="$want $interop openssh-server openssh-client rsync" # scp and rsync: "make bench" compares with them
