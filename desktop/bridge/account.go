@@ -119,8 +119,13 @@ func (a *account) run() {
 		if errors.As(err, &auth) || errors.Is(err, accounts.ErrNoPassword) {
 			link = state.LoggedOut // trying again would not help and may lock the account
 		}
-		a.tell(link, a.b.problem(err, a.kept.JID))
+		p := a.b.problem(err, a.kept.JID)
+		if link == state.LoggedOut && p.Code == "wrong-password" {
+			p.Code = "logged-out" // it was the right one before
+		}
+		a.tell(link, p)
 		if link == state.LoggedOut {
+			a.apply(state.WentWrong{Problem: *p})
 			return
 		}
 		select {

@@ -7,7 +7,7 @@ import (
 )
 
 func (e Show) apply(a App) App {
-	a.Page, a.Stage = e.Page, false
+	a.Page, a.Stage, a.SignIn.JID = e.Page, false, ""
 	if e.Page == PageCalls {
 		a.History = slices.Clone(a.History)
 		for i := range a.History {
@@ -31,10 +31,15 @@ func (e StageShown) apply(a App) App { a.Stage = e.On && len(a.Calls) > 0; retur
 func (e Creating) apply(a App) App   { a.SignIn = SignIn{Create: e.On}; return a }
 func (SigningIn) apply(a App) App    { a.SignIn.Busy, a.SignIn.Problem = true, nil; return a }
 
+func (e SigningInAgain) apply(a App) App {
+	a.Page, a.Stage, a.SignIn = PageSignIn, false, SignIn{JID: e.JID}
+	return a
+}
+
 func (e SignedIn) apply(a App) App {
 	a.SignIn.Busy, a.SignIn.Problem = false, e.Problem
 	if e.Problem == nil {
-		a.SignIn = SignIn{}
+		a.SignIn, a.Problem = SignIn{}, nil // which may have said that it is to be done
 		if a.Page == PageSignIn {
 			a.Page = PageContacts
 		}
@@ -47,7 +52,25 @@ func (e AccountChanged) apply(a App) App {
 		a.Selected.Account = e.Account.JID // a link was opened before there was an account
 	}
 	a.Accounts = put(a.Accounts, e.Account, func(x Account) bool { return x.JID == e.Account.JID })
+	if e.Account.Link == LoggedOut { // nobody tells us any more who is there
+		a.Contacts = slices.Clone(a.Contacts)
+		for i, c := range a.Contacts {
+			if c.Account == e.Account.JID {
+				a.Contacts[i].Presence, a.Contacts[i].Status = Gone, ""
+			}
+		}
+	}
 	return a.reasons(e.Account.JID)
+}
+
+// AsksAgain returns the account that a problem is about, if the server does not
+// take what is kept of it to log in.
+func (a App) AsksAgain(p *Problem) (Account, bool) {
+	if p == nil {
+		return Account{}, false
+	}
+	own, ok := a.Account(p.Who)
+	return own, ok && own.Link == LoggedOut
 }
 
 func (e AccountRemoved) apply(a App) App {

@@ -27,6 +27,8 @@ type (
 
 // Of accounts and people.
 type (
+	// SigningInAgain shows where the password of an account is given anew.
+	SigningInAgain struct{ JID string }
 	// SigningIn says that it is tried.
 	SigningIn struct{}
 	// SignedIn says that it went well (nil) or why not.

@@ -243,7 +243,8 @@ type Text struct {
 
 // A SignIn is the first page.
 type SignIn struct {
-	Create  bool // make a new account rather than sign in to one
+	Create  bool   // make a new account rather than sign in to one
+	JID     string // the account that asks for its password again; empty is a new one
 	Busy    bool
 	Problem *Problem
 }

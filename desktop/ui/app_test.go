@@ -118,6 +118,12 @@ func running(a state.App) state.App {
 	return a
 }
 
+// signedOut is a with an account whose password is not taken any more.
+func signedOut(a state.App) state.App {
+	p := state.Problem{Code: "logged-out", Who: own, Detail: "wrong password for anna@example.org"}
+	return a.Apply(state.AccountChanged{Account: state.Account{JID: own, Link: state.LoggedOut, Problem: &p}}).Apply(state.WentWrong{Problem: p})
+}
+
 // notSeen is a with somebody who does not show when they are online.
 func notSeen(a state.App) state.App {
 	c, _ := a.Contact(key("chiara@example.net"))

@@ -22,7 +22,8 @@ type notices struct {
 	again  *button
 	key    state.Key
 	video  bool
-	over   bool // it lies over a call
+	asks   string // the account that asks for its password again, or none
+	over   bool   // it lies over a call
 	shown  [2]any
 }
 
@@ -32,7 +33,14 @@ const overCall = 132
 
 func newNotices(v *View) *notices {
 	n := &notices{v: v, text: wrapped("", fyne.TextAlignLeading), detail: small("")}
-	n.again = newButton(v, tr("call.again"), func() { v.look(state.Dismissed{}); v.send(state.PlaceCall{Key: n.key, Video: n.video}) })
+	n.again = newButton(v, tr("call.again"), func() {
+		v.look(state.Dismissed{})
+		if n.asks != "" {
+			v.look(state.SigningInAgain{JID: n.asks})
+		} else {
+			v.send(state.PlaceCall{Key: n.key, Video: n.video})
+		}
+	})
 	n.again.Importance = widget.HighImportance
 	shut := newRound(v, iconClose, 30, "", colorMuted, tr("dismiss"), func() { v.look(state.Dismissed{}) })
 	back := canvas.NewRectangle(paint(theme.ColorNameOverlayBackground))
@@ -59,11 +67,17 @@ func (n *notices) draw(a state.App, stage bool) {
 	n.shown = now
 	show(n.root, a.Problem != nil || a.Flash != nil)
 	n.again.Hide()
+	n.asks = ""
 	detail := ""
 	switch {
 	case a.Problem != nil:
 		say(n.text, problem(*a.Problem))
 		detail = a.Problem.Detail
+		if own, ok := a.AsksAgain(a.Problem); ok {
+			n.asks = own.JID
+			n.again.SetText(tr("settings.again"))
+			n.again.Show()
+		}
 	case a.Flash != nil:
 		f := a.Flash
 		n.key, n.video = f.Key, f.Video

@@ -31,6 +31,8 @@ func scenes() []scene {
 		{"calls", people().Apply(state.Show{Page: state.PageCalls}), nil},
 		{"transfers", files(people()).Apply(state.Show{Page: state.PageTransfers}), nil},
 		{"settings", people().Apply(state.Show{Page: state.PageSettings}), nil},
+		{"signed out", signedOut(people()).Apply(state.Show{Page: state.PageSettings}), nil},
+		{"signing in again", signedOut(people()).Apply(state.SigningInAgain{JID: own}), nil},
 		{"doctor", people().Apply(state.Show{Page: state.PageDoctor}), nil},
 		{"incoming", calling(people(), state.Call{ID: "1", Key: ben, Incoming: true, Video: true, Phase: state.Rings}), nil},
 		{"call", running(people()), func(d *desk) { d.stage.switchDetails(); d.stage.pad.Show() }},

@@ -219,9 +219,15 @@ func (s *settings) draw(a state.App) {
 	show(s.levels, live)
 	s.micLevel.set(mic)
 	s.earLevel.set(ear)
+	said := func(x state.Account) string {
+		if x.Link == state.LoggedOut && x.Problem != nil {
+			return problem(*x.Problem)
+		}
+		return ""
+	}
 	var who []string
 	for _, x := range a.Accounts {
-		who = append(who, x.JID+string(x.Link))
+		who = append(who, x.JID+string(x.Link)+said(x))
 	}
 	if !same(who, s.who) {
 		s.who = who
@@ -231,6 +237,14 @@ func (s *settings) draw(a state.App) {
 			out.Importance = widget.LowImportance
 			s.accounts.Add(border(nil, nil, newAvatar(34).show(x.JID, x.JID, linkColor(x.Link), paint(colorCard)), out,
 				padding(vcentre(rows(0, newLine(x.JID, textNormal, theme.ColorNameForeground), newLine(tr("link."+string(cmpOr(x.Link, "connecting"))), textSmall, colorMuted))), 0, 0, 8, 4)))
+			if x.Link == state.LoggedOut {
+				again := newButton(s.v, tr("settings.again"), func() { s.v.look(state.SigningInAgain{JID: x.JID}) })
+				again.Importance = widget.HighImportance
+				text := wrapped(said(x), fyne.TextAlignLeading)
+				text.Importance = widget.DangerImportance
+				s.accounts.Add(text)
+				s.accounts.Add(container.NewHBox(again))
+			}
 		}
 	}
 }

@@ -150,8 +150,9 @@ func (s *side) draw(a state.App) {
 		text, tint := tr("link."+string(cmpOr(own.Link, "connecting"))), colorMuted
 		if own.Link == state.Offline || own.Link == state.LoggedOut {
 			tint = theme.ColorNameError
-			// That it is tried again says more than an error without words.
-			if own.Problem != nil && (own.Link == state.LoggedOut || explained(*own.Problem)) {
+			// That it is tried again says more than an error without words, and what
+			// to do about a login is said where it is done.
+			if own.Problem != nil && own.Link == state.Offline && explained(*own.Problem) {
 				text = problem(*own.Problem)
 			}
 		}

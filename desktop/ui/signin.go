@@ -90,6 +90,11 @@ func (s *signIn) render(n state.SignIn, accounts int) {
 		s.again.SetText("")
 	}
 	turned := s.shown.Create != n.Create
+	if n.JID != "" && n.JID != s.shown.JID {
+		s.address.SetText(n.JID)
+		s.password.SetText("")
+		turned = true
+	}
 	s.shown, s.account = n, accounts
 	title, text, do, other := "signin.title", "signin.text", "signin.do", "signin.create"
 	if n.Create {
@@ -142,6 +147,7 @@ func (s *signIn) like(o *signIn) {
 		x[0].SetText(x[1].Text)
 	}
 	s.more.open(o.more.isOpen())
+	s.shown.JID = o.shown.JID // which is typed there already
 }
 
 func (s *signIn) submit() {

@@ -195,7 +195,7 @@ func (v *View) Rebuild() *View {
 	n.Draw(v.app)
 	n.stage.like(v.stage)
 	n.canvas = v.canvas // not before: its window does not show n yet
-	n.turned = v.turned
+	n.turned, n.asks = v.turned, v.asks
 	if v.stage.details.root.Visible() {
 		n.stage.switchDetails()
 	}

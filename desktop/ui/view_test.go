@@ -893,3 +893,27 @@ func TestTheBarIsAboutTheCallThatWaits(t *testing.T) {
 	d.bar.hang.Tapped(nil)
 	d.expect(t, state.HangUp{ID: "1"})
 }
+
+// An account whose password was changed is signed in to again, where signing out
+// would forget what is kept of it.
+func TestAPasswordThatIsNotTakenAnyMore(t *testing.T) {
+	d := newDesk(t, "light", signedOut(people()).Apply(state.Show{Page: state.PageSettings}))
+	if !strings.Contains(strings.Join(d.words(), "\n"), tr("problem.logged-out")) || d.notices.again.Text != tr("settings.again") || !d.notices.again.Visible() {
+		t.Errorf("it says %q", d.words())
+	}
+	d.notices.again.OnTapped()
+	d.expect(t, state.Look{Event: state.Dismissed{}}, state.Look{Event: state.SigningInAgain{JID: own}})
+	d.Draw(d.app.Apply(state.Dismissed{}).Apply(state.SigningInAgain{JID: own}))
+	d.settled()
+	if d.signIn.address.Text != own || d.focusedOn() != fyne.Focusable(d.signIn.password) {
+		t.Errorf("it asks for %q, and the keyboard is at a %T", d.signIn.address.Text, d.focusedOn())
+	}
+	if c, _ := d.app.Contact(key("ben@example.org")); c.Presence != state.Gone {
+		t.Errorf("somebody is shown as %q by a server that tells nothing", c.Presence)
+	}
+	// Another account begins with an empty page.
+	d.Draw(d.app.Apply(state.Show{Page: state.PageSignIn}))
+	if d.app.SignIn.JID != "" {
+		t.Error("another account is taken for that one")
+	}
+}
