@@ -82,6 +82,9 @@ func (e AccountRemoved) apply(a App) App {
 	if a.Selected.Account == e.JID {
 		a.Selected = Key{}
 	}
+	if len(a.Accounts) == 0 {
+		a.Page, a.Search = PageContacts, "" // whoever comes next begins anew
+	}
 	return a
 }
 

@@ -156,6 +156,13 @@ func TestWhoALinkNames(t *testing.T) {
 	}
 }
 
+func TestWhoSignsInNextBeginsAnew(t *testing.T) {
+	a := after(append(online(), Searched{"bob"}, Show{PageSettings}, AccountRemoved{own})...)
+	if a.Page != PageContacts || a.Search != "" {
+		t.Errorf("page %q, search %q", a.Page, a.Search)
+	}
+}
+
 func TestNothingIsSaidAboutOurOwnCancelling(t *testing.T) {
 	a := after(CallBegan{Call{ID: "1", Key: bob, Phase: Dialing}}, CallEnded{ID: "1", Outcome: Retracted})
 	if a.Flash != nil {

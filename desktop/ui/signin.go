@@ -86,8 +86,9 @@ func (s *signIn) draw(a state.App) {
 
 func (s *signIn) render(n state.SignIn, accounts int) {
 	if s.shown.Busy && !n.Busy && n.Problem == nil {
-		s.password.SetText("")
-		s.again.SetText("")
+		for _, e := range []*entry{s.address, s.password, s.again, s.server} {
+			e.SetText("") // of the next account nothing is known
+		}
 	}
 	turned := s.shown.Create != n.Create
 	if n.JID != "" && n.JID != s.shown.JID {

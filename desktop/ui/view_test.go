@@ -220,10 +220,11 @@ func TestWhatIsTypedAtTheFirstStart(t *testing.T) {
 	d.signIn.submit()
 	d.expect(t) // once is enough
 	d.Draw(d.app.Apply(state.SignedIn{}))
-	if d.signIn.password.Text != "" {
-		t.Error("the password stays in the field")
+	if d.signIn.password.Text != "" || d.signIn.address.Text != "" {
+		t.Error("what was typed stays in the fields, and the next account is written into it")
 	}
 	d.Draw(d.app.Apply(state.Creating{On: true}))
+	test.Type(d.signIn.address, "anna@example.org")
 	test.Type(d.signIn.password, "one")
 	test.Type(d.signIn.again, "another")
 	test.Tap(d.signIn.do)
