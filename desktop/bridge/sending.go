@@ -74,7 +74,10 @@ func (b *Bridge) resume(id string, s *sending) {
 	s.stop = stop
 	phase := state.Offered
 	if b.isAway(s.key) {
-		phase, s.wait = state.WaitsFor, true
+		phase = state.WaitsFor
+		if !s.wait { // it is sent in this run, and the starts after it count
+			s.wait, s.counted = true, true
+		}
 	}
 	b.apply(state.TransferChanged{ID: id, Phase: phase})
 	left, wait := s.left, s.wait
