@@ -453,6 +453,7 @@ func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 				}
 				take(l)
 			}, d.window)
+			o.SetTitleText(ui.Say("choose.folder"))
 			d.showDialog(o)
 			return
 		}
@@ -464,6 +465,7 @@ func (d *desk) choose(ctx context.Context, folder bool) ([]string, error) {
 			defer r.Close()
 			take(r.URI())
 		}, d.window)
+		o.SetTitleText(ui.Say("choose.file"))
 		d.showDialog(o)
 	})
 	select {

@@ -69,6 +69,7 @@ func used(t *testing.T) map[string]bool {
 	add("path.", string(state.PathDirect), string(state.PathNAT), string(state.PathRelay))
 	add("quality.", string(state.Good), string(state.Fair), string(state.Poor))
 	add("theme.", "system", "light", "dark")
+	add("choose.", "file", "folder") // dialogs of whoever has the window
 	add("doctor.", "ok", "warn", "fail", "skip")
 	add("details.", detailNames...)
 	add("files.", string(state.Paused), string(state.WaitsFor), string(state.Cancelled), string(state.Refused))
