@@ -184,14 +184,28 @@ func (e *examination) connect(ctx context.Context, t target) bool {
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(deadline)
 	}
+	silent := func(err error) bool {
+		var n net.Error
+		if !errors.As(err, &n) || !n.Timeout() {
+			return false
+		}
+		add(Warn, "the server is too busy, or it is another program", "connected, but nothing is answered")
+		return true
+	}
 	if !t.direct {
 		if err := startTLS(conn, e.Account.Domainpart()); err != nil {
+			if silent(err) {
+				return false
+			}
 			add(Warn, "without encryption we do not log in", "STARTTLS: %v", err)
 			return false
 		}
 	}
 	c := tls.Client(conn, &tls.Config{ServerName: e.Account.Domainpart(), RootCAs: e.roots(), NextProtos: []string{"xmpp-client"}, MinVersion: tls.VersionTLS12})
 	if err := c.HandshakeContext(ctx); err != nil {
+		if silent(err) {
+			return false
+		}
 		add(Warn, "if the server has a private certificate authority, name it with --ca-file", "%s: %v", t.how(), err)
 		return false
 	}

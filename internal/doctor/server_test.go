@@ -110,6 +110,26 @@ func TestConnect(t *testing.T) {
 	}
 }
 
+// A server that takes connections and says nothing is not called one without
+// encryption.
+func TestConnectToAServerThatSaysNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the system takes connections that nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, direct := range []bool{false, true} {
+		got := checks(Config{}, func(e *examination) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			e.connect(ctx, target{"127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port), direct})
+		})
+		if len(got) != 1 || got[0].Status != Warn || got[0].Detail != "connected, but nothing is answered" {
+			t.Errorf("direct %v: checks = %+v", direct, got)
+		}
+	}
+}
+
 func TestStartTLSReadsNothingOfWhatFollows(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
