@@ -347,7 +347,10 @@ func TestFilesBetweenTwo(t *testing.T) {
 	anna.Do(state.SendFiles{Key: key("anna", "ben"), Paths: []string{filepath.Join(dir, "1", "photo.jpg")}})
 	x = ben.until("offered", func(a state.App) bool { return len(a.Transfers) == 2 && a.Transfers[0].Phase == state.Offered }).Transfers[0]
 	ben.Do(state.RefuseFiles{ID: x.ID})
-	anna.until("refused", func(a state.App) bool { return a.Transfers[0].Phase == state.Refused })
+	a := anna.until("refused", func(a state.App) bool { return a.Transfers[0].Phase == state.Refused })
+	if p := a.Problem; p == nil || p.Code != "declined" || p.Who != "ben@example.org" || p.Detail != "photo.jpg" {
+		t.Errorf("who looks at nothing of it is told %+v", p)
+	}
 	if _, err := os.Stat(filepath.Join(ben.dir, "received", "photo.jpg")); err == nil {
 		t.Error("a refused file is there")
 	}

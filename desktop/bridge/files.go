@@ -137,6 +137,29 @@ func (b *Bridge) transferOver(id string, done *courier.Done, err, cause error, w
 	}
 	b.apply(over)
 	b.keep(id)
+	b.tellSender(id)
+}
+
+// tellSender says that what our user sent was not taken, where they do not look at
+// it: files are dropped on a name, and nothing else is opened. Owner only.
+func (b *Bridge) tellSender(id string) {
+	t, ok := b.app.Transfer(id)
+	s := b.sends[id]
+	looks := !b.app.Stage && (b.app.Page == state.PageTransfers || b.app.Page == state.PageContacts && b.app.Selected == t.Key)
+	if !ok || s == nil || s.wait || looks {
+		return
+	}
+	p := state.Problem{Code: "declined", Who: b.app.Name(t.Key), Detail: strings.Join(t.Names, ", ")}
+	switch {
+	case t.Phase == state.Broke && t.Problem != nil:
+		p.Code = t.Problem.Code
+		if p.Code == "failed" { // there is no other word for it than its own
+			p.Detail = t.Problem.Detail
+		}
+	case t.Phase != state.Refused:
+		return
+	}
+	b.apply(state.WentWrong{Problem: p})
 }
 
 // interrupt pauses or cancels a transfer. Owner only.
