@@ -1,9 +1,15 @@
 package stream
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"testing"
+
+	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/stanza"
 )
 
 func TestCountersWrapAround(t *testing.T) {
@@ -163,4 +169,28 @@ func FuzzCounting(f *testing.F) {
 			t.Fatalf("handled %v of %d", got, len(next))
 		}
 	})
+}
+
+// A request that nobody waits for any more is taken back unless it was sent; but
+// who closes lets it go out, and waits for nothing.
+func TestRequestsOfWhoCloses(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		left  int
+	}{{errors.New("changed my mind"), 0}, {net.ErrClosed, 1}} {
+		s := New(Config{JID: jid.MustParse("a@example.org")}, Handler{})
+		s.phase = phaseRunning // without a connection that would send it
+		wait, err := s.Ask(t.Context(), jid.MustParse("b@example.org"), stanza.SetIQ, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(tt.cause)
+		if _, err := wait(ctx); !errors.Is(err, tt.cause) {
+			t.Errorf("got %v, want %v", err, tt.cause)
+		}
+		if len(s.out.items) != tt.left || len(s.waiting) != 0 {
+			t.Errorf("%v: %d requests are to be sent and %d are waited for, want %d and none", tt.cause, len(s.out.items), len(s.waiting), tt.left)
+		}
+	}
 }

@@ -210,8 +210,16 @@ func (s *Stream) wait(ctx context.Context, id string, w *waiter) (*Stanza, error
 		}
 		return r.st, nil
 	case <-ctx.Done():
-		s.forget(id, w)
-		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), context.Cause(ctx))
+		if err := context.Cause(ctx); !errors.Is(err, net.ErrClosed) {
+			s.forget(id, w)
+			return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), err)
+		}
+		// Whoever closes waits for no answer, and what was said goes out all the
+		// same: a session that was declined a moment ago is not left waiting.
+		s.mu.Lock()
+		delete(s.waiting, id)
+		s.mu.Unlock()
+		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), net.ErrClosed)
 	case <-s.ctx.Done(): // a handler must not wait for what waits for the handler
 		s.forget(id, w)
 		s.mu.Lock()
