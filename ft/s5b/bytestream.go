@@ -25,7 +25,7 @@ func (Carrier) Method() string { return s5b.NSBytestreams }
 func (Carrier) DialStream(ctx context.Context, env ft.Env, sid string) (ft.Stream, error) {
 	n := &negotiation{
 		env: env, role: jingle.Initiator, log: env.Log().With("carrier", "s5b"), sid: sid,
-		infos: make(chan jingle.Transport, 4), taken: make(map[string]net.Conn), arrive: make(chan struct{}, 1),
+		infos: make(chan jingle.Transport, 4), arrive: make(chan struct{}, 1),
 	}
 	defer n.Close()
 	own, err := n.Local(ctx)

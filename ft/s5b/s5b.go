@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -34,6 +35,7 @@ const (
 	stagger        = 200 * time.Millisecond // between tries, best first
 	proxyTimeout   = 5 * time.Second        // to find the proxies of our server
 	nudge          = 100 * time.Millisecond // between the pings through a proxy
+	settleTime     = 500 * time.Millisecond // for the peer to close the connections that it does not use
 )
 
 // Carrier makes negotiations. Its zero value is ready to use.
@@ -52,7 +54,6 @@ func (Carrier) New(env ft.Env, role jingle.Role) (ft.Negotiation, error) {
 		infos:  make(chan jingle.Transport, 4), // used or error, activated or proxy-error
 		offer:  make(chan *s5b.Transport, 1),
 		signal: make(chan *s5b.Transport, 4),
-		taken:  make(map[string]net.Conn),
 		arrive: make(chan struct{}, 1),
 	}, nil
 }
@@ -71,8 +72,65 @@ type negotiation struct {
 	mine     []s5b.Candidate
 	listener net.Listener
 	closed   bool
-	taken    map[string]net.Conn // incoming, by remote address
-	arrive   chan struct{}       // something was put into taken
+	taken    []*guest      // in the order in which they came
+	greeting int           // connections in their handshake
+	arrive   chan struct{} // one came, or does something
+	watchers sync.WaitGroup
+}
+
+// A guest is a connection that the peer made to a candidate of ours. Of several
+// it uses one and closes the others.
+//
+// interop Psi 1.5: connects to all hosts at once and keeps what is ready first.
+type guest struct {
+	*net.TCPConn
+	moved chan struct{} // closed when it said something or was closed
+	said  []byte        // its first byte, after moved
+}
+
+// watch waits for what the peer does with it.
+func (g *guest) watch(arrive chan<- struct{}) {
+	var b [1]byte
+	if n, _ := g.Read(b[:]); n > 0 {
+		g.said = b[:]
+	}
+	close(g.moved)
+	select {
+	case arrive <- struct{}{}:
+	default:
+	}
+}
+
+// gone reports whether the peer closed it without a word.
+func (g *guest) gone() bool {
+	select {
+	case <-g.moved:
+		return len(g.said) == 0
+	default:
+		return false
+	}
+}
+
+// sends reports whether the peer said something on it.
+func (g *guest) sends() bool {
+	select {
+	case <-g.moved:
+		return len(g.said) > 0
+	default:
+		return false
+	}
+}
+
+// take ends the watch.
+func (g *guest) take() ft.Stream {
+	g.SetReadDeadline(time.Unix(1, 0))
+	<-g.moved
+	g.SetReadDeadline(time.Time{})
+	s := newStream(g.TCPConn, "host", "host")
+	if len(g.said) > 0 {
+		return &begun{s.(*stream), g.said}
+	}
+	return s
 }
 
 func (n *negotiation) Infos() <-chan jingle.Transport { return n.infos }
@@ -159,15 +217,16 @@ func (n *negotiation) Remote(rt jingle.Transport) error {
 // Close stops listening and drops what came in.
 func (n *negotiation) Close() error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.closed = true
 	if n.listener != nil {
 		n.listener.Close()
 	}
-	for _, c := range n.taken {
-		c.Close()
+	for _, g := range n.taken {
+		g.Close()
 	}
-	clear(n.taken)
+	n.taken = nil
+	n.mu.Unlock()
+	n.watchers.Wait()
 	return nil
 }
 
@@ -284,20 +343,63 @@ func (n *negotiation) incoming(ctx context.Context, c *s5b.Candidate) (ft.Stream
 		n.infos <- &s5b.Transport{SID: n.sid, Activated: &s5b.CID{CID: c.CID}}
 		return newStream(conn, "proxy", "host"), nil
 	}
+	settled := false
 	for {
-		n.mu.Lock()
-		for key, conn := range n.taken {
-			delete(n.taken, key)
-			n.mu.Unlock()
-			return newStream(conn, "host", "host"), nil
+		g, waiting := n.guest(settled)
+		if g != nil {
+			return g.take(), nil
 		}
-		n.mu.Unlock()
+		var settle <-chan time.Time
+		if waiting {
+			settle = time.After(settleTime)
+		}
 		select {
 		case <-n.arrive:
+		case <-settle:
+			settled = true
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w over SOCKS5: the connection that the peer uses does not come: %w", ft.ErrNoPath, context.Cause(ctx))
 		}
 	}
+}
+
+// guest hands over the connection that the peer uses: one on which it sends, the
+// only one that is open, or the first that came once they had time to settle;
+// and where it has closed all, one of them: it had all that it wanted, of an
+// empty file. Otherwise it says whether there are any.
+func (n *negotiation) guest(settled bool) (g *guest, waiting bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var open []*guest
+	for _, x := range n.taken {
+		switch {
+		case x.sends():
+			g = x
+		case !x.gone():
+			open = append(open, x)
+		}
+	}
+	all := n.greeting == 0 // that it made are here
+	switch {
+	case g != nil:
+	case len(open) == 1 && all, len(open) > 0 && settled:
+		g = open[0]
+	case len(open) == 0 && len(n.taken) > 0 && all:
+		g = n.taken[0]
+	default:
+		return nil, len(n.taken) > 0
+	}
+	n.taken = slices.DeleteFunc(n.taken, func(x *guest) bool { return x == g })
+	return g, false
+}
+
+// full makes room for one more, and reports whether there is none. n.mu is held.
+func (n *negotiation) full() bool {
+	if i := slices.IndexFunc(n.taken, (*guest).gone); i >= 0 && len(n.taken) >= maxPending {
+		n.taken[i].Close()
+		n.taken = slices.Delete(n.taken, i, i+1)
+	}
+	return len(n.taken) >= maxPending
 }
 
 // accept takes connections of the peer to our direct candidates.
@@ -317,6 +419,9 @@ func (n *negotiation) accept(ctx context.Context, l net.Listener) {
 			c.Close()
 			continue
 		}
+		n.mu.Lock()
+		n.greeting++
+		n.mu.Unlock()
 		wg.Go(func() {
 			defer func() { <-slots }()
 			stop := context.AfterFunc(ctx, func() { c.Close() })
@@ -324,17 +429,20 @@ func (n *negotiation) accept(ctx context.Context, l net.Listener) {
 			_, err := serve(c, func(dst string) bool { return dst == want })
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			if err != nil || n.closed || len(n.taken) >= maxPending || !stop() {
+			n.greeting--
+			select {
+			case n.arrive <- struct{}{}:
+			default:
+			}
+			if err != nil || n.closed || n.full() || !stop() {
 				n.log.Debug("connection is not used", "addr", c.RemoteAddr(), "err", err)
 				c.Close()
 				return
 			}
 			c.SetDeadline(time.Time{})
-			n.taken[c.RemoteAddr().String()] = c
-			select {
-			case n.arrive <- struct{}{}:
-			default:
-			}
+			g := &guest{TCPConn: c.(*net.TCPConn), moved: make(chan struct{})}
+			n.taken = append(n.taken, g)
+			n.watchers.Go(func() { g.watch(n.arrive) })
 		})
 	}
 }
@@ -453,6 +561,26 @@ type proxied struct{ stream }
 // Restless says how often something must be written while there is nothing to
 // say; see exchange.Stream.
 func (proxied) Restless() time.Duration { return nudge }
+
+// A begun stream has its first byte read already.
+type begun struct {
+	*stream
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) > 0 && len(p) > 0 {
+		n := copy(p, b.first)
+		b.first = b.first[n:]
+		return n, nil
+	}
+	return b.stream.Read(p)
+}
+
+// WriteTo keeps io.Copy from going past Read.
+func (b *begun) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{b})
+}
 
 func newStream(c net.Conn, local, remote string) ft.Stream {
 	s := stream{c.(*net.TCPConn), ft.StreamInfo{Kind: "s5b", Local: local, Remote: remote}}

@@ -3,6 +3,7 @@ package s5b
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/carillon-im/carillon/jingle/s5b"
 	"go.uber.org/goleak"
 	"mellium.im/xmpp/jid"
+	"mellium.im/xmpp/stanza"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -110,6 +112,71 @@ func TestOneReachableSideIsEnough(t *testing.T) {
 				if got, err := io.ReadAll(s.to); string(got) != "ding dong" || err != nil {
 					t.Errorf("received %q, %v", got, err)
 				}
+			}
+		})
+	}
+}
+
+// A peer that connects to several hosts of an offer at once keeps one of them,
+// as Psi 1.5 does: not always the first that came, and it may have begun to send.
+func TestPeerKeepsOneOfSeveralConnections(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		kept int
+		says string
+	}{
+		{"the first", 0, ""}, {"one in between", 1, ""}, {"the last", 2, ""}, {"and sends", 1, "hello"},
+		{"none: the file is empty", -1, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var conns []net.Conn
+			env := ft.Env{Local: alice, Peer: bob, Loopback: true}
+			env.Ask = func(_ context.Context, _ jid.JID, _ stanza.IQType, payload any) (func(context.Context) (xml.TokenReader, error), error) {
+				q, ok := payload.(*s5b.Query)
+				if !ok || len(q.Hosts) == 0 {
+					return nil, errors.New("no proxy is there")
+				}
+				for range 3 {
+					h := q.Hosts[0]
+					c, err := (&negotiation{env: env}).connect(t.Context(), s5b.Candidate{Host: h.Host, Port: h.Port}, s5b.DstAddr(q.SID, alice, bob))
+					if err != nil {
+						return nil, err
+					}
+					conns = append(conns, c)
+				}
+				if tt.says != "" {
+					io.WriteString(conns[tt.kept], tt.says)
+				}
+				answer, err := xml.Marshal(&s5b.Query{SID: q.SID, Used: &s5b.StreamUsed{JID: q.Hosts[0].JID}})
+				go func() { // after its answer, which is the worst that may be
+					for i, c := range conns {
+						if i != tt.kept {
+							c.Close()
+						}
+					}
+				}()
+				return func(context.Context) (xml.TokenReader, error) { return xml.NewDecoder(bytes.NewReader(answer)), nil }, err
+			}
+			s, err := Carrier{}.DialStream(t.Context(), env, "sid")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if tt.kept < 0 {
+				if got, err := io.ReadAll(s); len(got) > 0 || err != nil {
+					t.Errorf("received %q, %v; want the end", got, err)
+				}
+				return
+			}
+			kept := conns[tt.kept]
+			defer kept.Close()
+			if got, want := s.(interface{ RemoteAddr() net.Addr }).RemoteAddr().String(), kept.LocalAddr().String(); got != want {
+				t.Fatalf("the connection from %s is used, want the one from %s", got, want)
+			}
+			io.WriteString(kept, " there")
+			kept.(*net.TCPConn).CloseWrite()
+			if got, err := io.ReadAll(s); string(got) != tt.says+" there" || err != nil {
+				t.Errorf("received %q, %v; want %q", got, err, tt.says+" there")
 			}
 		})
 	}
