@@ -467,7 +467,14 @@ func (s *stream) CloseWrite() error {
 	ctx, cancel := context.WithTimeout(s.ctx, closeTimeout)
 	defer cancel()
 	_, err = s.env.IQ(ctx, s.env.Peer, stanza.SetIQ, &ibb.Close{SID: s.sid})
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) { // interop Pidgin 2.14: does not answer
+	var said stanza.Error
+	switch {
+	case err == nil, errors.Is(err, context.DeadlineExceeded): // interop Pidgin 2.14: does not answer
+	case errors.As(err, &said) && said.Condition == stanza.ItemNotFound:
+		// Its own close crosses ours, and it has acknowledged every block before.
+		//
+		// interop Psi 1.5: closes a stream for an empty file as soon as it is open.
+	default:
 		return fmt.Errorf("in-band stream: close: %w", err)
 	}
 	s.end(io.EOF)

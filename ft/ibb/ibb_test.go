@@ -146,6 +146,21 @@ func TestBytesArrive(t *testing.T) {
 	}
 }
 
+// Both close at once: the one whose close comes second hears of no such stream.
+func TestClosesCross(t *testing.T) {
+	p := newPost()
+	a, _ := streams(t, p, 1000)
+	if _, err := a.Write(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.handlers[bob.String()] = func(jid.JID, xml.TokenReader) error { return stanzaError(stanza.ItemNotFound) }
+	p.mu.Unlock()
+	if err := a.CloseWrite(); err != nil {
+		t.Errorf("close: %v; every block was acknowledged", err)
+	}
+}
+
 func TestSequenceWraps(t *testing.T) {
 	p := newPost()
 	a, b := streams(t, p, 64)
