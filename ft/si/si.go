@@ -20,6 +20,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
@@ -164,10 +165,24 @@ func (t *Transfer) send(cfg ft.SendConfig, ways []ft.Bytestreamer) (*exchange.Re
 	res, err := exchange.SendPlain(t.ctx, s, cfg.Source, offset, exchange.SendOptions{
 		Limit: cfg.Limit, SHA256: cfg.SHA256, Progress: func(p exchange.Progress) { t.onEvent(ft.Progressing{Progress: p}) },
 	})
-	if err != nil {
-		return res, err
+	if err == nil {
+		err = t.awaitClose(s)
 	}
-	return res, t.awaitClose(s)
+	if closed(err) {
+		err = fmt.Errorf("%w: %w", exchange.ErrCancelled, err)
+	}
+	return res, err
+}
+
+// closed reports whether the receiver closed the stream under way, which is all
+// that XEP-0096 has for one that does not want the file any more. To offer it
+// again would ask a person who has just said no.
+//
+// interop Psi 1.5: "Cancel" closes the bytestream and says nothing else.
+func closed(err error) bool {
+	var said stanza.Error
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.As(err, &said) && said.Condition == stanza.ItemNotFound // of a block in band
 }
 
 // offer asks for the file to be taken. It returns what may carry it, the choice

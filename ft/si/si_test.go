@@ -290,3 +290,35 @@ func TestSenderStops(t *testing.T) {
 		t.Error("a file that is not whole has its name")
 	}
 }
+
+// A receiver that closes the stream does not want the file any more.
+func TestReceiverStops(t *testing.T) {
+	for _, c := range []ft.Carrier{s5b.Carrier{}, ibb.Carrier{}} {
+		t.Run(c.Namespace(), func(t *testing.T) {
+			p := &post{handlers: make(map[string][]*handler)}
+			src, _ := source(t, 1<<20)
+			taken := make(chan *Transfer, 1)
+			remove := Listen(p.env(bob), func(in *Incoming) {
+				x, _ := in.Receive(ft.ReceiveConfig{Dir: t.TempDir(), Carriers: []ft.Carrier{c}, Env: p.env(bob)})
+				taken <- x
+			})
+			defer remove()
+			env := p.env(alice)
+			env.Peer, env.SID = bob, "s1"
+			began := make(chan struct{}, 1)
+			x, err := Send(ft.SendConfig{Source: src, Carriers: []ft.Carrier{c}, Env: env, Limit: 200 << 10, OnEvent: func(e ft.Event) {
+				if _, ok := e.(ft.Carrying); ok {
+					began <- struct{}{}
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-began
+			(<-taken).Cancel()
+			if _, err := wait(t, x); !errors.Is(err, exchange.ErrCancelled) {
+				t.Errorf("sender: %v, want ErrCancelled", err)
+			}
+		})
+	}
+}

@@ -11,6 +11,8 @@ import (
 // 2026-11-26, names replaced.
 const (
 	pidginOffer = `<si xmlns='http://jabber.org/protocol/si' id='purplexfer1' profile='http://jabber.org/protocol/si/profile/file-transfer'><file xmlns='http://jabber.org/protocol/si/profile/file-transfer' name='file.bin' size='3145728'/><feature xmlns='http://jabber.org/protocol/feature-neg'><x xmlns='jabber:x:data' type='form'><field var='stream-method' type='list-single'><option><value>http://jabber.org/protocol/bytestreams</value></option><option><value>http://jabber.org/protocol/ibb</value></option></field></x></feature></si>`
+	// psiOffer is what Psi 1.5 wrote in the lab on 2026-11-27.
+	psiOffer    = "<si xmlns='http://jabber.org/protocol/si' id='ft_bc8f' profile='http://jabber.org/protocol/si/profile/file-transfer'>\n<file xmlns='http://jabber.org/protocol/si/profile/file-transfer' size='0' name='Über den Wolken &amp; mehr.bin'>\n<range/>\n</file>\n<feature xmlns='http://jabber.org/protocol/feature-neg'>\n<x xmlns='jabber:x:data' type='form'>\n<field type='list-single' var='stream-method'>\n<option>\n<value>http://jabber.org/protocol/bytestreams</value>\n</option>\n<option>\n<value>http://jabber.org/protocol/ibb</value>\n</option>\n</field>\n</x>\n</feature>\n</si>"
 	plainAnswer = `<si xmlns='http://jabber.org/protocol/si'><file xmlns='http://jabber.org/protocol/si/profile/file-transfer'><range offset='7'/></file><feature xmlns='http://jabber.org/protocol/feature-neg'><x xmlns='jabber:x:data' type='submit'><field var='stream-method'><value>http://jabber.org/protocol/ibb</value></field></x></feature></si>`
 )
 
@@ -24,6 +26,13 @@ func TestElements(t *testing.T) {
 	}
 	if got, want := o.Methods(), []string{"http://jabber.org/protocol/bytestreams", "http://jabber.org/protocol/ibb"}; !slices.Equal(got, want) {
 		t.Errorf("methods = %q, want %q", got, want)
+	}
+	var psi SI
+	if err := xml.Unmarshal([]byte(psiOffer), &psi); err != nil {
+		t.Fatal(err)
+	}
+	if psi.ID != "ft_bc8f" || psi.File.Name != "Über den Wolken & mehr.bin" || *psi.File.Size != 0 || psi.File.Range == nil || !slices.Equal(psi.Methods(), o.Methods()) {
+		t.Errorf("Psi's offer = %+v, %+v, methods %q", psi, psi.File, psi.Methods())
 	}
 	var a SI
 	if err := xml.Unmarshal([]byte(plainAnswer), &a); err != nil {
