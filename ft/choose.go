@@ -2,7 +2,9 @@ package ft
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/carillon-im/carillon/ft/exchange"
 	"github.com/carillon-im/carillon/jingle/filetransfer"
 )
 
@@ -37,6 +39,22 @@ func Features(carriers ...Carrier) (list []string) {
 				list = append(list, f)
 			}
 		}
+	}
+	return list
+}
+
+// HashFeatures returns what a device advertises that compares files of other
+// clients with a hash: which functions it knows. XEP-0300#disco
+//
+// interop Gajim 1.7.3: tells no hash to who does not advertise one.
+func HashFeatures() []string {
+	list := []string{filetransfer.NSHashes}
+	for _, algo := range exchange.Algorithms() {
+		// Named as in the IANA registry of textual names, which has "id-blake2b256".
+		if n, ok := strings.CutPrefix(algo, "blake2b-"); ok {
+			algo = "id-blake2b" + n
+		}
+		list = append(list, "urn:xmpp:hash-function-text-names:"+algo)
 	}
 	return list
 }

@@ -49,4 +49,10 @@ func TestChoose(t *testing.T) {
 	if f := ft.Features(all...); !slices.Contains(f, "urn:xmpp:jingle:transports:dtls-sctp:1") {
 		t.Errorf("features %q lack data channels of XEP-0343", f)
 	}
+	want := []string{"urn:xmpp:hashes:2", "urn:xmpp:hash-function-text-names:sha-256", "urn:xmpp:hash-function-text-names:id-blake2b512"}
+	for _, f := range want {
+		if !slices.Contains(ft.HashFeatures(), f) {
+			t.Errorf("features %q lack %s", ft.HashFeatures(), f)
+		}
+	}
 }

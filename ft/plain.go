@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"path"
 	"slices"
@@ -176,6 +177,9 @@ func (t *Transfer) receivePlain(ctx context.Context, s Stream, d *filetransfer.D
 	defer s.Close()
 	none := &exchange.Result{}
 	if err := t.plain.Receive(ctx, s); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			t.awaitReason(ctx)
+		}
 		return none, false, err
 	}
 	var later []exchange.Sum
@@ -190,6 +194,20 @@ func (t *Transfer) receivePlain(ctx context.Context, s Stream, d *filetransfer.D
 		return sess.Info(filetransfer.NewReceived(t.content))
 	})
 	return res, verified, nil
+}
+
+// awaitReason gives a sender that has closed the stream time to end the session,
+// which says why.
+//
+// interop Gajim 1.7.3: cancels in band with a close first.
+func (t *Transfer) awaitReason(ctx context.Context) {
+	timer := time.NewTimer(lastWordTimeout)
+	defer timer.Stop()
+	select {
+	case <-t.over:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // isOver reports whether the session has ended.

@@ -221,9 +221,15 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("%w: no answer to another transport", ErrNoPath))
 		defer cancel()
+	} else if t.group == nil {
+		defer time.AfterFunc(pingAfter, t.ping).Stop()
 	}
+	forgotten := false
 	for {
 		e, err := t.nextWith(ctx, neg)
+		if err != nil && forgotten {
+			return nil, ErrForgotten
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -241,8 +247,27 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 			if e.Action == jingle.ActionTransportReplace {
 				return nil, nil
 			}
+			var refused *jingle.Error
+			if e.Action == jingle.ActionSessionInfo && errors.As(e.Err, &refused) {
+				forgotten = refused.Condition == jingle.UnknownSession
+			}
 		}
 	}
+}
+
+// ping asks whether the peer still knows what it acknowledged. A person thinks
+// as long as they like; but a program that lost the offer asks nobody.
+// XEP-0166#session-info
+//
+// interop Gajim 1.4.7 to 1.9: acknowledges every offer of a file, fails while
+// it reads it, and answers nothing but this.
+func (t *Transfer) ping() {
+	t.conn.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) {
+		if s.State() != jingle.StatePending {
+			return nil, nil
+		}
+		return s.Info(nil)
+	})
 }
 
 // nextWith is next, and sends what a negotiation has to say meanwhile: the

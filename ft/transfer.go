@@ -25,6 +25,7 @@ const (
 	returnTimeout = 60 * time.Second // for the sender to come back with another transport
 	politeTimeout = 2 * time.Second  // for the receiver to end a session that is done; then we do
 	endTimeout    = 5 * time.Second  // for our own end to be sent
+	pingAfter     = 3 * time.Second  // for a program to show an offer, before it is asked whether it knows of it
 
 	lastWordTimeout = 500 * time.Millisecond // for what was on its way when the session ended
 )
@@ -49,7 +50,10 @@ var (
 	// ErrUnconfirmed reports that everything was sent to another client, which
 	// never said that it has the file.
 	ErrUnconfirmed = errors.New("the other client took every byte and does not say that it has the file")
-	errReplaced    = errors.New("the peer replaces the transport")
+	// ErrForgotten reports that the peer acknowledged the offer and knew nothing of
+	// it a moment later.
+	ErrForgotten = errors.New("the other program took the offer and lost it: it shows it to nobody")
+	errReplaced  = errors.New("the peer replaces the transport")
 )
 
 // An Event tells what a transfer does. Events come in order from one

@@ -417,6 +417,34 @@ func TestPlainTransferFallsBack(t *testing.T) {
 
 // The side that fails says why itself; that the other then ends the session
 // explains nothing.
+// The stream of a sender that cancels ends before its session does, as with
+// Gajim 1.7.3 in band: that it cancelled is known all the same.
+func TestPlainSenderCancelsOnTheStreamFirst(t *testing.T) {
+	x := newFile(t, 10<<20)
+	x.send.Carriers, x.send.Limit = []ft.Carrier{s5b.Carrier{}}, 1<<20
+	carrying := make(chan struct{}, 1)
+	x.take.OnEvent = func(e ft.Event) {
+		if _, ok := e.(ft.Carrying); ok {
+			carrying <- struct{}{}
+		}
+	}
+	s, err := ft.NewPlainSender(x.send)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ft.NewReceiver(x.take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jingletest.Pair(t, jingletest.PairConfig{Registry: registry(), Delay: 100 * time.Millisecond}, s, r)
+	<-carrying
+	s.Cancel()
+	<-r.Done()
+	if _, err := r.Result(); !errors.Is(err, exchange.ErrCancelled) {
+		t.Errorf("receiver: %v, want ErrCancelled", err)
+	}
+}
+
 func TestReceiverThatFailsSaysWhy(t *testing.T) {
 	x := newFile(t, 5<<20)
 	x.take.Accept = func(exchange.Manifest) error { return exchange.ErrDiskFull }

@@ -63,7 +63,11 @@ func (s *Session) sentInVain(f *flight, err error) []Effect {
 		return out
 	}
 	if isUnknownSession(err) {
-		return s.end(nil, Reason{Condition: Gone, Text: text(err)}, true)
+		var out []Effect
+		if f.j.Action == ActionSessionInfo { // told apart from a session that the peer ended
+			out = append(out, ActionFailed{Action: f.j.Action, Err: err})
+		}
+		return s.end(out, Reason{Condition: Gone, Text: text(err)}, true)
 	}
 	switch f.j.Action {
 	case ActionSessionInitiate, ActionSessionAccept:

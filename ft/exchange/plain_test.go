@@ -29,6 +29,14 @@ func plain(t *testing.T, src *Source, offer PlainOffer, dir string, extra string
 	return p, p.Receive(t.Context(), b)
 }
 
+func TestAdvertisedHashesAreKnown(t *testing.T) {
+	for _, algo := range Algorithms() {
+		if newHash(algo) == nil {
+			t.Errorf("%s is advertised and not known", algo)
+		}
+	}
+}
+
 func TestPlainFile(t *testing.T) {
 	from := t.TempDir()
 	file := filepath.Join(from, "f")

@@ -99,7 +99,7 @@ func (c *Courier) Receive(cfg ReceiveConfig) (*Receiver, error) {
 		cfg.OnDone = func(*Done, error) {}
 	}
 	r := newReceiver(c, cfg)
-	r.remove = append(r.remove, c.Client.Advertise(append(ft.Features(c.carriers()...), jingle.NS)...))
+	r.remove = append(r.remove, c.Client.Advertise(slices.Concat([]string{jingle.NS}, ft.Features(c.carriers()...), ft.HashFeatures())...))
 	for _, ns := range []string{ft.NS, filetransfer.NS} {
 		r.remove = append(r.remove, c.Client.Handle(ns, r.take))
 	}

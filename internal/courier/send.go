@@ -174,7 +174,7 @@ func again(err error) bool {
 	var said *exchange.PeerError
 	switch {
 	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined), errors.Is(err, ft.ErrUnconfirmed),
-		errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrChanged), errors.Is(err, exchange.ErrDiskFull), errors.As(err, &said):
+		errors.Is(err, ft.ErrForgotten), errors.Is(err, exchange.ErrManifest), errors.Is(err, exchange.ErrChanged), errors.Is(err, exchange.ErrDiskFull), errors.As(err, &said):
 		return false
 	}
 	return true

@@ -57,6 +57,8 @@ func transfers(err error) (Trouble, bool) {
 		return Trouble{Code: "corrupt", Message: text, Hint: "send it again"}, true
 	case errors.Is(err, ft.ErrUnconfirmed):
 		return Trouble{Code: "unconfirmed", Message: text, Hint: "ask whether it is there; Dino loses files that come in stanzas, a SOCKS5 proxy of the server (XEP-0065) helps"}, true
+	case errors.Is(err, ft.ErrForgotten):
+		return Trouble{Code: "forgotten", Message: text, Hint: "Gajim does that with all files; another program of theirs may take it"}, true
 	case errors.As(err, &said):
 		return Trouble{Code: "failed", Message: text, Hint: goOn}, true
 	}

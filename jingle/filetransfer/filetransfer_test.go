@@ -25,6 +25,13 @@ func TestDescription(t *testing.T) {
 			out:  `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>small.bin</name><size>20000</size></file></description>`,
 		},
 		{
+			name: "Gajim 1.7.3 writes a date that is none",
+			in: `<description xmlns='urn:xmpp:jingle:apps:file-transfer:5'><file><name>file.bin</name><date>2026-11-27T10:56:14.649277+00:00Z</date><size>1000</size>` +
+				`<hash algo='blake2b-512' xmlns='urn:xmpp:hashes:2'>AQID</hash><desc/></file></description>`,
+			want: File{Name: "file.bin", Size: ptr(1000), Hashes: []Hash{{"blake2b-512", []byte{1, 2, 3}}}},
+			out:  `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><name>file.bin</name><size>1000</size><hash xmlns="urn:xmpp:hashes:2" algo="blake2b-512">AQID</hash></file></description>`,
+		},
+		{
 			name: "everything there is",
 			in: `<description xmlns="urn:xmpp:jingle:apps:file-transfer:5"><file><date>2015-07-26T21:46:00Z</date><media-type>text/plain</media-type>` +
 				`<name>test.txt</name><desc>a text</desc><size>6144</size><range offset="1024" length="2048"><hash xmlns="urn:xmpp:hashes:2" algo="sha-1">AQID</hash></range>` +
