@@ -35,12 +35,35 @@ func fileEventOf(t *testing.T, e lab.Event) (f fileEvent) {
 // randomFile writes a file of n bytes and returns its path, content and SHA-256.
 func randomFile(t *testing.T, n int) (path string, data []byte, sum string) {
 	t.Helper()
+	return namedFile(t, "file.bin", n)
+}
+
+// namedFile is randomFile with a name.
+func namedFile(t *testing.T, name string, n int) (path string, data []byte, sum string) {
+	t.Helper()
 	data = make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n)}).Read(data)
-	path = filepath.Join(t.TempDir(), "file.bin")
+	path = filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path, data, sumOf(data)
+}
+
+// sumOf returns the SHA-256 of data.
+func sumOf(data []byte) string {
 	h := sha256.Sum256(data)
-	return path, data, hex.EncodeToString(h[:])
+	return hex.EncodeToString(h[:])
+}
+
+// codeOf returns the code of an error.
+func codeOf(t *testing.T, e lab.Event) string {
+	t.Helper()
+	var f struct {
+		Code string `json:"code"`
+	}
+	if err := json.Unmarshal([]byte(e.Line), &f); err != nil {
+		t.Fatalf("%s: %v", e.Line, err)
+	}
+	return f.Code
 }

@@ -126,6 +126,39 @@ func (d *Display) CloseTop() {
 // none.
 func (d *Display) front() (xproto.Window, image.Rectangle) {
 	d.t.Helper()
+	return d.top(func(_ xproto.Window, _ bool, at image.Rectangle) bool {
+		return at.Dx() >= leastWindow && at.Dy() >= leastWindow
+	})
+}
+
+// Menu returns where the menu in front is: an empty rectangle if there is none.
+func (d *Display) Menu() image.Rectangle {
+	d.t.Helper()
+	_, at := d.top(func(_ xproto.Window, unmanaged bool, at image.Rectangle) bool {
+		return unmanaged && at.Dx() > 1 && at.Dy() > 1
+	})
+	return at
+}
+
+// Raise puts a window in front, by its title.
+func (d *Display) Raise(title string) {
+	d.t.Helper()
+	conn := d.dial()
+	w, at := d.top(func(w xproto.Window, _ bool, _ image.Rectangle) bool {
+		name, err := xproto.GetProperty(conn, false, w, xproto.AtomWmName, xproto.GetPropertyTypeAny, 0, 1<<10).Reply()
+		return err == nil && string(name.Value) == title
+	})
+	if at.Empty() {
+		d.t.Fatalf("no window %q on display %s", title, d.Name)
+	}
+	xproto.ConfigureWindow(conn, w, xproto.ConfigWindowStackMode, []uint32{xproto.StackModeAbove})
+	conn.Sync()
+}
+
+// top is the first window from the front for which ok holds, and where it is.
+// Menus and tips are unmanaged.
+func (d *Display) top(ok func(w xproto.Window, unmanaged bool, at image.Rectangle) bool) (xproto.Window, image.Rectangle) {
+	d.t.Helper()
 	conn := d.dial()
 	tree, err := xproto.QueryTree(conn, xproto.Setup(conn).DefaultScreen(conn).Root).Reply()
 	if err != nil {
@@ -137,11 +170,14 @@ func (d *Display) front() (xproto.Window, image.Rectangle) {
 			continue // it went away, or cannot be seen
 		}
 		g, err := xproto.GetGeometry(conn, xproto.Drawable(w)).Reply()
-		if err != nil || g.Width < leastWindow || g.Height < leastWindow {
+		if err != nil {
 			continue
 		}
-		at := image.Pt(int(g.X), int(g.Y))
-		return w, image.Rectangle{Min: at, Max: at.Add(image.Pt(int(g.Width), int(g.Height)))}
+		from := image.Pt(int(g.X), int(g.Y))
+		at := image.Rectangle{Min: from, Max: from.Add(image.Pt(int(g.Width), int(g.Height)))}
+		if ok(w, a.OverrideRedirect, at) {
+			return w, at
+		}
 	}
 	return 0, image.Rectangle{}
 }
@@ -153,14 +189,28 @@ const leastWindow = 200
 // MovePointer moves the pointer to a place of the display, as a hand would.
 func (d *Display) MovePointer(x, y int) {
 	d.t.Helper()
+	d.pointer(xproto.MotionNotify, 0, x, y)
+}
+
+// Click presses a button of the pointer at a place of the display: 1 is the
+// left one, 3 the right one.
+func (d *Display) Click(x, y int, button byte) {
+	d.t.Helper()
+	d.MovePointer(x, y)
+	d.pointer(xproto.ButtonPress, button, 0, 0)
+	d.pointer(xproto.ButtonRelease, button, 0, 0)
+}
+
+func (d *Display) pointer(event, button byte, x, y int) {
+	d.t.Helper()
 	conn := d.dial()
 	err := xtest.Init(conn)
 	if err == nil {
 		root := xproto.Setup(conn).DefaultScreen(conn).Root
-		err = xtest.FakeInputChecked(conn, xproto.MotionNotify, 0, 0, root, int16(x), int16(y), 0).Check()
+		err = xtest.FakeInputChecked(conn, event, button, 0, root, int16(x), int16(y), 0).Check()
 	}
 	if err != nil {
-		d.t.Fatalf("move the pointer of display %s: %v", d.Name, err)
+		d.t.Fatalf("use the pointer of display %s: %v", d.Name, err)
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # setup.sh [interop]   installs the Debian packages that building natively and
-# testing need; with "interop" also those of the real peers, Dino and Pidgin.
+# testing need; with "interop" also those of the real peers: Dino, Pidgin, Gajim and Psi.
 # Without root or sudo it prints the one line to run, and fails.
 set -eu
 
@@ -10,7 +10,7 @@ test="ca-certificates prosody lua-sec lua-event lua-unbound coturn pulseaudio pu
 desktop="xvfb libgl1-mesa-dri dbus-daemon dunst gnome-keyring desktop-file-utils xdg-utils appstream
 sway xwayland xdg-desktop-portal xdg-desktop-portal-wlr
 pipewire pipewire-bin wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
-interop="pidgin dino-im libglib2.0-bin libglib2.0-dev libgstreamer1.0-dev sqlite3
+interop="pidgin dino-im gajim psi libqca-qt5-2-plugins at-spi2-core libglib2.0-bin libglib2.0-dev libgstreamer1.0-dev sqlite3
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl
 glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core
 at-spi2-core gir1.2-atspi-2.0 python3-gi orca"
