@@ -16,6 +16,7 @@ import (
 	"github.com/carillon-im/carillon/desktop/state"
 	"github.com/carillon-im/carillon/internal/trouble"
 	"github.com/carillon-im/carillon/jingle"
+	"github.com/carillon-im/carillon/jingle/iceudp"
 	"github.com/carillon-im/carillon/jingle/rtp"
 	"github.com/carillon-im/carillon/media"
 	"github.com/carillon-im/carillon/media/audio"
@@ -525,10 +526,10 @@ func stats(s media.Stats) state.Stats {
 	case local == "" && remote == "":
 	case s.Pair.Relayed():
 		out.Path = state.PathRelay
-	case local == "host" && remote == "host":
-		out.Path = state.PathDirect
-	default:
+	case local == iceudp.SRflx || remote == iceudp.SRflx:
 		out.Path = state.PathNAT
+	default: // a peer-reflexive candidate may be an address that was not told yet
+		out.Path = state.PathDirect
 	}
 	return out
 }
