@@ -3,10 +3,13 @@ package access
 import (
 	_ "embed"
 	"image"
+	"log/slog"
 	"math"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
@@ -292,6 +295,18 @@ func TestSayingIsBounded(t *testing.T) {
 	if len(s.said) != maxSaid || len(s.said[maxSaid-1].text) != 3*maxSaid {
 		t.Errorf("%d are to be said", len(s.said))
 	}
+}
+
+// A bus that takes nothing any more does not keep the program from ending.
+func TestABusMayHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{cfg: Config{Log: slog.New(slog.DiscardHandler)}, cancel: func() {}, done: make(chan struct{})}
+		begin := time.Now()
+		s.Close()
+		if took := time.Since(begin); took > closeTime {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 func TestWhoHearsAnnouncements(t *testing.T) {

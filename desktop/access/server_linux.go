@@ -29,6 +29,9 @@ const (
 	maxEvents = 3000
 	// maxAtOnce bounds the calls that are answered at the same time.
 	maxAtOnce = 64
+	// closeTime bounds how long a bus that takes nothing any more may keep the
+	// program from ending.
+	closeTime = time.Second
 )
 
 const (
@@ -104,10 +107,15 @@ func (s *Server) wake() {
 	}
 }
 
-// Close ends it, and waits for that.
+// Close ends it, and waits for that, but not for a bus that hangs: a connection is
+// not closed while something is written to it.
 func (s *Server) Close() {
 	s.cancel()
-	<-s.done
+	select {
+	case <-s.done:
+	case <-time.After(closeTime):
+		s.cfg.Log.Warn("the bus of screen readers hangs")
+	}
 }
 
 // run looks for those who listen until ctx ends.
@@ -131,9 +139,9 @@ func (s *Server) run(ctx context.Context) {
 	var open *listener
 	shut := func() {
 		if open != nil {
+			s.cfg.Listen(false) // first: the bus may hang
 			open.close()
 			open = nil
-			s.cfg.Listen(false)
 		}
 	}
 	defer shut()
