@@ -152,12 +152,15 @@ func (b *Bridge) isAway(k state.Key) bool {
 }
 
 // lasts reports whether a transfer that waits for as long as it takes ended with
-// something that is there again when it is tried again. What another user wanted
-// is no such thing.
+// something that is there again when it is tried again, such as a full disk of
+// theirs. What another user wanted is no such thing.
 func lasts(done *courier.Done, err error) bool {
+	var said *ft.DeclinedError
 	switch {
 	case err == nil:
 		return len(done.Failed()) > 0
+	case errors.As(err, &said) && noRoom[said.Text] != "":
+		return true
 	case errors.Is(err, exchange.ErrPaused), errors.Is(err, exchange.ErrCancelled), errors.Is(err, ft.ErrDeclined):
 		return false
 	}
