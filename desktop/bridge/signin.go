@@ -24,12 +24,12 @@ func (b *Bridge) signIn(c state.SignInTo) {
 		return
 	}
 	j = j.Bare()
-	leaving := b.leaving[j.String()]
+	leaving, again := b.leaving[j.String()], b.app.SignIn.JID == j.String()
 	b.wg.Go(func() {
 		if leaving != nil {
 			<-leaving
 		}
-		kept, err := b.tryAccount(j, c)
+		kept, err := b.tryAccount(j, c, again)
 		b.await(func() {
 			b.apply(state.SignedIn{Problem: b.signInProblem(err, j.String())})
 			if err == nil {
@@ -46,10 +46,10 @@ func (b *Bridge) signInProblem(err error, who string) *state.Problem {
 	return b.problem(err, who)
 }
 
-func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, error) {
+func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo, again bool) (accounts.Account, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, 2*commandTime)
 	defer cancel()
-	kept, err := b.anewAs(j, c.Server)
+	kept, err := b.anewAs(j, c.Server, again)
 	if err != nil {
 		return kept, err
 	}
@@ -83,9 +83,13 @@ func (b *Bridge) tryAccount(j jid.JID, c state.SignInTo) (accounts.Account, erro
 }
 
 // anewAs is an account before it is logged in to. What the command line was told
-// of one that is kept, and nobody is asked here, stays.
-func (b *Bridge) anewAs(j jid.JID, server string) (accounts.Account, error) {
+// of one that is kept, and nobody is asked here, stays. So does its server where
+// only the password is asked for again.
+func (b *Bridge) anewAs(j jid.JID, server string, again bool) (accounts.Account, error) {
 	known, _, err := b.cfg.Store.Find(j.String())
+	if again && server == "" {
+		server = known.Server
+	}
 	return accounts.Account{JID: j.String(), Server: server, CAFile: known.CAFile, AllowPlain: known.AllowPlain}, err
 }
 

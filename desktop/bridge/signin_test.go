@@ -27,7 +27,7 @@ func TestAccountsOfTheCommandLine(t *testing.T) {
 	store := accounts.Open(dir, nil)
 	b := &Bridge{cfg: Config{Store: store}, log: slog.New(slog.DiscardHandler)}
 	j := jid.MustParse("anna@example.org")
-	kept, err := store.Save(accounts.Account{JID: j.String(), CAFile: ca, AllowPlain: true}, "s")
+	kept, err := store.Save(accounts.Account{JID: j.String(), Server: "xmpp.example.org:5222", CAFile: ca, AllowPlain: true}, "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,9 +36,15 @@ func TestAccountsOfTheCommandLine(t *testing.T) {
 		t.Errorf("%+v, %v", cfg, err)
 	}
 	// They sign in again, as where the password is another one.
-	again, err := b.anewAs(j, "")
-	if err != nil || again.CAFile != ca || !again.AllowPlain {
-		t.Errorf("signed in again: %+v, %v", again, err)
+	for _, tt := range []struct {
+		server string
+		again  bool
+		want   string
+	}{{"", true, kept.Server}, {"other.example.org", true, "other.example.org"}, {"", false, ""}} {
+		again, err := b.anewAs(j, tt.server, tt.again)
+		if err != nil || again.CAFile != ca || !again.AllowPlain || again.Server != tt.want {
+			t.Errorf("signed in again at %q: %+v, %v", tt.server, again, err)
+		}
 	}
 	// That the password is gone is said, although the certificates are there.
 	if err := os.Remove(store.PasswordsPath()); err != nil {
