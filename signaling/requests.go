@@ -67,8 +67,11 @@ func (c *Client) ask(to jid.JID, payload any, done func(error)) error {
 
 // await waits for an answer until we were online for actionTimeout without it.
 func (c *Client) await(wait func(context.Context) (*stream.Stanza, error)) (*stream.Stanza, error) {
-	ctx, cancel := context.WithCancelCause(c.ctx)
+	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
+	// Whoever closes waits for no answer, and what was said goes out all the same:
+	// a session that was declined a moment ago is not left waiting.
+	defer context.AfterFunc(c.ctx, func() { cancel(stream.ErrUnheard) })()
 	began := time.Now()
 	var timer *time.Timer
 	ready := make(chan struct{})

@@ -171,13 +171,14 @@ func FuzzCounting(f *testing.F) {
 	})
 }
 
-// A request that nobody waits for any more is taken back unless it was sent; but
-// who closes lets it go out, and waits for nothing.
+// A request that nobody waits for any more is taken back unless it was sent, also
+// that of a stream in band that was closed; but a client that closes lets it go
+// out, and waits for nothing.
 func TestRequestsOfWhoCloses(t *testing.T) {
 	for _, tt := range []struct {
 		cause error
 		left  int
-	}{{errors.New("changed my mind"), 0}, {net.ErrClosed, 1}} {
+	}{{errors.New("changed my mind"), 0}, {net.ErrClosed, 0}, {ErrUnheard, 1}} {
 		s := New(Config{JID: jid.MustParse("a@example.org")}, Handler{})
 		s.phase = phaseRunning // without a connection that would send it
 		wait, err := s.Ask(t.Context(), jid.MustParse("b@example.org"), stanza.SetIQ, nil)

@@ -141,6 +141,11 @@ type result struct {
 	err error
 }
 
+// ErrUnheard is the cause of a context that ends because nobody waits for the
+// answer any more, though the request is to go out all the same. It is
+// [net.ErrClosed]; that alone takes a request back that was not sent.
+var ErrUnheard = fmt.Errorf("nobody waits for the answer: %w", net.ErrClosed)
+
 func (w *waiter) fail(err error) { w.result <- result{err: err} }
 
 // IQ sends a request and waits for its answer. payload is marshaled by
@@ -210,16 +215,15 @@ func (s *Stream) wait(ctx context.Context, id string, w *waiter) (*Stanza, error
 		}
 		return r.st, nil
 	case <-ctx.Done():
-		if err := context.Cause(ctx); !errors.Is(err, net.ErrClosed) {
+		err := context.Cause(ctx)
+		if errors.Is(err, ErrUnheard) {
+			s.mu.Lock()
+			delete(s.waiting, id)
+			s.mu.Unlock()
+		} else {
 			s.forget(id, w)
-			return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), err)
 		}
-		// Whoever closes waits for no answer, and what was said goes out all the
-		// same: a session that was declined a moment ago is not left waiting.
-		s.mu.Lock()
-		delete(s.waiting, id)
-		s.mu.Unlock()
-		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), net.ErrClosed)
+		return nil, fmt.Errorf("ask %s: %w", s.nameOf(w.to), err)
 	case <-s.ctx.Done(): // a handler must not wait for what waits for the handler
 		s.forget(id, w)
 		s.mu.Lock()
