@@ -51,7 +51,11 @@ func (c *lonely) Do(_ context.Context, fn func(*jingle.Session) ([]jingle.Effect
 		case jingle.Send:
 			c.sent = append(c.sent, e.Jingle.Action)
 			c.DoLater(func(s *jingle.Session) ([]jingle.Effect, error) { return s.Sent(e.ID, c.answer(e.Jingle.Action)), nil })
-		case jingle.StartTimer, jingle.StopTimer:
+		case jingle.StartTimer:
+			time.AfterFunc(e.After, func() {
+				c.Do(context.Background(), func(s *jingle.Session) ([]jingle.Effect, error) { return s.TimerFired(e.ID), nil })
+			})
+		case jingle.StopTimer:
 		default:
 			c.app.Handle(e)
 			if _, ok := e.(jingle.Ended); ok {
@@ -99,8 +103,33 @@ func TestOfferThatThePeerLost(t *testing.T) {
 		if _, err := s.Result(); !errors.Is(err, ft.ErrForgotten) {
 			t.Errorf("got %v, want ErrForgotten", err)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 6*time.Second {
 			t.Errorf("known after %v", took)
+		}
+	})
+}
+
+// Who declines in the moment of the ping knows the session no more, and the
+// answer to the ping may be handled before the reason.
+func TestOfferThatIsDeclinedWhileWeAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := make(chan *lonely, 1)
+		s, c := offerInBand(t, func(a jingle.Action) error {
+			if a == jingle.ActionSessionInitiate {
+				return nil
+			}
+			time.AfterFunc(time.Millisecond, func() {
+				(<-begun).Do(context.Background(), func(s *jingle.Session) ([]jingle.Effect, error) {
+					_, effects := s.Receive(&jingle.Jingle{Action: jingle.ActionSessionTerminate, SID: s.SID(), Reason: &jingle.Reason{Condition: jingle.Decline}})
+					return effects, nil
+				})
+			})
+			return jingle.NewError(jingle.UnknownSession)
+		})
+		begun <- c
+		<-s.Done()
+		if _, err := s.Result(); !errors.Is(err, ft.ErrDeclined) {
+			t.Errorf("got %v, want ErrDeclined", err)
 		}
 	})
 }

@@ -227,8 +227,8 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 	forgotten := false
 	for {
 		e, err := t.nextWith(ctx, neg)
-		if err != nil && forgotten {
-			return nil, ErrForgotten
+		if err != nil && forgotten && t.ended != nil && t.ended.Reason.Condition == jingle.Gone {
+			return nil, ErrForgotten // and did not say just then why it ended
 		}
 		if err != nil {
 			return nil, err

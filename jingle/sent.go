@@ -52,22 +52,22 @@ func (s *Session) sentWell(f *flight) []Effect {
 
 // sentInVain undoes what the action had begun.
 func (s *Session) sentInVain(f *flight, err error) []Effect {
-	if isUnknownSession(err) && f.j.Action == ActionTransportInfo {
-		// Candidates cross the end of a session: why it ended is on its way, and
-		// a driver that handles answers at once hears of this first.
-		if s.lastWord != 0 {
-			return nil
-		}
-		var out []Effect
-		s.lastWord, out = s.startTimer(timer{kind: timerLastWord, name: text(err)}, lastWordTimeout)
-		return out
-	}
-	if isUnknownSession(err) {
+	if isUnknownSession(err) && (f.j.Action == ActionTransportInfo || f.j.Action == ActionSessionInfo) {
+		// Candidates and infos cross the end of a session: why it ended is on its
+		// way, and a driver that handles answers at once hears of this first.
 		var out []Effect
 		if f.j.Action == ActionSessionInfo { // told apart from a session that the peer ended
 			out = append(out, ActionFailed{Action: f.j.Action, Err: err})
 		}
-		return s.end(out, Reason{Condition: Gone, Text: text(err)}, true)
+		if s.lastWord != 0 {
+			return out
+		}
+		id, start := s.startTimer(timer{kind: timerLastWord, name: text(err)}, lastWordTimeout)
+		s.lastWord = id
+		return append(out, start...)
+	}
+	if isUnknownSession(err) {
+		return s.end(nil, Reason{Condition: Gone, Text: text(err)}, true)
 	}
 	switch f.j.Action {
 	case ActionSessionInitiate, ActionSessionAccept:
