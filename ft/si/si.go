@@ -36,6 +36,7 @@ const (
 	openTimeout  = time.Minute      // for the sender to open a bytestream, and another after that
 	endTimeout   = 2 * time.Minute  // for the receiver to close what it has read
 	closeTimeout = 2 * time.Second  // for the sender to close what we have read
+	thereTimeout = 10 * time.Second // for a receiver to say that it is there
 )
 
 // Limits of an offer.
@@ -168,7 +169,7 @@ func (t *Transfer) send(cfg ft.SendConfig, ways []ft.Bytestreamer) (*exchange.Re
 	if err == nil {
 		err = t.awaitClose(s)
 	}
-	if closed(err) {
+	if closed(err) && t.there(cfg.Env) {
 		err = fmt.Errorf("%w: %w", exchange.ErrCancelled, err)
 	}
 	return res, err
@@ -181,8 +182,22 @@ func (t *Transfer) send(cfg ft.SendConfig, ways []ft.Bytestreamer) (*exchange.Re
 // interop Psi 1.5: "Cancel" closes the bytestream and says nothing else.
 func closed(err error) bool {
 	var said stanza.Error
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ENOTCONN) ||
 		errors.As(err, &said) && said.Condition == stanza.ItemNotFound // of a block in band
+}
+
+// there asks whether the receiver is still there. A stream that ended with its
+// program, or with a server and the proxy of it, was not closed by a person.
+func (t *Transfer) there(env ft.Env) bool {
+	ctx, cancel := context.WithTimeout(t.ctx, thereTimeout)
+	defer cancel()
+	_, err := env.IQ(ctx, env.Peer, stanza.GetIQ, &discoInfo{})
+	return err == nil
+}
+
+// discoInfo asks what every client answers that knows SI.
+type discoInfo struct {
+	XMLName xml.Name `xml:"http://jabber.org/protocol/disco#info query"`
 }
 
 // offer asks for the file to be taken. It returns what may carry it, the choice
@@ -271,8 +286,11 @@ func (t *Transfer) awaitClose(s ft.Stream) error {
 	s.SetReadDeadline(time.Now().Add(endTimeout))
 	var b [1]byte
 	_, err := s.Read(b[:])
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ft.ErrUnconfirmed
+	case errors.Is(err, syscall.ECONNRESET) && !s.Info().Relayed: // what a proxy does says nothing
+		return fmt.Errorf("the receiver closed before it had read everything: %w", err)
 	}
 	return nil // it said something, or closed: either is after the last byte
 }

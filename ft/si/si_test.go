@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -291,11 +293,24 @@ func TestSenderStops(t *testing.T) {
 	}
 }
 
-// A receiver that closes the stream does not want the file any more.
+// A receiver that closes the stream does not want the file any more. One that is
+// not there afterwards is another matter: its program ended.
 func TestReceiverStops(t *testing.T) {
-	for _, c := range []ft.Carrier{s5b.Carrier{}, ibb.Carrier{}} {
-		t.Run(c.Namespace(), func(t *testing.T) {
+	s5b, ibb := ft.Carrier(s5b.Carrier{}), ft.Carrier(ibb.Carrier{})
+	for _, tt := range []struct {
+		name  string
+		c     ft.Carrier
+		there bool
+	}{{"SOCKS5", s5b, true}, {"in band", ibb, true}, {"SOCKS5, and is gone", s5b, false}, {"in band, and is gone", ibb, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.c
 			p := &post{handlers: make(map[string][]*handler)}
+			if tt.there {
+				defer p.env(bob).ServeIQ("http://jabber.org/protocol/disco#info", func(_ jid.JID, _ xml.TokenReader, answer func(any, error)) bool {
+					answer(nil, nil)
+					return true
+				})()
+			}
 			src, _ := source(t, 1<<20)
 			taken := make(chan *Transfer, 1)
 			remove := Listen(p.env(bob), func(in *Incoming) {
@@ -316,8 +331,68 @@ func TestReceiverStops(t *testing.T) {
 			}
 			<-began
 			(<-taken).Cancel()
-			if _, err := wait(t, x); !errors.Is(err, exchange.ErrCancelled) {
-				t.Errorf("sender: %v, want ErrCancelled", err)
+			if _, err := wait(t, x); err == nil || errors.Is(err, exchange.ErrCancelled) != tt.there {
+				t.Errorf("sender: %v, want ErrCancelled %v", err, tt.there)
+			}
+		})
+	}
+}
+
+// A tcp is a stream over TCP, of which hook is called after its end was sent.
+type tcp struct {
+	*net.TCPConn
+	hook func()
+}
+
+func (tcp) Info() ft.StreamInfo { return ft.StreamInfo{Kind: "s5b"} }
+
+func (s tcp) CloseWrite() error {
+	defer s.hook()
+	return s.TCPConn.CloseWrite()
+}
+
+// A receiver that closes with bytes unread does not have the file, though all of
+// it was written.
+func TestReceiverClosesUnread(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, tt := range []struct {
+		name                 string
+		early, unread, wrong bool
+	}{
+		{"before our end", true, true, true}, {"after our end", false, true, true}, {"having read all", false, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ours, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ours.Close()
+			theirs, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer theirs.Close()
+			if _, err := ours.Write(make([]byte, 1000)); err != nil {
+				t.Fatal(err)
+			}
+			read := 1000
+			if tt.unread {
+				read = 1
+			}
+			if _, err := io.ReadFull(theirs, make([]byte, read)); err != nil {
+				t.Fatal(err)
+			}
+			s := tcp{ours.(*net.TCPConn), func() { theirs.Close() }}
+			if tt.early {
+				theirs.Close()
+			}
+			x := &Transfer{ctx: t.Context()}
+			if err := x.awaitClose(s); closed(err) != tt.wrong || (err != nil) != tt.wrong {
+				t.Errorf("got %v; want an error of a closed stream: %v", err, tt.wrong)
 			}
 		})
 	}
