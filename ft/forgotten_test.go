@@ -71,10 +71,10 @@ func (c *lonely) DoLater(fn func(*jingle.Session) ([]jingle.Effect, error)) {
 }
 
 // offerInBand offers a file to a peer that answers so.
-func offerInBand(t *testing.T, answer func(jingle.Action) error) (*ft.Transfer, *lonely) {
+func offerInBand(t *testing.T, forgetful bool, answer func(jingle.Action) error) (*ft.Transfer, *lonely) {
 	t.Helper()
 	x := newFile(t, 1000)
-	x.send.Carriers = []ft.Carrier{ibb.Carrier{}}
+	x.send.Carriers, x.send.Forgetful = []ft.Carrier{ibb.Carrier{}}, forgetful
 	x.send.Env = ft.Env{
 		Ask: func(context.Context, jid.JID, stanza.IQType, any) (func(context.Context) (xml.TokenReader, error), error) {
 			return nil, errors.New("nobody is there")
@@ -93,7 +93,7 @@ func offerInBand(t *testing.T, answer func(jingle.Action) error) (*ft.Transfer, 
 func TestOfferThatThePeerLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		s, _ := offerInBand(t, func(a jingle.Action) error {
+		s, _ := offerInBand(t, true, func(a jingle.Action) error {
 			if a == jingle.ActionSessionInitiate {
 				return nil
 			}
@@ -109,12 +109,27 @@ func TestOfferThatThePeerLost(t *testing.T) {
 	})
 }
 
+// Nobody else is asked, however long a person thinks.
+func TestOfferIsNotAskedAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := offerInBand(t, false, func(jingle.Action) error { return nil })
+		time.Sleep(time.Hour)
+		c.mu.Lock()
+		if len(c.sent) != 1 {
+			t.Errorf("sent %v, want the offer alone", c.sent)
+		}
+		c.mu.Unlock()
+		s.Cancel()
+		<-s.Done()
+	})
+}
+
 // Who declines in the moment of the ping knows the session no more, and the
 // answer to the ping may be handled before the reason.
 func TestOfferThatIsDeclinedWhileWeAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := make(chan *lonely, 1)
-		s, c := offerInBand(t, func(a jingle.Action) error {
+		s, c := offerInBand(t, true, func(a jingle.Action) error {
 			if a == jingle.ActionSessionInitiate {
 				return nil
 			}
@@ -144,7 +159,7 @@ func TestOfferThatSomebodyThinksAbout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, c := offerInBand(t, func(a jingle.Action) error {
+				s, c := offerInBand(t, true, func(a jingle.Action) error {
 					if a == jingle.ActionSessionInfo {
 						return answer
 					}

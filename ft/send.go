@@ -30,6 +30,9 @@ type SendConfig struct {
 	SHA256 bool
 	// Thumbnail shows the receiver what is offered; nil sends none.
 	Thumbnail *filetransfer.Thumbnail
+	// Forgetful says that the peer may acknowledge an offer and lose it. It is
+	// asked about it once then, see [ErrForgotten].
+	Forgetful bool
 	OnEvent   func(Event)
 }
 
@@ -54,7 +57,7 @@ func newSender(cfg SendConfig, work func(*Transfer) job) (*Transfer, error) {
 		return nil, errors.New("a transfer needs something to send and a way to send it")
 	}
 	t := newTransfer(jingle.Initiator, cfg.Carriers, cfg.Env, cfg.OnEvent)
-	t.content = contentName
+	t.content, t.forgetful = contentName, cfg.Forgetful
 	j := work(t)
 	t.work = func(ctx context.Context) error { return t.offer(ctx, j) }
 	return t, nil
@@ -221,7 +224,7 @@ func (t *Transfer) awaitAnswer(ctx context.Context, neg Negotiation, replacing b
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, answerTimeout, fmt.Errorf("%w: no answer to another transport", ErrNoPath))
 		defer cancel()
-	} else if t.group == nil {
+	} else if t.forgetful && t.group == nil {
 		defer time.AfterFunc(pingAfter, t.ping).Stop()
 	}
 	forgotten := false

@@ -97,6 +97,7 @@ type Transfer struct {
 	done    chan struct{}
 
 	content   string
+	forgetful bool // the peer may lose the offer
 	senders   jingle.Senders
 	answer    *jingle.Jingle   // the session-accept
 	accepted  bool             // by us, as the responder

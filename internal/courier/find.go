@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carillon-im/carillon/ft"
@@ -23,6 +24,8 @@ type Target struct {
 	Ours     bool    // speaks ft.NS: folders, resuming, every block verified
 	SI       bool    // knows no Jingle, only XEP-0096
 	Carriers []ft.Carrier
+
+	forgetful bool // may lose an offer, see ft.SendConfig
 }
 
 // A NobodyError reports that no device takes files now.
@@ -166,7 +169,7 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 			silent = true
 			continue
 		}
-		switch t := c.target(d.JID, d.Info.Features); {
+		switch t := c.target(d.JID, *d.Info); {
 		case len(t.Carriers) == 0:
 		case t.Ours:
 			ours = append(ours, t)
@@ -202,11 +205,15 @@ func (c *Courier) choose(ctx context.Context, to jid.JID, sure bool) (Target, er
 	return Target{}, &NobodyError{To: to, Why: why, silent: silent}
 }
 
-// target says how a device with these features takes files.
-func (c *Courier) target(j jid.JID, features []string) Target {
-	t := Target{JID: j}
-	if t.Carriers, t.Ours = ft.Choose(features, c.carriers()...); len(t.Carriers) == 0 {
-		t.Carriers = si.Choose(features, c.carriers()...)
+// target says how a device that tells this of itself takes files.
+//
+// interop Psi's iris of 2024 on: reads an error that is not there when it is asked
+// about an offer that its person thinks about, so only those are asked of whom it
+// is of use.
+func (c *Courier) target(j jid.JID, info signaling.Info) Target {
+	t := Target{JID: j, forgetful: slices.ContainsFunc(info.Identities, func(i signaling.Identity) bool { return i.Category == "client" && i.Name == "Gajim" })}
+	if t.Carriers, t.Ours = ft.Choose(info.Features, c.carriers()...); len(t.Carriers) == 0 {
+		t.Carriers = si.Choose(info.Features, c.carriers()...)
 		t.SI = len(t.Carriers) > 0
 	}
 	return t
@@ -222,7 +229,7 @@ func (c *Courier) lookAt(ctx context.Context, to jid.JID) (Target, error) {
 	case err != nil:
 		return Target{}, fmt.Errorf("find %s: %w", to, err)
 	}
-	t := c.target(to, info.Features)
+	t := c.target(to, info)
 	if len(t.Carriers) == 0 {
 		return Target{}, &NobodyError{To: to, Why: fmt.Sprintf("%s takes no files", to)}
 	}

@@ -305,7 +305,7 @@ func (s *sending) attempt(ctx context.Context, t Target, src *exchange.Source, n
 	streaming := make(chan bool, 1)
 	var kind string
 	x, err := newSender(ft.SendConfig{
-		Source: src, Carriers: t.Carriers, Env: s.c.env(), Limit: s.opt.Limit, SHA256: s.opt.SHA256, Thumbnail: s.thumbnail(src),
+		Source: src, Carriers: t.Carriers, Env: s.c.env(), Limit: s.opt.Limit, SHA256: s.opt.SHA256, Thumbnail: s.thumbnail(src), Forgetful: t.forgetful,
 		OnEvent: func(e ft.Event) {
 			<-ready
 			switch e := e.(type) {
