@@ -115,9 +115,8 @@ func (a *account) run() {
 			return
 		}
 		link := state.Offline
-		var auth *signaling.AuthError
-		if errors.As(err, &auth) || errors.Is(err, accounts.ErrNoPassword) {
-			link = state.LoggedOut // trying again would not help and may lock the account
+		if refused(err) {
+			link = state.LoggedOut
 		}
 		p := a.b.problem(err, a.kept.JID)
 		if link == state.LoggedOut && p.Code == "wrong-password" {
@@ -134,6 +133,13 @@ func (a *account) run() {
 		case <-a.ctx.Done():
 		}
 	}
+}
+
+// refused reports whether trying to log in again would not help, and may lock the
+// account.
+func refused(err error) bool {
+	var auth *signaling.AuthError
+	return errors.As(err, &auth) && !auth.Temporary() || errors.Is(err, accounts.ErrNoPassword)
 }
 
 func (a *account) tell(link state.Link, p *state.Problem) {

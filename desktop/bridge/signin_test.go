@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"mellium.im/xmpp/jid"
 
 	"github.com/carillon-im/carillon/internal/accounts"
+	"github.com/carillon-im/carillon/signaling"
 )
 
 // What the command line was told of an account counts in the app, too: which
@@ -52,5 +54,24 @@ func TestAccountsOfTheCommandLine(t *testing.T) {
 	}
 	if _, err := b.signaling(kept, j); !errors.Is(err, accounts.ErrNoPassword) {
 		t.Errorf("without a password: %v, want %v", err, accounts.ErrNoPassword)
+	}
+}
+
+// A server that was started a moment ago may not reach where it keeps passwords:
+// nobody has to type theirs for that.
+func TestALoginThatMayWorkLaterIsTriedAgain(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{&signaling.AuthError{Condition: "not-authorized"}, true},
+		{&signaling.AuthError{Condition: "account-disabled"}, true},
+		{fmt.Errorf("log in: %w", &signaling.AuthError{Condition: "temporary-auth-failure"}), false},
+		{accounts.ErrNoPassword, true},
+		{errors.New("connection refused"), false},
+	} {
+		if got := refused(tt.err); got != tt.want {
+			t.Errorf("%v: %v", tt.err, got)
+		}
 	}
 }

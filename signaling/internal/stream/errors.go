@@ -158,6 +158,9 @@ func (e *AuthError) Hint() string {
 // WrongPassword reports whether the server did not accept address and password.
 func (e *AuthError) WrongPassword() bool { return e.Condition == "not-authorized" }
 
+// Temporary reports whether the same login may work later.
+func (e *AuthError) Temporary() bool { return e.Condition == "temporary-auth-failure" }
+
 // A ServerProofError reports that the server did not prove to know the
 // password: it is not the server that the account was made on.
 type ServerProofError struct {

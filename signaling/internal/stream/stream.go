@@ -390,7 +390,7 @@ func (s *Stream) reconnect(lost error, atOnce bool) (negotiated, error) {
 		}
 		s.mu.Unlock()
 		var auth *AuthError
-		if errors.As(err, &auth) && auth.Condition != "temporary-auth-failure" {
+		if errors.As(err, &auth) && !auth.Temporary() {
 			return negotiated{}, err
 		}
 	}
