@@ -198,10 +198,14 @@ func (s *videoSender) show(ctx context.Context, source video.Source, number int)
 		}
 		if err != nil {
 			s.mu.Lock()
-			if s.number == number {
+			now := s.number == number
+			if now {
 				s.source = nil
 			}
 			s.mu.Unlock()
+			if !now { // another is shown already, and whoever showed it closes this one
+				return
+			}
 			if errors.Is(err, io.EOF) {
 				err = nil
 			}
