@@ -13,7 +13,7 @@ pipewire pipewire-bin wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstre
 interop="pidgin dino-im gajim psi libqca-qt5-2-plugins at-spi2-core libglib2.0-bin libglib2.0-dev libgstreamer1.0-dev sqlite3
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-pulseaudio gstreamer1.0-gl
 glib-networking gsettings-desktop-schemas adwaita-icon-theme fonts-dejavu-core
-at-spi2-core gir1.2-atspi-2.0 python3-gi orca"
+gir1.2-atspi-2.0 python3-gi orca"
 
 want="$build $test $desktop"
 [ "${1:-}" = interop ] && want="$want $interop openssh-server openssh-client rsync" # scp and rsync: "make bench" compares with them
