@@ -42,19 +42,27 @@ func StartAccess(t testing.TB, display *Display) *Access {
 	return a
 }
 
-func (a *Access) launch() {
-	a.t.Helper()
-	program, _ := find("at-spi-bus-launcher")
-	cmd := exec.Command(program)
-	cmd.Env = append(append(os.Environ(), "DBUS_SESSION_BUS_ADDRESS="+a.Bus.Address), a.env...)
-	a.launcher = start(a.t, "at-spi-bus-launcher", filepath.Join(tempDir(a.t), "log"), cmd)
-	a.launcher.waitFor("its name", func() error {
-		owned, err := a.Bus.Owned("org.a11y.Bus")
+func (a *Access) launch() { a.launcher = startAccessBus(a.t, a.Bus, a.env) }
+
+// startAccessBus starts what hands out the bus of screen readers to the programs of
+// a session, and waits until it can be asked.
+func startAccessBus(t testing.TB, session *Bus, env []string, args ...string) *process {
+	t.Helper()
+	program, err := find("at-spi-bus-launcher")
+	if err != nil {
+		missing(t, "at-spi-bus-launcher")
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(append(os.Environ(), env...), "DBUS_SESSION_BUS_ADDRESS="+session.Address)
+	p := start(t, "at-spi-bus-launcher", filepath.Join(tempDir(t), "log"), cmd)
+	p.waitFor("its name", func() error {
+		owned, err := session.Owned("org.a11y.Bus")
 		if err == nil && !owned {
 			err = errors.New("it has none yet")
 		}
 		return err
 	})
+	return p
 }
 
 // Restart ends it with its bus, and starts another. Nobody listens then.

@@ -2,9 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,13 +43,7 @@ const maxWidgets = 5000
 // looks at before it listens to itself, and tells nothing from then on.
 func StartWidgets(t testing.TB, bus *Bus, env []string) *Widgets {
 	t.Helper()
-	launcher, err := find("at-spi-bus-launcher")
-	if err != nil {
-		missing(t, "at-spi-bus-launcher")
-	}
-	cmd := exec.Command(launcher, "--launch-immediately", "--a11y=1")
-	cmd.Env = append(append(os.Environ(), env...), "DBUS_SESSION_BUS_ADDRESS="+bus.Address)
-	p := start(t, "at-spi-bus-launcher", filepath.Join(tempDir(t), "log"), cmd)
+	p := startAccessBus(t, bus, env, "--launch-immediately", "--a11y=1")
 	w := &Widgets{t: t}
 	p.waitFor("its bus", func() error {
 		session, err := dbus.Connect(bus.Address)
